@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+# How each kind of test becomes targets and ctest entries.
+
+set(kioto_test_timeout 60)
+if(KIOTO_SANITIZE OR CMAKE_CXX_FLAGS MATCHES "-O0")
+  set(kioto_test_timeout 240)
+endif()
+
+find_package(Catch2 QUIET)
+if(Catch2_FOUND)
+  include(Catch)
+elseif(NOT KIOTO_ONLY_MODELS)
+  message(FATAL_ERROR "The tests need Catch2 2 or 3 (Debian: catch2). "
+                      "Install it, or configure with -DKIOTO_BUILD_TESTS=OFF.")
+endif()
+
+# Catch2 is large: it is compiled once (its main, and the header as a precompiled one).
+function(kioto_add_catch_support)
+  if(TARGET kioto_test_support)
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/support/*.cpp")
+  add_library(kioto_test_support STATIC ${sources})
+  target_include_directories(kioto_test_support PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}")
+  target_link_libraries(kioto_test_support PUBLIC kioto::kioto)
+  set_target_properties(kioto_test_support PROPERTIES CXX_EXTENSIONS OFF)
+  if(TARGET Catch2::Catch2WithMain)
+    target_link_libraries(kioto_test_support PUBLIC Catch2::Catch2WithMain)
+  else()
+    target_link_libraries(kioto_test_support PUBLIC Catch2::Catch2)
+  endif()
+  kioto_warnings(kioto_test_support)
+endfunction()
+
+# tests/<kind>/*.cpp: one program of Catch2 test cases, one ctest entry per test case.
+function(kioto_add_catch_tests kind)
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${kind}/*.cpp")
+  if(NOT sources)
+    return()
+  endif()
+  kioto_add_catch_support()
+  set(target kioto_${kind})
+  add_executable(${target} ${sources})
+  target_link_libraries(${target} PRIVATE kioto_test_support)
+  set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
+  get_property(pch_owner GLOBAL PROPERTY kioto_pch_owner)
+  if(pch_owner)
+    target_precompile_headers(${target} REUSE_FROM ${pch_owner})
+  else()
+    target_precompile_headers(${target} PRIVATE support/catch.hpp)
+    set_property(GLOBAL PROPERTY kioto_pch_owner ${target})
+  endif()
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(${target} PRIVATE -fpch-preprocess)
+  else()
+    target_compile_options(${target} PRIVATE "SHELL:-Xclang -fno-pch-timestamp")
+  endif()
+  kioto_warnings(${target})
+  catch_discover_tests(${target}
+    TEST_PREFIX "${kind}: "
+    PROPERTIES TIMEOUT ${kioto_test_timeout} LABELS ${kind})
+endfunction()
+
+# tests/<kind>/*.cpp: one program each, which tells by its exit code.
+function(kioto_add_program_tests kind)
+  if(kind STREQUAL "model" AND NOT KIOTO_BUILD_MODELS)
+    return()
+  endif()
+  file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/${kind}/*.cpp")
+  foreach(source IN LISTS sources)
+    cmake_path(GET source STEM stem)
+    set(target "kioto_${kind}_${stem}")
+    add_executable(${target} ${source})
+    set_target_properties(${target} PROPERTIES
+      CXX_EXTENSIONS OFF
+      RUNTIME_OUTPUT_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/${kind}"
+      OUTPUT_NAME ${stem})
+    target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+    target_link_libraries(${target} PRIVATE kioto_interface)
+    if(kind STREQUAL "model")
+      # Relacy redefines names of the standard library by macros; its warnings say nothing about us.
+      target_compile_options(${target} PRIVATE -w)
+    else()
+      kioto_warnings(${target})
+    endif()
+    add_test(NAME "${kind}: ${stem}" COMMAND ${target})
+    set_tests_properties("${kind}: ${stem}" PROPERTIES TIMEOUT 240 LABELS ${kind})
+  endforeach()
+endfunction()

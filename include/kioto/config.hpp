@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// Every decision about the compiler is taken here, and none of them may change the layout of a
+// type: a program may mix units built with different optimisation, sanitizers and exceptions.
+
+#include <kioto/version.hpp>
+
+#if !defined(__cplusplus) || __cplusplus < 202002L
+#error "kioto needs C++20: compile with -std=c++20"
+#endif
+#if !defined(__cpp_impl_coroutine)
+#error "kioto needs coroutines: g++ 12 or newer, or clang++ 16 or newer"
+#endif
+
+/// Keeps a function out of line. Needed where a thread-local is read: compilers take its address
+/// for constant within a function, also across a suspension that changes the thread.
+#define KIOTO_NOINLINE [[gnu::noinline]]
+
+/// 1 when the including unit is compiled with exceptions.
+#if defined(__cpp_exceptions)
+#define KIOTO_HAS_EXCEPTIONS 1
+#else
+#define KIOTO_HAS_EXCEPTIONS 0
+#endif
+
+/// 1 for g++ before 13, which destroys twice a closure with captures, or an aggregate with
+/// non-trivial members, that is created inside a `co_await` expression (GCC bug 99576).
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
+#define KIOTO_BROKEN_AWAIT_TEMPORARIES 1
+#else
+#define KIOTO_BROKEN_AWAIT_TEMPORARIES 0
+#endif
