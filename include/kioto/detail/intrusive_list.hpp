@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cassert>
+#include <utility>
+
+namespace kioto::detail {
+
+template <class T, class Tag>
+class intrusive_list;
+
+/// Base of what can be an element of an `intrusive_list<T, Tag>`. A type may have several of these
+/// with different tags. Whoever owns the element keeps it alive and in place while it is linked.
+template <class Tag = void>
+class list_node {
+ public:
+  list_node() noexcept = default;
+  list_node(const list_node&) = delete;
+  list_node& operator=(const list_node&) = delete;
+
+  /// True from being inserted into a list until being removed from it.
+  [[nodiscard]] bool is_linked() const noexcept { return next_ != nullptr; }
+
+ protected:
+  ~list_node() { assert(!is_linked() && "a linked element must not be destroyed"); }
+
+ private:
+  template <class, class>
+  friend class intrusive_list;
+
+  void link_before(list_node& position) noexcept {
+    assert(!is_linked());
+    prev_ = position.prev_;
+    next_ = &position;
+    prev_->next_ = this;
+    position.prev_ = this;
+  }
+  void unlink() noexcept {
+    assert(is_linked());
+    prev_->next_ = next_;
+    next_->prev_ = prev_;
+    prev_ = nullptr;
+    next_ = nullptr;
+  }
+
+  list_node* prev_ = nullptr;
+  list_node* next_ = nullptr;
+};
+
+/// Doubly linked list of objects that have the base `list_node<Tag>`. Owns nothing, allocates
+/// nothing, every operation is O(1). `T` may be incomplete where the list is a member.
+///
+/// Thread safety: none; a list and its elements are one object.
+template <class T, class Tag = void>
+class intrusive_list {
+  using node = list_node<Tag>;
+
+ public:
+  intrusive_list() noexcept { reset(); }
+  intrusive_list(const intrusive_list&) = delete;
+  intrusive_list& operator=(const intrusive_list&) = delete;
+  ~intrusive_list() {
+    assert(empty() && "a list must not be destroyed before its elements are removed");
+    reset_end();
+  }
+
+  [[nodiscard]] bool empty() const noexcept { return end_.next_ == &end_; }
+  /// The first and the last element; null when empty.
+  [[nodiscard]] T* front() noexcept { return empty() ? nullptr : item(end_.next_); }
+  [[nodiscard]] T* back() noexcept { return empty() ? nullptr : item(end_.prev_); }
+  /// The element behind a linked one; null behind the last.
+  [[nodiscard]] T* next(T& element) noexcept {
+    node* following = static_cast<node&>(element).next_;
+    return following == &end_ ? nullptr : item(following);
+  }
+
+  void push_back(T& element) noexcept { static_cast<node&>(element).link_before(end_); }
+  void push_front(T& element) noexcept { static_cast<node&>(element).link_before(*end_.next_); }
+
+  /// Removes the first element; null when empty.
+  T* pop_front() noexcept {
+    T* element = front();
+    if (element != nullptr) erase(*element);
+    return element;
+  }
+  /// Removes the last element; null when empty.
+  T* pop_back() noexcept {
+    T* element = back();
+    if (element != nullptr) erase(*element);
+    return element;
+  }
+
+  /// Removes an element that is linked, from whichever list it is in.
+  static void erase(T& element) noexcept { static_cast<node&>(element).unlink(); }
+
+  /// Moves all elements of `other` behind the ones of this list, in order.
+  void splice_back(intrusive_list& other) noexcept {
+    if (&other == this || other.empty()) return;
+    node* first = other.end_.next_;
+    node* last = other.end_.prev_;
+    first->prev_ = end_.prev_;
+    end_.prev_->next_ = first;
+    last->next_ = &end_;
+    end_.prev_ = last;
+    other.reset();
+  }
+
+ private:
+  // Circular around `end_`: no operation has a special case for the ends.
+  struct sentinel : node {
+    sentinel() noexcept = default;
+  };
+
+  static T* item(node* n) noexcept { return static_cast<T*>(n); }
+  void reset() noexcept {
+    end_.prev_ = &end_;
+    end_.next_ = &end_;
+  }
+  void reset_end() noexcept {
+    end_.prev_ = nullptr;
+    end_.next_ = nullptr;
+  }
+
+  sentinel end_;
+};
+
+/// First-in first-out queue of objects with a public member `T* queue_next`, which belongs to the
+/// queue while the object is in it and is null otherwise. Owns nothing, allocates nothing, every
+/// operation is O(1). `T` may be incomplete where the queue is a member.
+template <class T>
+class intrusive_queue {
+ public:
+  intrusive_queue() noexcept = default;
+  intrusive_queue(intrusive_queue&& other) noexcept
+      : head_(std::exchange(other.head_, nullptr)), tail_(std::exchange(other.tail_, nullptr)) {}
+  /// This queue must be empty.
+  intrusive_queue& operator=(intrusive_queue&& other) noexcept {
+    assert(empty() || this == &other);
+    T* head = std::exchange(other.head_, nullptr);
+    T* tail = std::exchange(other.tail_, nullptr);
+    head_ = head;
+    tail_ = tail;
+    return *this;
+  }
+  ~intrusive_queue() = default;
+
+  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+  [[nodiscard]] T* front() const noexcept { return head_; }
+
+  void push_back(T* element) noexcept { push_back_chain(element, element); }
+  void push_front(T* element) noexcept {
+    element->queue_next = head_;
+    if (head_ == nullptr) tail_ = element;
+    head_ = element;
+  }
+  /// Appends the elements from `first` to `last`, which are linked through `queue_next`.
+  void push_back_chain(T* first, T* last) noexcept {
+    last->queue_next = nullptr;
+    if (head_ == nullptr)
+      head_ = first;
+    else
+      tail_->queue_next = first;
+    tail_ = last;
+  }
+  /// Removes the first element; null when empty.
+  T* pop_front() noexcept {
+    T* element = head_;
+    if (element == nullptr) return nullptr;
+    head_ = std::exchange(element->queue_next, nullptr);
+    if (head_ == nullptr) tail_ = nullptr;
+    return element;
+  }
+  /// Moves all elements of `other` behind the ones of this queue, in order.
+  void splice_back(intrusive_queue& other) noexcept {
+    if (&other == this || other.empty()) return;
+    push_back_chain(other.head_, other.tail_);
+    other.head_ = nullptr;
+    other.tail_ = nullptr;
+  }
+
+ private:
+  T* head_ = nullptr;
+  T* tail_ = nullptr;
+};
+
+}  // namespace kioto::detail
