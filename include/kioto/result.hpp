@@ -28,7 +28,7 @@ enum class error : int {
   missing_port,          ///< host:port expected, but there is no port
   invalid_port,          ///< the port is not a decimal number from 0 to 65535
   empty_host,            ///< host:port expected, but the host is empty
-  invalid_host,          ///< the host is no possible name: NUL inside, too long, unbalanced brackets
+  invalid_host,          ///< no possible name: NUL or blank inside, too long, unbalanced bracket
 };
 
 /// Why a name did not resolve. They convert to `std::error_code` of `resolve_category()`.
