@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
+#include <netdb.h>
 #include <cerrno>
 #include <kioto/result.hpp>
-#include <netdb.h>
 #include <string>
 #include <system_error>
 

@@ -17,8 +17,8 @@ class const_buffer;
 namespace detail {
 
 template <class T>
-concept buffer_byte = std::same_as<T, std::byte> || std::same_as<T, char> ||
-                      std::same_as<T, unsigned char>;
+concept buffer_byte =
+    std::same_as<T, std::byte> || std::same_as<T, char> || std::same_as<T, unsigned char>;
 
 template <class R>
 concept byte_range =
@@ -27,8 +27,7 @@ concept byte_range =
 
 template <class R>
 concept writable_byte_range =
-    byte_range<R> &&
-    !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
+    byte_range<R> && !std::is_const_v<std::remove_reference_t<std::ranges::range_reference_t<R>>>;
 
 template <class R>
 concept is_buffer = std::same_as<std::remove_cvref_t<R>, mutable_buffer> ||

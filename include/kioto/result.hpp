@@ -33,15 +33,15 @@ enum class error : int {
 
 /// Why a name did not resolve. They convert to `std::error_code` of `resolve_category()`.
 enum class resolve_error : int {
-  host_not_found = 1,     ///< no such host
-  no_data,                ///< the host exists, but has no address of the wanted kind
-  try_again,              ///< temporary failure of the name server (`is_transient`)
-  failed,                 ///< the name server answered with a permanent failure
-  service_not_found,      ///< no such service name
-  family_not_supported,   ///< the address family is not supported
-  invalid_flags,          ///< the request was malformed
-  out_of_memory,          ///< not enough memory
-  other,                  ///< any failure that the platform does not name
+  host_not_found = 1,    ///< no such host
+  no_data,               ///< the host exists, but has no address of the wanted kind
+  try_again,             ///< temporary failure of the name server (`is_transient`)
+  failed,                ///< the name server answered with a permanent failure
+  service_not_found,     ///< no such service name
+  family_not_supported,  ///< the address family is not supported
+  invalid_flags,         ///< the request was malformed
+  out_of_memory,         ///< not enough memory
+  other,                 ///< any failure that the platform does not name
 };
 
 /// Category of `kioto::error`.
@@ -101,10 +101,9 @@ template <class E>
 inline constexpr bool is_unexpected_v<tl::unexpected<E>> = true;
 
 template <class E>
-concept error_source =
-    std::same_as<std::remove_cvref_t<E>, std::error_code> ||
-    std::same_as<std::remove_cvref_t<E>, std::errc> ||
-    std::is_error_code_enum_v<std::remove_cvref_t<E>>;
+concept error_source = std::same_as<std::remove_cvref_t<E>, std::error_code> ||
+                       std::same_as<std::remove_cvref_t<E>, std::errc> ||
+                       std::is_error_code_enum_v<std::remove_cvref_t<E>>;
 
 template <error_source E>
 [[nodiscard]] std::error_code to_error_code(E&& e) noexcept {
@@ -157,9 +156,8 @@ constexpr auto result_transform(Self&& self, F&& f) {
 template <class Self, class F>
 constexpr auto result_or_else(Self&& self, F&& f) {
   using same = std::remove_cvref_t<Self>;
-  static_assert(
-      std::same_as<std::remove_cvref_t<std::invoke_result_t<F, std::error_code>>, same>,
-      "the callable given to or_else must return the same kioto::result");
+  static_assert(std::same_as<std::remove_cvref_t<std::invoke_result_t<F, std::error_code>>, same>,
+                "the callable given to or_else must return the same kioto::result");
   if (self.has_value()) return same(std::forward<Self>(self));
   return same(std::invoke(std::forward<F>(f), std::forward<Self>(self).error()));
 }
@@ -425,9 +423,7 @@ class [[nodiscard]] result<void> {
   }
   constexpr void operator*() const noexcept { assert(has_value()); }
 
-  [[nodiscard]] std::error_code& error() & noexcept {
-    return assert(!has_value()), state_.error();
-  }
+  [[nodiscard]] std::error_code& error() & noexcept { return assert(!has_value()), state_.error(); }
   [[nodiscard]] const std::error_code& error() const& noexcept {
     return assert(!has_value()), state_.error();
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <fmt/format.h>
+#include <net/if.h>
 #include <charconv>
 #include <cstring>
-#include <fmt/format.h>
 #include <kioto/net/ip_address.hpp>
-#include <net/if.h>
 #include <ostream>
 
 namespace kioto::detail {
@@ -40,8 +40,8 @@ bool parse_v4(std::string_view text, std::uint8_t* out) noexcept {
 
 bool parse_v6(std::string_view text, net::ip_address_v6::bytes_type& out) noexcept {
   net::ip_address_v6::bytes_type bytes{};
-  std::size_t filled = 0;     // bytes written so far
-  std::size_t gap = 16;       // where "::" stands, 16 for nowhere
+  std::size_t filled = 0;  // bytes written so far
+  std::size_t gap = 16;    // where "::" stands, 16 for nowhere
   std::size_t at = 0;
 
   if (text.starts_with("::")) {

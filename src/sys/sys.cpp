@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-#include <cerrno>
 #include <fcntl.h>
-#include <kioto/detail/sys.hpp>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <type_traits>
 #include <unistd.h>
+#include <cerrno>
+#include <kioto/detail/sys.hpp>
+#include <type_traits>
 
 namespace kioto::detail::sys {
 namespace {

@@ -2,10 +2,10 @@
 #include "support/catch.hpp"
 
 #include <arpa/inet.h>
-#include <cstring>
 #include <fmt/format.h>
-#include <kioto/net/ip_address.hpp>
 #include <net/if.h>
+#include <cstring>
+#include <kioto/net/ip_address.hpp>
 #include <random>
 #include <set>
 #include <sstream>

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 #include "support/catch.hpp"
 
-#include <atomic>
-#include <cerrno>
 #include <fcntl.h>
-#include <kioto/detail/sys.hpp>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <thread>
 #include <unistd.h>
+#include <atomic>
+#include <cerrno>
+#include <kioto/detail/sys.hpp>
+#include <thread>
 
 namespace sys = kioto::detail::sys;
 

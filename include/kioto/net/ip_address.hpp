@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <fmt/core.h>
 #include <array>
 #include <cassert>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
-#include <fmt/core.h>
 #include <functional>
 #include <iosfwd>
 #include <kioto/result.hpp>
@@ -122,13 +122,9 @@ class ip_address_v6 {
     return ip_address_v6(bytes_, scope_id);
   }
 
-  [[nodiscard]] constexpr bool is_unspecified() const noexcept {
-    return bytes_ == bytes_type{};
-  }
+  [[nodiscard]] constexpr bool is_unspecified() const noexcept { return bytes_ == bytes_type{}; }
   /// ::1
-  [[nodiscard]] constexpr bool is_loopback() const noexcept {
-    return bytes_ == loopback().bytes_;
-  }
+  [[nodiscard]] constexpr bool is_loopback() const noexcept { return bytes_ == loopback().bytes_; }
   /// ff00::/8
   [[nodiscard]] constexpr bool is_multicast() const noexcept { return bytes_[0] == 0xff; }
   /// fe80::/10
