@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cassert>
+#include <cstddef>
+#include <cstdint>
+
+#include <kioto/detail/sync_policy.hpp>
+
+namespace kioto::detail {
+
+/// The run queue of one worker: a bounded ring with one producer and many stealers.
+///
+/// `T` is an intrusive node with a public member `T* queue_next`. The queue stores pointers and
+/// never owns, allocates or locks.
+///
+/// The *owner* is the one thread that may call push_back, push_batch, pop, free_slots and, on this
+/// queue as the destination, steal_into. Which thread that is may change, if the hand-over orders
+/// the two. Any thread may call size() and is_empty().
+template <class Sync, class T, std::size_t Capacity = 256>
+class basic_local_queue {
+  static_assert(std::has_single_bit(Capacity) && Capacity >= 2, "a power of two");
+  static_assert(Capacity <= (std::size_t{1} << 30), "positions are 32 bits wide");
+
+  // A position counts all items that ever went through the ring, modulo 2^32; its slot is the
+  // position modulo Capacity. Three positions divide the ring:
+  //
+  //     steal <= real <= tail,   tail - steal <= Capacity
+  //
+  //   [steal, real)  claimed by the one thief at work, who is copying them out; empty if none is
+  //   [real,  tail)  the items of the queue
+  //   the rest       free; only the owner writes there
+  //
+  // steal and real share one 64-bit word, head_, because a claim must move real only if no thief
+  // is at work. Every change of head_ is a successful compare-exchange: a claim happens once. tail_
+  // is changed by the owner alone, so it needs a store and no read-modify-write.
+  //
+  // Why a slot, which is plain data, is never raced for. Let p be a position:
+  // 1. The owner writes slot p, then stores tail_ > p with release. A thief loads tail_ with
+  //    acquire before it claims p. So the write happens before the thief's read.
+  // 2. A thief reads slot p, then moves steal beyond p with release. The owner writes position
+  //    p + Capacity into the slot only after it has loaded, with acquire, a head_ whose steal is
+  //    beyond p. All changes of head_ are read-modify-writes, so whichever of them it reads from
+  //    belongs to the thief's release sequence. So the read happens before the overwriting.
+  // 3. An item that the owner itself claims is read and overwritten by one thread.
+  //
+  // Why real <= tail for who reads both: head_ is loaded first, with acquire, and the owner's claims
+  // release. Hence the tail_ that the claim was based on, or a newer one, is seen. If head_ is
+  // stale, the distance is too large, even beyond Capacity; a claim then fails on head_.
+  using position = std::uint32_t;
+
+ public:
+  basic_local_queue() = default;
+  basic_local_queue(const basic_local_queue&) = delete;
+  basic_local_queue& operator=(const basic_local_queue&) = delete;
+
+  [[nodiscard]] static constexpr std::size_t capacity() noexcept { return Capacity; }
+
+  /// Owner: appends `item`. Returns true if it fitted.
+  ///
+  /// If the ring is full, the newer half of it followed by `item` is taken out, linked through
+  /// queue_next (the last one's is null), and handed over by one call
+  /// `overflow(T* first, T* last, std::size_t count)`; then the result is false. While a thief is
+  /// taking items out of the full ring, room is about to appear, and only `item` is handed over.
+  ///
+  /// For a moment during an overflow other threads see the queue as empty. Who relies on "pushed,
+  /// then looked whether somebody has to be woken" therefore looks after push_back.
+  template <class Overflow>
+  bool push_back(T* item, Overflow&& overflow) {
+    const position tail = tail_.load(std::memory_order_relaxed);
+    for (;;) {
+      // Acquire: point 2 above.
+      std::uint64_t head = head_.load(std::memory_order_acquire);
+      if (tail - steal_of(head) < Capacity) [[likely]] {
+        slot(tail).set(item);
+        tail_.store(tail + 1, std::memory_order_release);
+        return true;
+      }
+      if (steal_of(head) != real_of(head)) {
+        item->queue_next = nullptr;
+        overflow(item, item, std::size_t{1});
+        return false;
+      }
+      // Full, and no thief at work: claim all of it. The older half is put back by advancing tail_
+      // alone, because its new positions, Capacity further on, are in the same slots. Keeping the
+      // older half keeps the order: what leaves is what would have run last.
+      if (head_.compare_exchange_strong(head, pack(tail, tail), std::memory_order_release,
+                                        std::memory_order_relaxed)) {
+        constexpr position half = Capacity / 2;
+        T* const first = slot(tail + half).get();
+        T* last = first;
+        for (position i = half + 1; i != Capacity; ++i) {
+          last->queue_next = slot(tail + i).get();
+          last = last->queue_next;
+        }
+        tail_.store(tail + half, std::memory_order_release);
+        last->queue_next = item;
+        item->queue_next = nullptr;
+        overflow(first, item, std::size_t{Capacity - half + 1});
+        return false;
+      }
+      // A thief was faster: look again. It is the only one who can have changed head_, so the
+      // second turn never comes back here.
+    }
+  }
+
+  /// Owner: how many items push_batch can take at least. Only pushing makes it smaller.
+  [[nodiscard]] std::size_t free_slots() const noexcept {
+    // Acquire: the caller goes on to write these slots (point 2).
+    const std::uint64_t head = head_.load(std::memory_order_acquire);
+    return Capacity - (tail_.load(std::memory_order_relaxed) - steal_of(head));
+  }
+
+  /// Owner: appends `count` items linked through queue_next, beginning with `first`, and publishes
+  /// them at once. `count` must not exceed free_slots(). Returns what follows the last one.
+  T* push_batch(T* first, std::size_t count) noexcept {
+    assert(count <= free_slots());
+    const position tail = tail_.load(std::memory_order_relaxed);
+    const auto n = static_cast<position>(count);
+    for (position i = 0; i != n; ++i) {
+      slot(tail + i).set(first);
+      first = first->queue_next;
+    }
+    tail_.store(tail + n, std::memory_order_release);
+    return first;
+  }
+
+  /// Owner: takes the oldest item; null if there is none.
+  [[nodiscard]] T* pop() noexcept {
+    const position tail = tail_.load(std::memory_order_relaxed);
+    // Relaxed: nothing that a thief has done is used here; push_back acquires before it reuses.
+    std::uint64_t head = head_.load(std::memory_order_relaxed);
+    for (;;) {
+      const position real = real_of(head);
+      if (real == tail) return nullptr;
+      const position steal = steal_of(head) == real ? real + 1 : steal_of(head);
+      // Release: whoever sees this claim sees the tail_ it was based on.
+      if (head_.compare_exchange_weak(head, pack(steal, real + 1), std::memory_order_release,
+                                      std::memory_order_relaxed)) {
+        return slot(real).get();
+      }
+    }
+  }
+
+  /// Thief, who owns `dst`: takes the older half of this queue, rounded up. Returns the oldest item;
+  /// the others are in `dst`. `stolen` tells how many they are together.
+  ///
+  /// Takes nothing and returns null if this queue is empty, if another thief is at work here, or if
+  /// `dst` is more than half full.
+  [[nodiscard]] T* steal_into(basic_local_queue& dst, std::size_t& stolen) noexcept {
+    assert(&dst != this);
+    stolen = 0;
+    const position dst_tail = dst.tail_.load(std::memory_order_relaxed);
+    // Acquire: point 2, for the slots of dst that are written below.
+    const position dst_steal = steal_of(dst.head_.load(std::memory_order_acquire));
+    if (dst_tail - dst_steal > Capacity / 2) return nullptr;
+
+    // Acquire, on failure of the exchange as well: real <= tail.
+    std::uint64_t head = head_.load(std::memory_order_acquire);
+    position first = 0;
+    position n = 0;
+    do {
+      if (steal_of(head) != real_of(head)) return nullptr;
+      first = real_of(head);
+      const position available = tail_.load(std::memory_order_acquire) - first;
+      if (available == 0) return nullptr;
+      n = available - available / 2;
+      // A claim needs to publish nothing, and point 1 was made with tail_; acquire only because the
+      // order of a failed exchange may not be stronger in every implementation.
+    } while (!head_.compare_exchange_weak(head, pack(first, first + n), std::memory_order_acquire,
+                                          std::memory_order_acquire));
+
+    T* const result = slot(first).get();
+    for (position i = 1; i != n; ++i) dst.slot(dst_tail + i - 1).set(slot(first + i).get());
+
+    // Only this thread may move steal now; real may move on under the owner's hands. Release:
+    // point 2.
+    head = pack(first, first + n);
+    while (!head_.compare_exchange_weak(head, pack(real_of(head), real_of(head)),
+                                        std::memory_order_release, std::memory_order_relaxed)) {
+    }
+    if (n > 1) dst.tail_.store(dst_tail + n - 1, std::memory_order_release);
+    stolen = n;
+    return result;
+  }
+
+  [[nodiscard]] T* steal_into(basic_local_queue& dst) noexcept {
+    std::size_t stolen = 0;
+    return steal_into(dst, stolen);
+  }
+
+  /// Any thread: the number of items, which may have changed already. Exact for the owner while no
+  /// thief is about.
+  ///
+  /// What another thread pushed is counted if the push happened before the call, unless it has
+  /// been taken out.
+  [[nodiscard]] std::size_t size() const noexcept {
+    const std::uint64_t head = head_.load(std::memory_order_acquire);
+    const position count = tail_.load(std::memory_order_acquire) - real_of(head);
+    return count < Capacity ? count : Capacity;  // a stale head_ makes it too large
+  }
+
+  /// Any thread: size() == 0.
+  [[nodiscard]] bool is_empty() const noexcept { return size() == 0; }
+
+ private:
+  using slot_type = typename Sync::template var<T*>;
+
+  static constexpr std::uint64_t pack(position steal, position real) noexcept {
+    return (std::uint64_t{steal} << 32) | real;
+  }
+  static constexpr position steal_of(std::uint64_t head) noexcept {
+    return static_cast<position>(head >> 32);
+  }
+  static constexpr position real_of(std::uint64_t head) noexcept {
+    return static_cast<position>(head);
+  }
+
+  slot_type& slot(position p) noexcept { return slots_[p & (Capacity - 1)]; }
+
+  alignas(cache_line) typename Sync::template atomic<std::uint64_t> head_{0};
+  alignas(cache_line) typename Sync::template atomic<position> tail_{0};
+  alignas(cache_line) std::array<slot_type, Capacity> slots_{};
+};
+
+template <class T>
+using local_queue = basic_local_queue<std_sync, T>;
+
+}  // namespace kioto::detail
