@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <fcntl.h>
+#include <netdb.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -67,6 +68,9 @@ constexpr calls native_calls = {
                      int timeout) { return ::epoll_wait(epfd, events, capacity, timeout); },
     .eventfd = [](unsigned initial, int flags) { return ::eventfd(initial, flags); },
     .fcntl = [](int fd, int command, int argument) { return ::fcntl(fd, command, argument); },
+    .getaddrinfo = [](const char* host, const char* service, const ::addrinfo* hints,
+                      ::addrinfo** list) { return ::getaddrinfo(host, service, hints, list); },
+    .freeaddrinfo = [](::addrinfo* list) { ::freeaddrinfo(list); },
 };
 
 // errno is read right after the call, before anything else can run on this thread.

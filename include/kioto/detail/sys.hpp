@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <system_error>
 
+struct addrinfo;
 struct epoll_event;
 struct iovec;
 struct msghdr;
@@ -35,8 +36,9 @@ class [[nodiscard]] io_result {
   int error = 0;             // 0 on success
 };
 
-/// Every system call that kioto makes on descriptors. The functions report failure as the system
-/// does: -1 and errno. socklen_t is 32 bits wide on all supported systems, checked in sys.cpp.
+/// Every call to the system on descriptors and names that kioto makes. The functions report failure
+/// as the system does: -1 and errno. socklen_t is 32 bits wide on all supported systems, checked in
+/// sys.cpp.
 struct calls {
   std::ptrdiff_t (*read)(int, void*, std::size_t);
   std::ptrdiff_t (*write)(int, const void*, std::size_t);
@@ -62,6 +64,9 @@ struct calls {
   int (*epoll_wait)(int, ::epoll_event*, int, int);
   int (*eventfd)(unsigned, int);
   int (*fcntl)(int, int, int);
+  // No system calls, but as much in need of fault injection; getaddrinfo returns an EAI_ code.
+  int (*getaddrinfo)(const char*, const char*, const ::addrinfo*, ::addrinfo**);
+  void (*freeaddrinfo)(::addrinfo*);
 };
 
 /// The system's own functions.
