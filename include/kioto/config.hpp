@@ -31,3 +31,12 @@
 #else
 #define KIOTO_BROKEN_AWAIT_TEMPORARIES 0
 #endif
+
+// For the few places that must catch what user code throws and still compile without exceptions.
+#if KIOTO_HAS_EXCEPTIONS
+#define KIOTO_TRY try
+#define KIOTO_CATCH_ALL catch (...)
+#else
+#define KIOTO_TRY if constexpr (true)
+#define KIOTO_CATCH_ALL else
+#endif
