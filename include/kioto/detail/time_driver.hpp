@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <optional>
+
+#include <kioto/detail/sync_policy.hpp>
+#include <kioto/detail/timer_wheel.hpp>
+
+namespace kioto::detail {
+
+enum class timer_insert : std::uint8_t {
+  inserted,
+  inserted_earliest,  ///< the driver may sleep for too long: unpark it
+  elapsed,            ///< not inserted, will not fire: due already, or see `cancelled_by_shutdown`
+};
+
+/// Fires timers at their deadlines.
+///
+/// Time is counted in ticks of one millisecond since the start of the driver. Deadlines round up to
+/// a tick and the clock rounds down, so that no timer is early, whatever the clock's resolution.
+/// Arithmetic saturates: a deadline out of range is one that does not come.
+///
+/// Invariants:
+/// - T1 A timer that was inserted is either cancelled, by a `cancel` that returns true, or fires,
+///   once. Which of them is decided under the lock, by who unlinks it.
+/// - T2 Callbacks run without the lock, in batches: they may insert, cancel and destroy any timers.
+/// - T3 `next_` is not later than the first deadline. An `insert` that lowers it says so.
+///
+/// Thread safety: all members, from any thread.
+template <class Sync>
+class basic_time_driver {
+ public:
+  using clock = std::chrono::steady_clock;
+  using tick_duration = std::chrono::milliseconds;
+  static constexpr std::uint64_t never = timer_wheel::never;
+  static constexpr std::size_t batch_size = 32;
+
+  explicit basic_time_driver(clock::time_point start = clock::now()) noexcept : start_(start) {}
+  basic_time_driver(const basic_time_driver&) = delete;
+  basic_time_driver& operator=(const basic_time_driver&) = delete;
+  /// No timer may be inserted any more; see `shutdown`.
+  ~basic_time_driver() = default;
+
+  /// Inserts a timer that is not inserted. Unless this returns `elapsed` it may have fired before
+  /// the call returns: the caller touches it only if it knows better.
+  timer_insert insert(timer_node& timer, std::uint64_t tick) noexcept {
+    std::lock_guard lock(mutex_);
+    timer.cancelled_by_shutdown = closed_;
+    if (closed_ || !wheel_.insert(timer, tick)) return timer_insert::elapsed;
+    if (tick >= next_.load(std::memory_order_relaxed)) return timer_insert::inserted;
+    next_.store(tick, std::memory_order_relaxed);
+    return timer_insert::inserted_earliest;
+  }
+  timer_insert insert(timer_node& timer, clock::time_point deadline) noexcept {
+    return insert(timer, tick_at_or_after(deadline));
+  }
+
+  /// True: the timer is removed and will not fire. False: it is not inserted, or its callback has
+  /// been called or is about to be; the caller keeps the timer alive until then.
+  [[nodiscard]] bool cancel(timer_node& timer) noexcept {
+    std::lock_guard lock(mutex_);
+    if (!timer.is_linked()) return false;
+    // `next_` stays: at worst the driver wakes once for nothing, while timeouts that are set and
+    // cancelled again and again do not each look like the earliest.
+    wheel_.remove(timer);
+    return true;
+  }
+
+  /// When to call `process` next, `never` if there is no timer. Does not lock.
+  ///
+  /// Relaxed, because a value that is too late does not matter: the insertion that lowers it
+  /// unparks the driver afterwards, and the parker orders that with this read.
+  [[nodiscard]] std::uint64_t next_tick() const noexcept {
+    return next_.load(std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::optional<clock::time_point> next_deadline() const noexcept {
+    const std::uint64_t tick = next_tick();
+    if (tick == never) return std::nullopt;
+    return time_of(tick);
+  }
+
+  /// Fires the timers whose deadline is not after `now`, by deadline. Returns how many. Does not
+  /// lock when there is none.
+  std::size_t process(std::uint64_t now) noexcept {
+    if (now < next_tick()) return 0;
+    std::unique_lock lock(mutex_);
+    wheel_.advance(now, firing_);
+    next_.store(wheel_.next_expiration(), std::memory_order_relaxed);
+    return fire(lock);
+  }
+  std::size_t process(clock::time_point now) noexcept { return process(tick_at_or_before(now)); }
+  std::size_t process() noexcept {
+    return next_tick() == never ? 0 : process(tick_at_or_before(clock::now()));
+  }
+
+  /// Fires all timers, with `cancelled_by_shutdown` set. Later insertions are refused.
+  void shutdown() noexcept {
+    std::unique_lock lock(mutex_);
+    closed_ = true;
+    timer_list left;
+    wheel_.drain(left);
+    for (timer_node* t = left.front(); t != nullptr; t = left.next(*t))
+      t->cancelled_by_shutdown = true;
+    firing_.splice_back(left);
+    next_.store(never, std::memory_order_relaxed);
+    fire(lock);
+  }
+
+  [[nodiscard]] std::uint64_t tick_at_or_after(clock::time_point t) const noexcept {
+    if (t <= start_) return 0;
+    const std::uint64_t ns = nanoseconds_since_start(t);
+    return ns / tick_ns + (ns % tick_ns != 0 ? 1 : 0);
+  }
+  [[nodiscard]] std::uint64_t tick_at_or_before(clock::time_point t) const noexcept {
+    return t <= start_ ? 0 : nanoseconds_since_start(t) / tick_ns;
+  }
+  /// The first point in time of a tick; the clock's last one if it is out of range.
+  [[nodiscard]] clock::time_point time_of(std::uint64_t tick) const noexcept {
+    constexpr auto last = clock::time_point::max();
+    if (tick > nanoseconds_since_start(last) / tick_ns) return last;
+    const auto ns = static_cast<std::int64_t>(start_ns() + tick * tick_ns);
+    return clock::time_point(
+        std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(ns)));
+  }
+
+ private:
+  static constexpr std::uint64_t tick_ns = 1'000'000;
+
+  // Differences are taken modulo 2^64, in which the distance of any two points in time fits.
+  [[nodiscard]] static std::uint64_t to_ns(clock::time_point t) noexcept {
+    return static_cast<std::uint64_t>(std::chrono::nanoseconds(t.time_since_epoch()).count());
+  }
+  [[nodiscard]] std::uint64_t start_ns() const noexcept { return to_ns(start_); }
+  [[nodiscard]] std::uint64_t nanoseconds_since_start(clock::time_point t) const noexcept {
+    return to_ns(t) - start_ns();
+  }
+
+  // Several threads may do this at once; each batch belongs to the one that unlinked it.
+  std::size_t fire(std::unique_lock<typename Sync::mutex>& lock) noexcept {
+    std::size_t fired = 0;
+    for (;;) {
+      std::array<timer_node*, batch_size> batch;
+      std::size_t count = 0;
+      while (count != batch_size && !firing_.empty()) batch[count++] = firing_.pop_front();
+      if (count == 0) return fired;
+      const bool last = firing_.empty();
+      lock.unlock();
+      for (std::size_t i = 0; i != count; ++i) batch[i]->fire(batch[i]);
+      fired += count;
+      if (last) return fired;
+      lock.lock();
+    }
+  }
+
+  const clock::time_point start_;
+  typename Sync::mutex mutex_;
+  typename Sync::template atomic<std::uint64_t> next_{never};  // written under the lock
+  bool closed_ = false;
+  timer_list firing_;  // due, not yet fired
+  timer_wheel wheel_;
+};
+
+using time_driver = basic_time_driver<std_sync>;
+
+}  // namespace kioto::detail
