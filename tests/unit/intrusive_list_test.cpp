@@ -96,6 +96,16 @@ TEST_CASE("intrusive_list splices in order and leaves the source usable", "[intr
   CHECK(drain(right) == std::vector<int>{4});
 }
 
+TEST_CASE("intrusive_list gives up its elements one by one", "[intrusive_list]") {
+  person a{1}, b{2}, c{3};
+  age_list list, odd;
+  list.consume([](person&) { FAIL("the list is empty"); });
+  for (person* p : {&a, &b, &c}) list.push_back(*p);
+  list.consume([&](person& p) { (p.number % 2 != 0 ? odd : list).push_back(p); });
+  CHECK(drain(list) == std::vector<int>{2});
+  CHECK(drain(odd) == std::vector<int>{1, 3});
+}
+
 TEST_CASE("an element is in one list per tag at the same time", "[intrusive_list]") {
   person a{1}, b{2};
   age_list ages;

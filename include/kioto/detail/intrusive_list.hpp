@@ -90,6 +90,24 @@ class intrusive_list {
     return element;
   }
 
+  /// Removes all elements and calls `f` with each, in order. `f` may insert its element again, and
+  /// must not touch the ones whose turn has not come; what it inserts into this list stays in it.
+  template <class F>
+  void consume(F&& f) {
+    if (empty()) return;
+    node* n = end_.next_;
+    end_.prev_->next_ = nullptr;
+    reset();
+    while (n != nullptr) {
+      node* following = n->next_;
+      __builtin_prefetch(following, 1);
+      n->prev_ = nullptr;
+      n->next_ = nullptr;
+      f(*item(n));
+      n = following;
+    }
+  }
+
   /// Removes an element that is linked, from whichever list it is in.
   static void erase(T& element) noexcept { static_cast<node&>(element).unlink(); }
 

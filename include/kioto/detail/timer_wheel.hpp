@@ -98,12 +98,12 @@ class timer_wheel {
         expired.splice_back(due);
         continue;
       }
-      while (timer_node* timer = due.pop_front()) {
-        if (timer->deadline_ <= now_)
-          expired.push_back(*timer);
+      due.consume([&](timer_node& timer) {
+        if (timer.deadline_ <= now_)
+          expired.push_back(timer);
         else
-          file(*timer);
-      }
+          file(timer);
+      });
     }
     now_ = now;
   }
