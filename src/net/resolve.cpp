@@ -74,10 +74,11 @@ std::error_code to_error(int eai, int saved_errno) noexcept {
       return resolve_error::host_not_found;
 #ifdef EAI_NODATA
     case EAI_NODATA:
-      return resolve_error::no_data;
 #endif
 #ifdef EAI_ADDRFAMILY
     case EAI_ADDRFAMILY:
+#endif
+#if defined(EAI_NODATA) || defined(EAI_ADDRFAMILY)
       return resolve_error::no_data;
 #endif
     case EAI_AGAIN:

@@ -271,14 +271,14 @@ result<void> set_keepalive(int fd, bool on) noexcept {
 }
 
 result<void> set_keepalive(int fd, const net::keepalive_options& options) noexcept {
-  if (options.idle()) {
-    if (auto r = set_seconds(fd, TCP_KEEPIDLE, *options.idle()); !r) return r;
+  if (const auto idle = options.idle()) {
+    if (auto r = set_seconds(fd, TCP_KEEPIDLE, *idle); !r) return r;
   }
-  if (options.interval()) {
-    if (auto r = set_seconds(fd, TCP_KEEPINTVL, *options.interval()); !r) return r;
+  if (const auto interval = options.interval()) {
+    if (auto r = set_seconds(fd, TCP_KEEPINTVL, *interval); !r) return r;
   }
-  if (options.probes()) {
-    if (auto r = set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, *options.probes()); !r) return r;
+  if (const auto probes = options.probes()) {
+    if (auto r = set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, *probes); !r) return r;
   }
   return set_keepalive(fd, true);
 }
