@@ -30,6 +30,9 @@ function(kioto_add_catch_support)
     target_link_libraries(kioto_test_support PUBLIC Catch2::Catch2)
   endif()
   kioto_warnings(kioto_test_support)
+  # Catch's own code needs neither speed nor a sanitizer, and would take minutes to compile with.
+  set_source_files_properties("${CMAKE_CURRENT_SOURCE_DIR}/support/catch_main.cpp" PROPERTIES
+    COMPILE_OPTIONS "-O0;-g0;-fno-sanitize=all")
 endfunction()
 
 # tests/<kind>/*.cpp: one program of Catch2 test cases, one ctest entry per test case.
