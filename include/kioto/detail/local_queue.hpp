@@ -47,13 +47,15 @@ class basic_local_queue {
   //    belongs to the thief's release sequence. So the read happens before the overwriting.
   // 3. An item that the owner itself claims is read and overwritten by one thread.
   //
-  // Why real <= tail for who reads both: head_ is loaded first, with acquire, and the owner's claims
-  // release. Hence the tail_ that the claim was based on, or a newer one, is seen. If head_ is
-  // stale, the distance is too large, even beyond Capacity; a claim then fails on head_.
+  // Why real <= tail for who reads both: head_ is loaded first, with acquire, and the owner's
+  // claims release. Hence the tail_ that the claim was based on, or a newer one, is seen. If head_
+  // is stale, the distance is too large, even beyond Capacity; a claim then fails on head_.
   using position = std::uint32_t;
 
  public:
   basic_local_queue() = default;
+  /// Begins at position `first` instead of 0, so that tests reach the end of the positions.
+  explicit basic_local_queue(std::uint32_t first) : head_(pack(first, first)), tail_(first) {}
   basic_local_queue(const basic_local_queue&) = delete;
   basic_local_queue& operator=(const basic_local_queue&) = delete;
 
@@ -145,8 +147,8 @@ class basic_local_queue {
     }
   }
 
-  /// Thief, who owns `dst`: takes the older half of this queue, rounded up. Returns the oldest item;
-  /// the others are in `dst`. `stolen` tells how many they are together.
+  /// Thief, who owns `dst`: takes the older half of this queue, rounded up. Returns the oldest
+  /// item; the others are in `dst`. `stolen` tells how many they are together.
   ///
   /// Takes nothing and returns null if this queue is empty, if another thief is at work here, or if
   /// `dst` is more than half full.
@@ -168,8 +170,8 @@ class basic_local_queue {
       const position available = tail_.load(std::memory_order_acquire) - first;
       if (available == 0) return nullptr;
       n = available - available / 2;
-      // A claim needs to publish nothing, and point 1 was made with tail_; acquire only because the
-      // order of a failed exchange may not be stronger in every implementation.
+      // A successful claim publishes nothing and learns nothing: point 1 rests on tail_. Acquire is
+      // what its failure needs.
     } while (!head_.compare_exchange_weak(head, pack(first, first + n), std::memory_order_acquire,
                                           std::memory_order_acquire));
 
