@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include <kioto/detail/intrusive_list.hpp>
+#include <kioto/result.hpp>
+
+namespace kioto::detail {
+
+struct blocking_job_tag {};
+
+/// Work for the blocking pool, to be a base or a member of what waits for it. Exactly one of the
+/// callbacks is called, once, as the last access to the job; none if `try_remove` returned true.
+struct blocking_job : list_node<blocking_job_tag> {
+  using callback = void (*)(blocking_job*) noexcept;
+
+  blocking_job() noexcept = default;
+  blocking_job(callback on_run, callback on_cancel) noexcept : run(on_run), cancel(on_cancel) {}
+
+  callback run = nullptr;     ///< called on a thread of the pool
+  callback cancel = nullptr;  ///< called by `shutdown`: the job will not run
+};
+
+struct blocking_pool_options {
+  std::size_t max_threads = 512;                                   ///< at least 1
+  std::chrono::nanoseconds keep_alive = std::chrono::seconds(10);  ///< of an idle thread
+  std::string thread_name = "kioto-blocking";
+  std::size_t stack_size = 0;  ///< 0: the default of the system
+  // Run on the thread in question, without a lock; must not throw.
+  std::function<void()> on_thread_start, on_thread_stop;
+  /// For tests: called before a thread is created; a result other than 0 is the error number with
+  /// which that fails.
+  int (*fail_thread_creation)() noexcept = nullptr;
+};
+
+/// Threads, started on demand, for work that blocks. Jobs start in the order of their submission.
+///
+/// Thread safety: all members, from any thread. Submitting allocates nothing, apart from a thread.
+class blocking_pool {
+ public:
+  struct counts {
+    std::size_t threads;  ///< started and neither ended nor about to end
+    std::size_t idle;     ///< of these, waiting for a job that nobody has submitted
+    std::size_t queued;   ///< jobs that wait for a thread
+  };
+
+  explicit blocking_pool(blocking_pool_options options);
+  blocking_pool(const blocking_pool&) = delete;
+  blocking_pool& operator=(const blocking_pool&) = delete;
+  /// As `shutdown` with a deadline that is over.
+  ~blocking_pool();
+
+  /// Queues a job; the job must stay alive until a callback is called.
+  ///
+  /// Errors, after which no callback will be called: `error::runtime_shutdown`; what the system
+  /// says when it refuses a thread and there is none that could run the job later.
+  [[nodiscard]] result<void> submit(blocking_job& job);
+
+  /// Takes back a job that still waits for a thread. False: a callback was called or will be.
+  [[nodiscard]] bool try_remove(blocking_job& job) noexcept;
+
+  /// Refuses new jobs, cancels the queued ones and waits for the running ones. `time_point::max()`
+  /// is no deadline. True: all threads have ended. False: some go on beyond the deadline, until
+  /// their jobs return, and need nothing of this object. A thread of the pool that calls this does
+  /// not wait for itself.
+  bool shutdown(std::chrono::steady_clock::time_point deadline) noexcept;
+
+  [[nodiscard]] counts read_counts() const noexcept;
+
+ private:
+  struct state;
+  std::shared_ptr<state> state_;
+};
+
+}  // namespace kioto::detail

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#include <kioto/detail/blocking_pool.hpp>
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <system_error>
+#include <utility>
+
+#include <kioto/config.hpp>
+
+namespace kioto::detail {
+
+namespace {
+
+using clock = std::chrono::steady_clock;
+
+// Null when the wait has no end.
+std::optional<clock::time_point> end_of_wait(std::chrono::nanoseconds duration) noexcept {
+  const auto now = clock::now();
+  if (duration > clock::time_point::max() - now) return std::nullopt;
+  return now + duration;
+}
+
+// The pool that the calling thread belongs to.
+constinit thread_local const void* pool_of_thread = nullptr;
+KIOTO_NOINLINE const void* this_thread_pool() noexcept { return pool_of_thread; }
+KIOTO_NOINLINE void set_this_thread_pool(const void* pool) noexcept { pool_of_thread = pool; }
+
+void name_this_thread(const std::string& name) noexcept {
+  if (name.empty()) return;
+  char cut[16] = {};  // the system's limit, with the terminator
+  name.copy(cut, sizeof cut - 1);
+#if defined(__APPLE__)
+  pthread_setname_np(cut);
+#elif defined(__linux__)
+  pthread_setname_np(pthread_self(), cut);
+#endif
+}
+
+int create_thread(std::size_t stack_size, void* (*entry)(void*), void* argument) noexcept {
+  pthread_t handle;
+  pthread_attr_t attributes;
+  if (const int error = pthread_attr_init(&attributes)) return error;
+  int error = 0;
+  if (stack_size != 0) {
+    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    const std::size_t size = std::max(stack_size, static_cast<std::size_t>(PTHREAD_STACK_MIN));
+    error = pthread_attr_setstacksize(&attributes, (size + page - 1) / page * page);
+  }
+  if (error == 0) error = pthread_create(&handle, &attributes, entry, argument);
+  pthread_attr_destroy(&attributes);
+  return error;
+}
+
+}  // namespace
+
+// Invariants, under the mutex:
+// - P1 `idle` + `wakeups` threads wait. A wake-up is meant for any one of them, not for a certain
+// one;
+//   who takes it is not idle any more. So a thread that is being woken is not counted on twice.
+// - P2 Unless the pool is at its limit, or was refused a thread, there are at least as many
+// wake-ups
+//   and starting threads as queued jobs. Otherwise a thread that runs a job, or is about to look
+//   for one, takes all queued ones in turn. Either way no queued job is forgotten.
+// - P3 A thread that decides to end finds the queue empty, and leaves `threads` at that moment.
+// - P4 Each thread is joined by the next one that ends, the last one by `shutdown`; the ones that
+//   `shutdown` abandons detach themselves.
+struct blocking_pool::state : std::enable_shared_from_this<state> {
+  explicit state(blocking_pool_options o) : options(std::move(o)) {
+    options.max_threads = std::max<std::size_t>(options.max_threads, 1);
+  }
+
+  // Under the lock. 0 or an error number.
+  int start_thread() noexcept {
+    if (options.fail_thread_creation != nullptr) {
+      if (const int error = options.fail_thread_creation()) return error;
+    }
+    auto* reference = new (std::nothrow) std::shared_ptr<state>(shared_from_this());
+    if (reference == nullptr) return ENOMEM;
+    if (const int error = create_thread(options.stack_size, &run_thread, reference)) {
+      delete reference;
+      return error;
+    }
+    ++threads;
+    ++alive;
+    return 0;
+  }
+
+  static void* run_thread(void* argument) noexcept {
+    auto* reference = static_cast<std::shared_ptr<state>*>(argument);
+    const std::shared_ptr<state> pool = std::move(*reference);
+    delete reference;
+    set_this_thread_pool(pool.get());
+    name_this_thread(pool->options.thread_name);
+    if (pool->options.on_thread_start) pool->options.on_thread_start();
+    pool->run_jobs();
+    if (pool->options.on_thread_stop) pool->options.on_thread_stop();
+    pool->thread_ended();
+    return nullptr;
+  }
+
+  void run_jobs() noexcept {
+    std::unique_lock lock(mutex);
+    do {
+      while (!closed && !jobs.empty()) {
+        blocking_job* job = jobs.pop_front();
+        --queued;
+        ++running;
+        lock.unlock();
+        job->run(job);
+        lock.lock();
+        --running;
+      }
+    } while (!closed && wait_for_wakeup(lock));
+    --threads;
+  }
+
+  // False: nothing came, or the pool is closed.
+  bool wait_for_wakeup(std::unique_lock<std::mutex>& lock) noexcept {
+    ++idle;
+    const auto end = end_of_wait(options.keep_alive);
+    for (bool in_time = true;;) {
+      // A wake-up counts also if the time is over: it is the promise to look at the queue.
+      if (wakeups != 0) {
+        --wakeups;
+        return true;
+      }
+      if (closed || !in_time) {
+        --idle;
+        return false;
+      }
+      if (!end)
+        work.wait(lock);
+      else
+        in_time = work.wait_until(lock, *end) == std::cv_status::no_timeout;
+    }
+  }
+
+  void thread_ended() noexcept {
+    std::optional<pthread_t> previous;
+    {
+      std::lock_guard lock(mutex);
+      if (abandoned)
+        pthread_detach(pthread_self());
+      else
+        previous = std::exchange(last_ended, pthread_self());
+      --alive;
+      if (closed) ended.notify_all();
+    }
+    if (previous) pthread_join(*previous, nullptr);
+  }
+
+  blocking_pool_options options;
+  std::mutex mutex;
+  std::condition_variable work;
+  std::condition_variable ended;
+  intrusive_list<blocking_job, blocking_job_tag> jobs;
+  std::size_t alive = 0;    // not yet past `thread_ended`
+  std::size_t threads = 0;  // of these, the ones that have not decided to end
+  std::size_t running = 0;  // of these, in a job
+  std::size_t idle = 0;
+  std::size_t wakeups = 0;
+  std::size_t queued = 0;
+  std::optional<pthread_t> last_ended;  // to be joined
+  bool closed = false;
+  bool abandoned = false;
+};
+
+blocking_pool::blocking_pool(blocking_pool_options options)
+    : state_(std::make_shared<state>(std::move(options))) {}
+
+blocking_pool::~blocking_pool() { shutdown(clock::time_point::min()); }
+
+result<void> blocking_pool::submit(blocking_job& job) {
+  state& s = *state_;
+  {
+    std::lock_guard lock(s.mutex);
+    if (s.closed) return error::runtime_shutdown;
+    s.jobs.push_back(job);
+    ++s.queued;
+    if (s.idle == 0) {
+      if (s.threads == s.options.max_threads) return {};
+      const int failure = s.start_thread();
+      if (failure == 0 || s.threads != 0) return {};
+      s.jobs.erase(job);
+      --s.queued;
+      return std::error_code(failure, std::generic_category());
+    }
+    --s.idle;
+    ++s.wakeups;
+  }
+  s.work.notify_one();
+  return {};
+}
+
+bool blocking_pool::try_remove(blocking_job& job) noexcept {
+  state& s = *state_;
+  std::lock_guard lock(s.mutex);
+  if (!job.is_linked()) return false;
+  s.jobs.erase(job);
+  --s.queued;
+  return true;
+}
+
+bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
+  const std::shared_ptr<state> keep = state_;
+  state& s = *keep;
+  std::unique_lock lock(s.mutex);
+  s.closed = true;
+  s.work.notify_all();
+  while (blocking_job* job = s.jobs.pop_front()) {
+    --s.queued;
+    lock.unlock();
+    job->cancel(job);
+    lock.lock();
+  }
+  // A thread of the pool that is here does not wait for itself.
+  const std::size_t self = this_thread_pool() == &s ? 1 : 0;
+  const auto all_ended = [&] { return s.abandoned || s.alive == self; };
+  // Threads without a job end at once: only running ones can exceed the deadline.
+  const auto others_ended = [&] { return s.alive <= s.running + self; };
+  if (deadline == clock::time_point::max())
+    s.ended.wait(lock, all_ended);
+  else
+    s.ended.wait_until(lock, std::max(deadline, clock::now()), all_ended);
+  s.ended.wait(lock, others_ended);
+
+  const bool all = s.alive == 0;
+  if (!all && !s.abandoned) {
+    s.abandoned = true;
+    s.ended.notify_all();
+  }
+  const std::optional<pthread_t> last = std::exchange(s.last_ended, std::nullopt);
+  lock.unlock();
+  if (last) pthread_join(*last, nullptr);
+  return all;
+}
+
+blocking_pool::counts blocking_pool::read_counts() const noexcept {
+  state& s = *state_;
+  std::lock_guard lock(s.mutex);
+  return {s.threads, s.idle, s.queued};
+}
+
+}  // namespace kioto::detail
