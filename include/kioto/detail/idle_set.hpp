@@ -23,8 +23,8 @@ namespace kioto::detail {
 /// The rules for the callers, on which the guarantee below rests:
 /// 1. *Work*: publish work where searchers look, then call worker_to_notify() and unpark the worker
 ///    that it names.
-/// 2. *Found*: a searcher that finds work calls transition_from_searching(); if that is true it calls
-///    worker_to_notify() and unparks the worker that it names, before it runs the work.
+/// 2. *Found*: a searcher that finds work calls transition_from_searching(); if that is true it
+///    calls worker_to_notify() and unparks the worker that it names, before it runs the work.
 /// 3. *Park*: a worker that found nothing calls transition_to_parked() before it sleeps; if that is
 ///    true it looks at every queue once more, and treats work it sees as new (rule 1).
 /// 4. *Wake*: a worker that worker_to_notify() named is searching when it wakes. One that wakes for

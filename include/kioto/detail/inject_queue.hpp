@@ -11,11 +11,12 @@ namespace kioto::detail {
 
 /// The run queue that all threads share: unbounded, first in first out, closable.
 ///
-/// `T` is an intrusive node with a public member `T* queue_next`; the queue never owns or allocates.
+/// `T` is an intrusive node with a public member `T* queue_next`; the queue never owns or
+/// allocates.
 /// Every member may be called from any thread.
 ///
-/// Once close() has returned true in some thread, a push either happened before and its items can be
-/// popped, or it is refused and the items stay with the caller. Popping goes on after close().
+/// A push either comes before close(), and its items can be popped, or it is refused, and the items
+/// stay with the caller. Popping goes on after close().
 template <class Sync, class T, class Mutex = typename Sync::mutex>
 class basic_inject_queue {
  public:

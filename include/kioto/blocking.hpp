@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <kioto/config.hpp>
+#include <kioto/detail/blocking_pool.hpp>
+#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/spawn_support.hpp>
+#include <kioto/runtime.hpp>
+#include <kioto/spawn.hpp>
+
+namespace kioto {
+namespace detail {
+
+/// Hands a job to the blocking pool of the task's runtime.
+std::error_code submit_blocking(task_header& task, blocking_job& job) noexcept;
+std::exception_ptr make_system_error(std::error_code error) noexcept;
+/// True: the job was still queued and will not run.
+bool withdraw_blocking(task_header& task, blocking_job& job) noexcept;
+
+/// Runs `function` on the blocking pool. Once it runs it cannot be stopped, and is waited for.
+template <class Function>
+class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_operation<Function>>,
+                                               private blocking_job {
+ public:
+  using value_type = std::invoke_result_t<Function&>;
+
+  explicit blocking_operation(Function& function) noexcept
+      : blocking_job(&blocking_operation::on_run, &blocking_operation::on_cancel),
+        function_(&function) {}
+
+  attempt try_or_wait() noexcept override {
+    std::error_code refused;
+    const attempt result = this->wait([&]() noexcept {
+      refused = submit_blocking(this->context_->task(), *this);
+      return !refused;
+    });
+    if (!refused) return result;
+    if (is_runtime_shutdown(refused)) return attempt::stopped;
+    error_ = make_system_error(refused);
+    return attempt::ready;
+  }
+  bool cancel() noexcept override { return withdraw_blocking(this->context_->task(), *this); }
+
+  value_type await_resume() {
+    if (error_) std::rethrow_exception(std::move(error_));
+    if constexpr (std::is_reference_v<value_type>)
+      return static_cast<value_type>(**value_);
+    else if constexpr (!std::is_void_v<value_type>)
+      return std::move(*value_);
+  }
+
+ private:
+  using stored_type =
+      std::conditional_t<std::is_void_v<value_type>, std::monostate,
+                         std::conditional_t<std::is_reference_v<value_type>,
+                                            std::remove_reference_t<value_type>*, value_type>>;
+
+  static void on_run(blocking_job* job) noexcept {
+    auto& self = *static_cast<blocking_operation*>(job);
+    self.call();
+    complete(self);
+  }
+  static void on_cancel(blocking_job* job) noexcept {
+    auto& self = *static_cast<blocking_operation*>(job);
+    self.stopped_ = true;
+    complete(self);
+  }
+
+  void call() noexcept {
+    KIOTO_TRY {
+      if constexpr (std::is_void_v<value_type>) {
+        (*function_)();
+        value_.emplace();
+      } else if constexpr (std::is_reference_v<value_type>) {
+        value_.emplace(std::addressof((*function_)()));
+      } else {
+        value_.emplace((*function_)());
+      }
+    }
+    KIOTO_CATCH_ALL { error_ = std::current_exception(); }
+  }
+
+  Function* function_;
+  std::optional<stored_type> value_;
+  std::exception_ptr error_;
+};
+
+template <class Function>
+task<std::invoke_result_t<Function&>> run_blocking(Function function) {
+  using value_type = std::invoke_result_t<Function&>;
+  if constexpr (std::is_void_v<value_type>) {
+    [[maybe_unused]] int keeps_the_frame_sound = 0;
+    co_await blocking_operation<Function>(function);
+  } else {
+    co_return co_await blocking_operation<Function>(function);
+  }
+}
+
+/// A callable together with its arguments, both decayed. Called once.
+template <class F, class... Args>
+class bound_call {
+ public:
+  template <class G, class... Given>
+  explicit bound_call(std::in_place_t, G&& callable, Given&&... arguments)
+      : callable_(std::forward<G>(callable)), arguments_(std::forward<Given>(arguments)...) {}
+  std::invoke_result_t<F, Args...> operator()() {
+    return std::apply(
+        [this](auto&... arguments) -> std::invoke_result_t<F, Args...> {
+          return std::invoke(std::move(callable_), static_cast<Args&&>(arguments)...);
+        },
+        arguments_);
+  }
+
+ private:
+  F callable_;
+  std::tuple<Args...> arguments_;
+};
+
+template <class F, class... Args>
+auto bind_call(F&& callable, Args&&... arguments) {
+  return bound_call<std::decay_t<F>, std::decay_t<Args>...>(
+      std::in_place, std::forward<F>(callable), std::forward<Args>(arguments)...);
+}
+
+/// Gives the worker of the calling task to another thread for its lifetime.
+class block_in_place_scope {
+ public:
+  block_in_place_scope();
+  block_in_place_scope(const block_in_place_scope&) = delete;
+  block_in_place_scope& operator=(const block_in_place_scope&) = delete;
+  ~block_in_place_scope();
+
+ private:
+  void* worker_ = nullptr;
+  bool nested_ = true;
+};
+
+}  // namespace detail
+
+/// Runs `callable(arguments…)`, which may block, on a thread of the blocking pool.
+///
+/// - Result: a `join_handle` of what it returns, or of the exception it throws.
+/// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error when
+///   the system has no thread for the call.
+/// - Cancellation: aborting the handle removes a call that has not started; one that runs is let
+///   run, and its value counts. Shutting down the runtime waits for it up to the deadline.
+/// - Lifetime: the callable and the arguments are copied or moved, as std::thread does.
+/// - Calls start in the order in which they came. There are at most `max_blocking_threads` at a time;
+///   the queue behind them has no limit.
+template <class F, class... Args>
+  requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
+auto spawn_blocking(F&& callable, Args&&... arguments) {
+  return detail::spawn_on(
+      detail::current_scheduler("kioto::spawn_blocking"),
+      detail::run_blocking(
+          detail::bind_call(std::forward<F>(callable), std::forward<Args>(arguments)...)),
+      std::source_location());
+}
+
+template <class F, class... Args>
+auto handle::spawn_blocking(F&& callable, Args&&... arguments) const {
+  return detail::spawn_on(
+      detail::scheduler_of(*core_),
+      detail::run_blocking(
+          detail::bind_call(std::forward<F>(callable), std::forward<Args>(arguments)...)),
+      std::source_location());
+}
+
+template <class F, class... Args>
+auto runtime::spawn_blocking(F&& callable, Args&&... arguments) {
+  return handle().spawn_blocking(std::forward<F>(callable), std::forward<Args>(arguments)...);
+}
+
+/// Calls `callable()`, which may block, here and now, while another thread goes on with the tasks of
+/// this worker.
+///
+/// - Result: what the callable returns; its exceptions pass.
+/// - Errors: throws std::logic_error in a task of a current-thread or local runtime, which has no
+///   other thread.
+/// - Outside of a task, and inside another block_in_place, it just calls.
+/// - Inside, `block_on` is allowed.
+template <class F>
+decltype(auto) block_in_place(F&& callable) {
+  const detail::block_in_place_scope scope;
+  return std::invoke(std::forward<F>(callable));
+}
+
+}  // namespace kioto

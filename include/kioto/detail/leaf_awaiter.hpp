@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <type_traits>
+#include <utility>
+
+#include <kioto/detail/promise.hpp>
+
+namespace kioto::detail {
+
+/// Makes a leaf operation awaitable. `Derived` implements `try_or_wait()`, `cancel()` and
+/// `await_resume()`.
+///
+/// The attempt is made in `await_suspend`, where the context is known; an operation that completes
+/// at once does not suspend. Each attempt costs one unit of the budget of the run; when that is used
+/// up the task gives way first, so that an operation which is always ready cannot starve others.
+template <class Derived>
+class [[nodiscard]] leaf_awaiter : public leaf_operation {
+ public:
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    static_assert(std::is_base_of_v<promise_base, Promise>,
+                  "this operation needs a kioto runtime: await it in a kioto::task");
+    promise_base& self = frame.promise();
+    context& c = *self.context_;
+    context_ = &c;
+    c.frame_ = &self;
+    trampoline& loop = c.loop();
+    if (loop.budget == 0) [[unlikely]] {
+      c.current_ = this;
+      c.entry_ = entry::retry;
+      yield(c);
+      return true;
+    }
+    --loop.budget;
+    switch (static_cast<Derived*>(this)->Derived::try_or_wait()) {
+      case attempt::ready:
+        return false;
+      case attempt::suspended:
+        return true;
+      case attempt::stopped:
+        loop.ask(request::unwind, self);
+        return true;
+    }
+    return true;
+  }
+
+ protected:
+  leaf_awaiter() noexcept = default;
+  leaf_awaiter(leaf_awaiter&&) noexcept = default;
+  ~leaf_awaiter() = default;
+};
+
+template <class A>
+concept leaf = std::is_base_of_v<leaf_operation, std::remove_cvref_t<A>> &&
+               !std::is_base_of_v<combinator, std::remove_cvref_t<A>>;
+
+/// The awaiter of an awaitable, as a prvalue that moves nothing once it runs.
+template <class A>
+decltype(auto) get_awaiter(A&& awaitable) {
+  if constexpr (requires { std::forward<A>(awaitable).operator co_await(); })
+    return std::forward<A>(awaitable).operator co_await();
+  else if constexpr (requires { operator co_await(std::forward<A>(awaitable)); })
+    return operator co_await(std::forward<A>(awaitable));
+  else
+    return std::remove_cvref_t<A>(std::forward<A>(awaitable));
+}
+template <class A>
+using awaiter_of = decltype(get_awaiter(std::declval<A>()));
+template <class A>
+using await_result = decltype(std::declval<awaiter_of<A>&>().await_resume());
+
+/// What an adaptor function returns: movable until it is awaited, so that adaptors nest. `A` is a
+/// reference for an awaitable that the caller keeps.
+template <template <class> class Awaiter, class A>
+class [[nodiscard]] adaptor {
+ public:
+  explicit adaptor(A&& awaitable) : awaitable_(std::forward<A>(awaitable)) {}
+  adaptor(adaptor&&) = default;
+  adaptor& operator=(adaptor&&) = delete;
+  ~adaptor() = default;
+
+  [[nodiscard]] Awaiter<A> operator co_await() && {
+    return Awaiter<A>(std::forward<A>(awaitable_));
+  }
+
+ private:
+  A awaitable_;
+};
+
+}  // namespace kioto::detail

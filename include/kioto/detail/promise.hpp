@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <memory>
+#include <new>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include <kioto/config.hpp>
+#include <kioto/detail/context.hpp>
+#include <kioto/detail/frame_allocator.hpp>
+#include <kioto/detail/task_header.hpp>
+
+namespace kioto::detail {
+
+class await_hook;
+class task_awaiter_base;
+
+/// Part of the promise that does not depend on the type of the result.
+///
+/// One allocation holds `[result | task_header | frame]`. The frame can therefore be destroyed, and
+/// with it the parameters of the coroutine, while the result and the join state stay.
+class promise_base {
+ public:
+  promise_base(const promise_base&) = delete;
+  promise_base& operator=(const promise_base&) = delete;
+
+  [[nodiscard]] std::coroutine_handle<> handle() noexcept {
+    return std::coroutine_handle<promise_base>::from_promise(*this);
+  }
+  [[nodiscard]] task_header* block() noexcept {
+    return static_cast<task_header*>(
+        static_cast<void*>(static_cast<std::byte*>(handle().address()) - sizeof(task_header)));
+  }
+
+  context* context_ = nullptr;             ///< set when the frame is started
+  task_awaiter_base* awaiter_ = nullptr;   ///< who awaits this frame; null at the root of a context
+  await_hook* hook_ = nullptr;             ///< adaptors around the operation that this frame awaits
+  outcome outcome_ = outcome::none;
+  std::source_location where_;
+
+ protected:
+  promise_base() noexcept = default;
+  ~promise_base() = default;
+};
+
+/// An adaptor that wants a say when the operation it wraps ends (`as_result`, `or_return`).
+/// It lives in the frame that awaits it and is stacked on the frame's `hook_`.
+class await_hook {
+ public:
+  await_hook(const await_hook&) = delete;
+  await_hook& operator=(const await_hook&) = delete;
+
+  void push(promise_base& frame) noexcept {
+    previous_ = frame.hook_;
+    frame.hook_ = this;
+  }
+  void pop(promise_base& frame) noexcept { frame.hook_ = previous_; }
+
+  /// The operation completed, and the frame is about to be resumed. True: resume it.
+  /// False: the hook asked the loop for something else.
+  virtual bool on_completed(promise_base& frame) noexcept = 0;
+  /// The operation stopped. True: the stop ends here, resume the frame.
+  virtual bool on_stopped(promise_base& frame) noexcept = 0;
+
+ protected:
+  await_hook() noexcept = default;
+  ~await_hook() = default;
+
+ private:
+  await_hook* previous_ = nullptr;
+};
+
+/// Runs the hooks of a frame whose operation completed; true if the frame is to be resumed.
+inline bool completed_through_hooks(promise_base& frame) noexcept {
+  while (frame.hook_ != nullptr) [[unlikely]] {
+    await_hook* hook = frame.hook_;
+    hook->pop(frame);
+    if (!hook->on_completed(frame)) return false;
+  }
+  return true;
+}
+
+/// The awaiting side of a child task. Lives in the frame of the parent and owns the child's frame.
+class task_awaiter_base {
+ public:
+  explicit task_awaiter_base(promise_base* child) noexcept : child_(child) {}
+  task_awaiter_base(const task_awaiter_base&) = delete;
+  task_awaiter_base& operator=(const task_awaiter_base&) = delete;
+
+  [[nodiscard]] promise_base& parent() const noexcept { return *parent_; }
+  void destroy_child() noexcept {
+    if (child_ != nullptr) std::exchange(child_, nullptr)->handle().destroy();
+  }
+
+ protected:
+  ~task_awaiter_base() { destroy_child(); }
+
+  promise_base* parent_ = nullptr;
+  promise_base* child_;
+};
+
+/// Continues with `next`: by symmetric transfer, or through the loop when transfers have piled up.
+inline std::coroutine_handle<> transfer_to(promise_base& next) noexcept {
+  trampoline& loop = next.context_->loop();
+  if (--loop.depth != 0) [[likely]]
+    return next.handle();
+  loop.ask(request::proceed, next);
+  return std::noop_coroutine();
+}
+
+struct final_awaiter {
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+  template <class Promise>
+  static std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    promise_base& self = frame.promise();
+    if (self.awaiter_ == nullptr) {
+      self.context_->loop().ask(request::finished, self);
+      return std::noop_coroutine();
+    }
+    promise_base& parent = self.awaiter_->parent();
+    if (!completed_through_hooks(parent)) return std::noop_coroutine();
+    return transfer_to(parent);
+  }
+  static void await_resume() noexcept {}
+};
+
+/// Where the result of a task lives: in front of its header, see `promise_base`.
+template <class T>
+union result_storage {
+  result_storage() noexcept {}
+  ~result_storage() {}
+  T value;
+  std::exception_ptr error;
+};
+template <class T>
+union result_storage<T&> {
+  result_storage() noexcept {}
+  ~result_storage() {}
+  T* value;
+  std::exception_ptr error;
+};
+template <>
+union result_storage<void> {
+  result_storage() noexcept {}
+  ~result_storage() {}
+  std::exception_ptr error;
+};
+
+/// Where the parts of the block lie.
+template <class T>
+struct block_layout {
+  static constexpr std::size_t storage_alignment = alignof(result_storage<T>);
+  /// Room below the header: the result, and for an over-aligned one the slack to align it.
+  static constexpr std::size_t room =
+      (sizeof(result_storage<T>) + (storage_alignment > 16 ? storage_alignment : 0) + 15) / 16 * 16;
+  static_assert(sizeof(task_header) % 16 == 0);
+
+  static result_storage<T>* storage(task_header* header) noexcept {
+    const auto end = reinterpret_cast<std::uintptr_t>(header);
+    const std::uintptr_t at = (end - sizeof(result_storage<T>)) & ~(storage_alignment - 1);
+    return reinterpret_cast<result_storage<T>*>(at);
+  }
+  static void destroy_result(task_header* header, outcome what) noexcept {
+    if (what == outcome::value) {
+      if constexpr (!std::is_void_v<T> && !std::is_reference_v<T>)
+        std::destroy_at(std::addressof(storage(header)->value));
+    } else if (what == outcome::exception) {
+      std::destroy_at(std::addressof(storage(header)->error));
+    }
+  }
+  /// The `task_header::manager` of a task with this result.
+  static void manage_result(task_header& header, task_header::manage what,
+                            std::exception_ptr* error) noexcept {
+    if (what == task_header::manage::read_error)
+      *error = storage(&header)->error;
+    else
+      destroy_result(&header, header.outcome_);
+  }
+};
+
+/// Result part of the promise.
+template <class T>
+class typed_promise : public promise_base {
+ public:
+  static void* operator new(std::size_t frame) {
+    constexpr std::size_t room = block_layout<T>::room;
+    const std::size_t size = room + sizeof(task_header) + frame;
+    std::byte* header = static_cast<std::byte*>(allocate_frame(size)) + room;
+    ::new (static_cast<void*>(header)) block_info(size, room);
+    return header + sizeof(task_header);
+  }
+  static void operator delete(void* frame, std::size_t) noexcept {
+    auto* block = reinterpret_cast<block_info*>(static_cast<std::byte*>(frame) - sizeof(task_header));
+    if (!block->retained()) block->free_block();
+  }
+
+  ~typed_promise() {
+    // A result nobody took. The header of a spawned task takes over the result before this.
+    if (outcome_ != outcome::none) block_layout<T>::destroy_result(block(), outcome_);
+  }
+
+  void unhandled_exception() noexcept {
+    ::new (static_cast<void*>(std::addressof(storage().error)))
+        std::exception_ptr(std::current_exception());
+    outcome_ = outcome::exception;
+  }
+  [[nodiscard]] result_storage<T>& storage() noexcept { return *block_layout<T>::storage(block()); }
+};
+
+/// Takes the result out of a finished child.
+template <class T>
+T take_result(typed_promise<T>& child) {
+  auto& storage = child.storage();
+  if (child.outcome_ == outcome::exception) [[unlikely]] {
+    std::exception_ptr error = std::move(storage.error);
+    std::rethrow_exception(std::move(error));
+  }
+  if constexpr (std::is_reference_v<T>)
+    return static_cast<T>(*storage.value);
+  else if constexpr (!std::is_void_v<T>)
+    return std::move(storage.value);
+}
+
+template <class T>
+class promise_with_return : public typed_promise<T> {
+ public:
+  template <class U = T>
+    requires std::is_constructible_v<T, U&&>
+  void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U&&>) {
+    if constexpr (std::is_reference_v<T>)
+      this->storage().value = std::addressof(value);
+    else
+      ::new (static_cast<void*>(std::addressof(this->storage().value))) T(std::forward<U>(value));
+    this->outcome_ = outcome::value;
+  }
+};
+template <>
+class promise_with_return<void> : public typed_promise<void> {
+ public:
+  void return_void() noexcept { outcome_ = outcome::value; }
+};
+
+}  // namespace kioto::detail

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <functional>
+#include <memory>
+#include <source_location>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <kioto/join_handle.hpp>
+#include <kioto/task.hpp>
+
+namespace kioto::detail {
+
+class runtime_core;
+
+/// The scheduler of the runtime that the calling thread is in; throws std::logic_error that names
+/// `what` outside of one.
+scheduler& current_scheduler(const char* what);
+scheduler& scheduler_of(runtime_core& core) noexcept;
+
+/// Binds a task to its runtime and makes it runnable, or refuses it when the runtime shuts down.
+void launch(task_header& task) noexcept;
+
+template <class T>
+join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location where) {
+  typed_promise<T>& root = task_access::release(std::move(work));
+  task_header* memory = root.block();
+  const block_info block = *memory;
+  auto* header =
+      ::new (static_cast<void*>(memory)) task_header(block, home, where, &block_layout<T>::manage_result);
+  root.context_ = header;
+  header->frame_ = &root;
+  auto handle = join_handle_access::make<T>(header);
+  launch(*header);
+  return handle;
+}
+
+/// True for callables whose call needs nothing of the callable or its arguments later on: the
+/// coroutine frame holds all of it.
+template <class F, class... Args>
+inline constexpr bool call_is_self_contained = false;
+template <class R, class... Params>
+inline constexpr bool call_is_self_contained<R (*)(Params...)> = (!std::is_reference_v<Params> && ...);
+
+template <class F, class... Args>
+using task_of_call = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
+
+template <class F, class... Args>
+concept task_factory =
+    std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...> && is_task<task_of_call<F, Args...>>;
+
+/// Gives the running task the location of the coroutine that it stands for.
+class adopt_location {
+ public:
+  explicit adopt_location(std::source_location where) noexcept : where_(where) {}
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
+    context& c = *frame.promise().context_;
+    if (c.kind_ == strand::task && c.task().where_.line() == 0) c.task().where_ = where_;
+    return false;
+  }
+  static void await_resume() noexcept {}
+
+ private:
+  std::source_location where_;
+};
+
+/// Owns a callable and its arguments for as long as the task that the call returns runs.
+template <class T, class F, class... Args>
+task<T> call_and_hold(F callable, Args... arguments) {
+  task<T> inner = std::invoke(std::move(callable), std::move(arguments)...);
+  co_await adopt_location(task_access::location(inner));
+  co_return co_await std::move(inner);
+}
+
+/// `callable(arguments…)` as a task that owns both, as std::thread does.
+template <class F, class... Args>
+auto make_owning_task(F&& callable, Args&&... arguments) {
+  using result = typename task_of_call<F, Args...>::value_type;
+  if constexpr (call_is_self_contained<std::decay_t<F>>)
+    return std::invoke(std::forward<F>(callable), std::forward<Args>(arguments)...);
+  else
+    return call_and_hold<result, std::decay_t<F>, std::decay_t<Args>...>(
+        std::forward<F>(callable), std::forward<Args>(arguments)...);
+}
+
+}  // namespace kioto::detail

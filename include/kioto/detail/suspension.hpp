@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include <kioto/detail/sync_policy.hpp>
+
+namespace kioto::detail {
+
+/// Decides, for one sequential strand of coroutines, who may run it: the atomic word behind every
+/// suspended operation.
+///
+/// A strand is *owned* while a thread runs it or a run queue holds it; otherwise it is *suspended*
+/// in exactly one operation. Three parties meet on the word:
+///
+/// - the owner suspends it: `prepare()`, hand the operation to its backend, then `arm()`;
+/// - the backend completes the operation, from any thread: `complete()`;
+/// - anybody asks the strand to stop, from any thread: `request_stop()`.
+///
+/// Invariants:
+/// - I1 Exactly one party takes the strand out of the suspended state: every transition to `owned`
+///   is a read-modify-write, and only the one that saw the bit clear may schedule.
+/// - I2 The owner learns of a completion that came before `arm()` (`arm_result::fired`) and of a
+///   stop that came before it (`arm_result::stop`), because `arm()` fails if either bit is set.
+/// - I3 Two completion bits alternate, so that the bit of the previous operation need not be cleared
+///   by a read-modify-write of its own; `arm()` clears it. This is what keeps a suspended operation
+///   at two read-modify-writes.
+/// - I4 `stop` is sticky.
+///
+/// Memory order: `complete()` and `request_stop()` release what their caller wrote (the value), and
+/// acquire what the owner wrote before `arm()` (the operation, the frame). `arm()` releases the
+/// frame to whoever runs the strand next. All of them are read-modify-writes of one word, so each
+/// reads the newest value in its modification order; no store-load ordering is needed.
+///
+/// A strand that runs the branches of a combinator stays owned; see `basic_branch_queue`.
+template <class Sync>
+class basic_suspension {
+ public:
+  using word = std::uint32_t;
+
+  static constexpr word owned = 1;
+  static constexpr word fired_a = 2;
+  static constexpr word fired_b = 4;
+  static constexpr word stop = 8;
+
+  /// What `prepare()` hands to `arm()`: the word that `arm()` expects, and the bit of this operation.
+  struct ticket {
+    word expected;
+    word fired;
+  };
+
+  enum class arm_result : std::uint8_t { suspended, fired, stop };
+
+  basic_suspension() : word_(word{owned}) {}
+  basic_suspension(const basic_suspension&) = delete;
+  basic_suspension& operator=(const basic_suspension&) = delete;
+
+  /// Owner, before the backend learns of the operation.
+  ticket prepare() noexcept {
+    // Completion bits are only written for the operation that the owner waits for, so a relaxed load
+    // of them is exact here.
+    word now = word_.load(std::memory_order_relaxed);
+    if ((now & fired_a) == 0) return {now & ~stop, fired_a};
+    if ((now & fired_b) == 0) return {now & ~stop, fired_b};
+    word_.fetch_and(static_cast<word>(~fired_a), std::memory_order_relaxed);
+    return {owned | fired_b, fired_a};
+  }
+
+  /// Owner, after the backend learned of the operation. On `suspended` the caller no longer owns the
+  /// strand and must not touch it. `fired`: the operation has completed. `stop`: stop was requested,
+  /// the operation is still with the backend and the caller still owns the strand. With
+  /// `ignore_stop` the last never happens.
+  arm_result arm(ticket t, bool ignore_stop) noexcept {
+    word expected = t.expected;
+    if (word_.compare_exchange_strong(expected, word{0}, std::memory_order_acq_rel,
+                                      std::memory_order_acquire))
+      return arm_result::suspended;
+    for (;;) {
+      if ((expected & t.fired) != 0) return arm_result::fired;
+      if ((expected & stop) != 0 && !ignore_stop) return arm_result::stop;
+      if (word_.compare_exchange_strong(expected, static_cast<word>(expected & stop),
+                                        std::memory_order_acq_rel, std::memory_order_acquire))
+        return arm_result::suspended;
+    }
+  }
+
+  /// Backend, any thread, once per operation, after its last access to the operation. True: the
+  /// caller owns the strand now and must schedule it.
+  [[nodiscard]] bool complete(word fired) noexcept {
+    return (word_.fetch_or(static_cast<word>(owned | fired), std::memory_order_acq_rel) & owned) == 0;
+  }
+
+  /// Any thread. True: the caller owns the strand now and must schedule it, so that it can stop.
+  [[nodiscard]] bool request_stop() noexcept {
+    return (word_.fetch_or(static_cast<word>(owned | stop), std::memory_order_acq_rel) & owned) == 0;
+  }
+
+  /// Owner: takes part in a stop request without giving up or taking the strand.
+  void mark_stop() noexcept { word_.fetch_or(word{stop}, std::memory_order_relaxed); }
+
+  [[nodiscard]] bool stop_requested() const noexcept {
+    return (word_.load(std::memory_order_acquire) & stop) != 0;
+  }
+  [[nodiscard]] bool is_owned() const noexcept {
+    return (word_.load(std::memory_order_acquire) & owned) != 0;
+  }
+  /// Owner: whether the operation with this ticket bit has completed.
+  [[nodiscard]] bool has_fired(word fired) const noexcept {
+    return (word_.load(std::memory_order_acquire) & fired) != 0;
+  }
+
+  /// Any thread: takes a suspended strand in order to look at it. On true the caller owns it and
+  /// gives it back with `unborrow()`.
+  [[nodiscard]] bool try_borrow(word& seen) noexcept {
+    seen = word_.load(std::memory_order_relaxed);
+    while ((seen & owned) == 0) {
+      if (word_.compare_exchange_strong(seen, static_cast<word>(seen | owned),
+                                        std::memory_order_acq_rel, std::memory_order_relaxed))
+        return true;
+    }
+    return false;
+  }
+  /// False: something came while the strand was borrowed; the caller still owns it and must schedule it.
+  [[nodiscard]] bool unborrow(word seen) noexcept {
+    word expected = seen | owned;
+    return word_.compare_exchange_strong(expected, seen, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed);
+  }
+
+ private:
+  typename Sync::template atomic<word> word_;
+};
+
+using suspension = basic_suspension<std_sync>;
+
+}  // namespace kioto::detail

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/task_id.hpp>
+
+namespace kioto {
+
+namespace detail {
+struct join_access;
+struct join_handle_access;
+[[noreturn]] void throw_task_cancelled(std::uint64_t id);
+[[noreturn]] void throw_bad_join(const char* what);
+}  // namespace detail
+
+/// How a spawned task ended: with a value, an exception, or cancelled.
+template <class T>
+class [[nodiscard]] join_result {
+ public:
+  using value_type = T;
+  using stored_type =
+      std::conditional_t<std::is_void_v<T>, std::monostate,
+                         std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+
+  [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
+  explicit operator bool() const noexcept { return has_value(); }
+  /// The task was aborted, or its runtime shut down, before it could complete.
+  [[nodiscard]] bool is_cancelled() const noexcept { return !value_ && !error_; }
+  /// The task ended with an exception.
+  [[nodiscard]] bool is_exception() const noexcept { return error_ != nullptr; }
+  [[nodiscard]] std::exception_ptr exception() const noexcept { return error_; }
+  [[nodiscard]] task_id id() const noexcept { return id_; }
+
+  /// The value. Rethrows the exception of the task; throws `task_cancelled` if it was cancelled.
+  T value() && {
+    require();
+    if constexpr (std::is_reference_v<T>)
+      return static_cast<T>(**value_);
+    else if constexpr (!std::is_void_v<T>)
+      return std::move(*value_);
+  }
+  std::add_lvalue_reference_t<T> value() & {
+    require();
+    if constexpr (std::is_reference_v<T>)
+      return **value_;
+    else if constexpr (!std::is_void_v<T>)
+      return *value_;
+  }
+  /// The value, which must be there.
+  template <class U = T>
+    requires(!std::is_void_v<U>)
+  std::add_lvalue_reference_t<U> operator*() & noexcept {
+    if constexpr (std::is_reference_v<U>)
+      return **value_;
+    else
+      return *value_;
+  }
+
+ private:
+  friend struct detail::join_access;
+
+  explicit join_result(std::uint64_t id) noexcept : id_(id) {}
+
+  void require() const {
+    if (error_) std::rethrow_exception(error_);
+    if (!value_) detail::throw_task_cancelled(id_.value());
+  }
+
+  std::optional<stored_type> value_;
+  std::exception_ptr error_;
+  task_id id_;
+};
+
+namespace detail {
+
+/// Library access to the parts of a join.
+struct join_access {
+  /// Moves the result out of a task that is done.
+  template <class T>
+  static join_result<T> take(detail::task_header& task) {
+    join_result<T> result(task.id_);
+    auto* storage = detail::block_layout<T>::storage(&task);
+    switch (std::exchange(task.outcome_, detail::outcome::none)) {
+      case detail::outcome::value:
+        if constexpr (std::is_void_v<T>) {
+          result.value_.emplace();
+        } else if constexpr (std::is_reference_v<T>) {
+          result.value_.emplace(storage->value);
+        } else {
+          result.value_.emplace(std::move(storage->value));
+          std::destroy_at(std::addressof(storage->value));
+        }
+        break;
+      case detail::outcome::exception:
+        result.error_ = std::move(storage->error);
+        std::destroy_at(std::addressof(storage->error));
+        break;
+      case detail::outcome::none:
+        throw_bad_join("the result of this task has been taken already");
+      case detail::outcome::stopped:
+        task.outcome_ = detail::outcome::none;
+        break;
+    }
+    return result;
+  }
+};
+
+}  // namespace detail
+
+/// Asks a task to stop. Copyable; does not keep the task from ending.
+///
+/// Thread safety: every member may be called from any thread.
+class abort_handle {
+ public:
+  abort_handle(const abort_handle& other) noexcept : task_(other.task_) {
+    if (task_ != nullptr) task_->add_reference();
+  }
+  abort_handle(abort_handle&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  abort_handle& operator=(abort_handle other) noexcept {
+    std::swap(task_, other.task_);
+    return *this;
+  }
+  ~abort_handle() {
+    if (task_ != nullptr) task_->drop_reference();
+  }
+
+  /// Requests the stop; returns at once. A task that completes before it meets the request keeps its
+  /// value.
+  void abort() const noexcept {
+    if (task_ != nullptr) task_->abort();
+  }
+  [[nodiscard]] bool is_finished() const noexcept {
+    return task_ == nullptr || task_->join_.is_done();
+  }
+  [[nodiscard]] task_id id() const noexcept { return task_id(task_ != nullptr ? task_->id_ : 0); }
+
+ private:
+  template <class>
+  friend class join_handle;
+  explicit abort_handle(detail::task_header* task) noexcept : task_(task) {
+    task_->add_reference();
+  }
+
+  detail::task_header* task_;
+};
+
+namespace detail {
+
+/// Waits for the end of a spawned task. See `join_handle`.
+template <class T>
+class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
+ public:
+  explicit join_awaiter(task_header* task) noexcept : task_(task) {
+    if (task_ == nullptr) [[unlikely]]
+      throw_bad_join("an empty join_handle was awaited: it was moved from, detached, or awaited before");
+  }
+  join_awaiter(join_awaiter&&) noexcept = default;
+
+  attempt try_or_wait() noexcept override {
+    if (task_->join_.is_done()) return attempt::ready;
+    return this->wait([this]() noexcept { return task_->join_.link(this); });
+  }
+  bool cancel() noexcept override { return task_->join_.unlink(this); }
+
+  join_result<T> await_resume() { return join_access::take<T>(*task_); }
+
+ private:
+  task_header* task_;
+};
+
+}  // namespace detail
+
+/// Owns the right to the result of a spawned task.
+///
+/// - Awaiting it (`co_await handle`) waits until the task has ended and its frame is destroyed.
+/// - Result: a `join_result<T>`: value, exception, or cancelled. The result is handed over once.
+/// - Cancellation: a cancelled wait leaves the task running and the result in place.
+/// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the runtime's
+///   hook for unhandled exceptions.
+/// - Lifetime: the handle outlives the wait. It may outlive the runtime.
+/// - Thread safety: one thread at a time; `abort_handle()` is for the others.
+template <class T = void>
+class [[nodiscard]] join_handle {
+ public:
+  using value_type = T;
+
+  join_handle() noexcept = default;
+  join_handle(join_handle&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  join_handle& operator=(join_handle&& other) noexcept {
+    if (this != &other) {
+      detach();
+      task_ = std::exchange(other.task_, nullptr);
+    }
+    return *this;
+  }
+  join_handle(const join_handle&) = delete;
+  join_handle& operator=(const join_handle&) = delete;
+  ~join_handle() { detach(); }
+
+  [[nodiscard]] bool valid() const noexcept { return task_ != nullptr; }
+
+  [[nodiscard]] detail::join_awaiter<T> operator co_await() & { return detail::join_awaiter<T>(task_); }
+  [[nodiscard]] detail::join_awaiter<T> operator co_await() && { return detail::join_awaiter<T>(task_); }
+
+  /// Requests the task to stop; returns at once. Await the handle to learn how it ended.
+  void abort() const noexcept {
+    if (task_ != nullptr) task_->abort();
+  }
+  /// A handle for other threads, which can only abort.
+  [[nodiscard]] kioto::abort_handle abort_handle() const {
+    if (task_ == nullptr) detail::throw_bad_join("abort_handle() of an empty join_handle");
+    return kioto::abort_handle(task_);
+  }
+  /// True once the task has ended and its frame is destroyed.
+  [[nodiscard]] bool is_finished() const noexcept {
+    return task_ != nullptr && task_->join_.is_done();
+  }
+  [[nodiscard]] task_id id() const noexcept { return task_id(task_ != nullptr ? task_->id_ : 0); }
+
+  /// Lets the task run on without the handle. The same as destroying the handle.
+  void detach() noexcept {
+    if (task_ != nullptr) std::exchange(task_, nullptr)->release_handle();
+  }
+
+ private:
+  friend struct detail::join_handle_access;
+  explicit join_handle(detail::task_header* task) noexcept : task_(task) {}
+
+  detail::task_header* task_ = nullptr;
+};
+
+namespace detail {
+
+struct join_handle_access {
+  template <class T>
+  static join_handle<T> make(detail::task_header* task) noexcept {
+    return join_handle<T>(task);
+  }
+  template <class T>
+  static detail::task_header* header(const join_handle<T>& handle) noexcept {
+    return handle.task_;
+  }
+};
+
+}  // namespace detail
+}  // namespace kioto

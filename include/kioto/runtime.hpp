@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <kioto/detail/spawn_support.hpp>
+#include <kioto/metrics.hpp>
+#include <kioto/result.hpp>
+
+namespace kioto {
+
+class handle;
+class local_runtime;
+class runtime;
+
+/// Which operating-system interface drives sockets.
+enum class backend : std::uint8_t { automatic, epoll, kqueue, io_uring };
+
+/// An exception that left a task whose handle nobody holds any more.
+struct unhandled_exception_info {
+  task_id id;
+  std::source_location spawned_at;
+  std::exception_ptr error;
+};
+
+namespace detail {
+
+struct runtime_options {
+  std::optional<unsigned> worker_threads;
+  bool current_thread = false;
+  kioto::backend backend = kioto::backend::automatic;
+  std::size_t max_blocking_threads = 512;
+  std::chrono::nanoseconds blocking_keep_alive = std::chrono::seconds(10);
+  std::size_t thread_stack_size = 0;
+  std::string thread_name = "kioto-worker";
+  unsigned event_interval = 61;
+  std::function<void()> on_thread_start, on_thread_stop, on_thread_park, on_thread_unpark;
+  std::function<void(task_id, std::source_location)> on_task_spawn;
+  std::function<void(task_id)> on_task_end;
+  std::function<void(const unhandled_exception_info&)> on_unhandled_exception;
+};
+
+using core_pointer = std::shared_ptr<runtime_core>;
+
+result<core_pointer> make_core(runtime_options options, bool local);
+/// Runs a launched task to its end, blocking the calling thread; `what` names the caller in errors.
+void block_until_done(runtime_core& core, task_header& task, const char* what);
+void check_may_block(runtime_core& core, const char* what);
+void check_local_thread(runtime_core& core, const char* what);
+bool shut_down(core_pointer core, std::optional<std::chrono::nanoseconds> deadline) noexcept;
+runtime_metrics read_metrics(runtime_core& core);
+std::vector<task_dump> dump_tasks(runtime_core& core);
+
+template <class T>
+T block_on_core(runtime_core& core, task<T>&& work, std::source_location where) {
+  check_may_block(core, "block_on");
+  join_handle<T> root = spawn_on(scheduler_of(core), std::move(work), where);
+  task_header* header = join_handle_access::header(root);
+  block_until_done(core, *header, "block_on");
+  return join_access::take<T>(*header).value();
+}
+
+}  // namespace detail
+
+/// Makes the calling thread part of a runtime for its lifetime: `spawn`, sockets and timers work.
+///
+/// Guards are destroyed in reverse order of their creation, on the thread that created them.
+class [[nodiscard]] enter_guard {
+ public:
+  explicit enter_guard(detail::core_pointer core) noexcept;
+  enter_guard(const enter_guard&) = delete;
+  enter_guard& operator=(const enter_guard&) = delete;
+  ~enter_guard();
+
+ private:
+  detail::core_pointer core_;
+  detail::runtime_core* previous_;
+};
+
+/// A reference to a runtime, usable from any thread. Copyable. It does not keep the runtime running:
+/// after shutdown `spawn` returns cancelled tasks.
+class handle {
+ public:
+  /// The runtime of the calling thread. Throws std::logic_error outside of one.
+  [[nodiscard]] static handle current();
+  [[nodiscard]] static std::optional<handle> try_current() noexcept;
+
+  template <class T>
+  join_handle<T> spawn(task<T> work,
+                       std::source_location where = std::source_location::current()) const {
+    detail::check_local_thread(*core_, "handle::spawn");
+    return detail::spawn_on(detail::scheduler_of(*core_), std::move(work), where);
+  }
+  template <class F, class... Args>
+    requires detail::task_factory<F, Args...>
+  auto spawn(F&& callable, Args&&... arguments) const {
+    return spawn(detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+                 std::source_location());
+  }
+  /// Runs a callable that blocks on the blocking pool. See `kioto::spawn_blocking`.
+  template <class F, class... Args>
+  auto spawn_blocking(F&& callable, Args&&... arguments) const;
+
+  /// Waits, blocking the calling thread, until the task has ended; returns its result. Throws
+  /// std::logic_error inside a task, and `task_cancelled` if the task was cancelled.
+  template <class T>
+  T block_on(task<T> work, std::source_location where = std::source_location::current()) const {
+    return detail::block_on_core(*core_, std::move(work), where);
+  }
+
+  enter_guard enter() const { return enter_guard(core_); }
+  [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
+  [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
+
+ private:
+  friend class runtime;
+  friend class local_runtime;
+  explicit handle(detail::core_pointer core) noexcept : core_(std::move(core)) {}
+
+  detail::core_pointer core_;
+};
+
+/// Settings of a runtime. Each has a default that suits a server.
+class runtime_builder {
+ public:
+  /// Number of threads that run tasks; at least 1. Default: `KIOTO_WORKER_THREADS` if set, else
+  /// `available_parallelism()`.
+  runtime_builder& worker_threads(unsigned count) { return set(options_.worker_threads, count); }
+  /// One thread, the one that calls `block_on`, runs everything.
+  runtime_builder& current_thread() { return set(options_.current_thread, true); }
+  /// Default: `KIOTO_BACKEND` if set, else the best one that works here.
+  runtime_builder& backend(kioto::backend which) { return set(options_.backend, which); }
+  /// Upper bound of threads for `spawn_blocking`, beside the workers. Default 512.
+  runtime_builder& max_blocking_threads(std::size_t count) {
+    return set(options_.max_blocking_threads, count);
+  }
+  /// How long an idle blocking thread lives. Default 10 s.
+  runtime_builder& blocking_keep_alive(std::chrono::nanoseconds time) {
+    return set(options_.blocking_keep_alive, time);
+  }
+  /// Bytes of stack of each thread; 0, the default, leaves it to the system.
+  runtime_builder& thread_stack_size(std::size_t bytes) {
+    return set(options_.thread_stack_size, bytes);
+  }
+  /// Name of workers and blocking threads; Linux shows the first 15 characters.
+  runtime_builder& thread_name(std::string name) {
+    return set(options_.thread_name, std::move(name));
+  }
+  /// Runs of tasks between two polls of the reactor by a worker that never sleeps. Default 61.
+  runtime_builder& event_interval(unsigned runs) { return set(options_.event_interval, runs); }
+
+  // Hooks. They run on the thread in question and must not throw.
+  runtime_builder& on_thread_start(std::function<void()> f) { return set(options_.on_thread_start, std::move(f)); }
+  runtime_builder& on_thread_stop(std::function<void()> f) { return set(options_.on_thread_stop, std::move(f)); }
+  runtime_builder& on_thread_park(std::function<void()> f) { return set(options_.on_thread_park, std::move(f)); }
+  runtime_builder& on_thread_unpark(std::function<void()> f) { return set(options_.on_thread_unpark, std::move(f)); }
+  runtime_builder& on_task_spawn(std::function<void(task_id, std::source_location)> f) {
+    return set(options_.on_task_spawn, std::move(f));
+  }
+  runtime_builder& on_task_end(std::function<void(task_id)> f) { return set(options_.on_task_end, std::move(f)); }
+  /// Replaces the default, which prints one line to stderr.
+  runtime_builder& on_unhandled_exception(std::function<void(const unhandled_exception_info&)> f) {
+    return set(options_.on_unhandled_exception, std::move(f));
+  }
+
+  /// Errors: std::errc::invalid_argument for a setting that makes no sense (0 workers, 0 events, a
+  /// value of an environment variable that does not parse), std::errc::not_supported for a backend
+  /// that this platform or build lacks, and what the system says when threads or descriptors lack.
+  [[nodiscard]] result<runtime> build();
+  /// A runtime whose tasks never leave the calling thread.
+  [[nodiscard]] result<local_runtime> build_local();
+
+ private:
+  template <class Field, class Value>
+  runtime_builder& set(Field& field, Value&& value) {
+    field = std::forward<Value>(value);
+    return *this;
+  }
+  detail::runtime_options options_;
+};
+
+/// Threads that run tasks, with a reactor, timers and a blocking pool.
+///
+/// - Destruction shuts down without a time limit: no new tasks; every task is cancelled, and its
+///   frame destroyed; then the reactor ends and the blocking pool is joined. Every I/O operation
+///   after that fails with `error::runtime_shutdown`.
+/// - Destroying it from within one of its own tasks cannot wait for that task: the shutdown then
+///   goes on in the background, and a line on stderr says so.
+/// - Thread safety: all members but the destructor and moves may be called from any thread.
+class runtime {
+ public:
+  [[nodiscard]] static runtime_builder builder() { return {}; }
+
+  runtime(runtime&&) noexcept = default;
+  runtime& operator=(runtime&& other) noexcept;
+  ~runtime();
+
+  /// Runs a task and waits for its result; other tasks run meanwhile. With workers, the task runs on
+  /// one of them; the current-thread runtime runs everything here. Rethrows what the task throws.
+  template <class T>
+  T block_on(task<T> work, std::source_location where = std::source_location::current()) {
+    return detail::block_on_core(*core_, std::move(work), where);
+  }
+  template <class F, class... Args>
+    requires detail::task_factory<F, Args...>
+  auto block_on(F&& callable, Args&&... arguments) {
+    return block_on(
+        detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+        std::source_location());
+  }
+  template <class T>
+  join_handle<T> spawn(task<T> work,
+                       std::source_location where = std::source_location::current()) {
+    return detail::spawn_on(detail::scheduler_of(*core_), std::move(work), where);
+  }
+  template <class F, class... Args>
+    requires detail::task_factory<F, Args...>
+  auto spawn(F&& callable, Args&&... arguments) {
+    return spawn(detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+                 std::source_location());
+  }
+  template <class F, class... Args>
+  auto spawn_blocking(F&& callable, Args&&... arguments);
+
+  [[nodiscard]] kioto::handle handle() const { return kioto::handle(core_); }
+  enter_guard enter() const { return enter_guard(core_); }
+  [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
+  /// Every task with its id, spawn location and await chain; see `task_dump`.
+  [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
+
+  /// Shuts down and waits up to `deadline`. False: something was still running then, a blocking
+  /// callable or a task that does not reach a suspension; it goes on in the background.
+  bool shutdown(std::chrono::nanoseconds deadline) noexcept {
+    return detail::shut_down(core_, deadline);
+  }
+  /// Shuts down without waiting.
+  void shutdown_background() noexcept { shutdown(std::chrono::nanoseconds(0)); }
+
+ private:
+  friend class runtime_builder;
+  explicit runtime(detail::core_pointer core) noexcept : core_(std::move(core)) {}
+
+  detail::core_pointer core_;
+};
+
+/// A runtime on one thread, the one that builds it: tasks never move, need no synchronisation among
+/// each other, and are destroyed on that thread, also when another thread aborts them.
+///
+/// `block_on` and `spawn` throw std::logic_error on any other thread. Abort handles and wake-ups
+/// work from everywhere.
+class local_runtime {
+ public:
+  local_runtime(local_runtime&&) noexcept = default;
+  local_runtime& operator=(local_runtime&&) = delete;
+  ~local_runtime();
+
+  template <class T>
+  T block_on(task<T> work, std::source_location where = std::source_location::current()) {
+    detail::check_local_thread(*core_, "local_runtime::block_on");
+    return detail::block_on_core(*core_, std::move(work), where);
+  }
+  template <class F, class... Args>
+    requires detail::task_factory<F, Args...>
+  auto block_on(F&& callable, Args&&... arguments) {
+    return block_on(
+        detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+        std::source_location());
+  }
+  template <class T>
+  join_handle<T> spawn(task<T> work,
+                       std::source_location where = std::source_location::current()) {
+    detail::check_local_thread(*core_, "local_runtime::spawn");
+    return detail::spawn_on(detail::scheduler_of(*core_), std::move(work), where);
+  }
+  template <class F, class... Args>
+    requires detail::task_factory<F, Args...>
+  auto spawn(F&& callable, Args&&... arguments) {
+    return spawn(detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+                 std::source_location());
+  }
+
+  [[nodiscard]] kioto::handle handle() const { return kioto::handle(core_); }
+  enter_guard enter() const { return enter_guard(core_); }
+  [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
+  [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
+  bool shutdown(std::chrono::nanoseconds deadline) noexcept {
+    return detail::shut_down(core_, deadline);
+  }
+
+ private:
+  friend class runtime_builder;
+  explicit local_runtime(detail::core_pointer core) noexcept : core_(std::move(core)) {}
+
+  detail::core_pointer core_;
+};
+
+/// Builds a multi-thread runtime with default settings, runs the task on it, shuts the runtime down
+/// and returns the result. Throws std::system_error if the runtime cannot be built.
+template <class T>
+T run(task<T> work, std::source_location where = std::source_location::current()) {
+  auto built = runtime::builder().build();
+  return std::move(built).value().block_on(std::move(work), where);
+}
+template <class F, class... Args>
+  requires detail::task_factory<F, Args...>
+auto run(F&& callable, Args&&... arguments) {
+  return run(detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+             std::source_location());
+}
+
+}  // namespace kioto

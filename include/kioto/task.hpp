@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include <kioto/detail/promise.hpp>
+
+namespace kioto {
+
+template <class T>
+class task;
+
+namespace detail {
+
+template <class T>
+class task_promise;
+
+struct task_access;
+
+template <class T>
+class [[nodiscard]] task_awaiter : public task_awaiter_base {
+ public:
+  explicit task_awaiter(typed_promise<T>* child) noexcept : task_awaiter_base(child) {}
+
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    static_assert(std::is_base_of_v<promise_base, Promise>,
+                  "a kioto::task can only be awaited by a kioto coroutine; from plain code use "
+                  "runtime::block_on(task), and from other coroutines a join_handle");
+    parent_ = &frame.promise();
+    child_->context_ = parent_->context_;
+    child_->awaiter_ = this;
+    return transfer_to(*child_);
+  }
+
+  T await_resume() { return take_result<T>(static_cast<typed_promise<T>&>(*child_)); }
+};
+
+[[noreturn]] void die_empty_task() noexcept;
+
+}  // namespace detail
+
+/// A lazily started coroutine with a result of type `T`.
+///
+/// - Runs when it is awaited (`co_await std::move(t)`, or `co_await f()`), spawned, or given to
+///   `block_on`. It is awaited at most once, as an rvalue; awaiting an lvalue does not compile.
+/// - Result: the value of its `co_return`. An exception that leaves the coroutine is rethrown to
+///   the awaiter.
+/// - Cancellation: a child runs on the strand of the task that awaits it, and a stop request reaches
+///   the leaf operation it waits in. If that stops, the frames from the leaf up to the nearest
+///   boundary are destroyed, innermost first, and nobody is resumed.
+/// - Lifetime: arguments are moved or copied into the frame as declared; references are the caller's
+///   business. A task that never started may be destroyed at any time. Destroying one with an
+///   operation in flight terminates the program.
+/// - Thread safety: distinct tasks may be used concurrently, one task may not.
+template <class T = void>
+class [[nodiscard]] task {
+ public:
+  using promise_type = detail::task_promise<T>;
+  using value_type = T;
+
+  task(task&& other) noexcept : promise_(std::exchange(other.promise_, nullptr)) {}
+  task& operator=(task&& other) noexcept {
+    if (this != &other) {
+      reset();
+      promise_ = std::exchange(other.promise_, nullptr);
+    }
+    return *this;
+  }
+  task(const task&) = delete;
+  task& operator=(const task&) = delete;
+  ~task() { reset(); }
+
+  /// False after a move, and after the task was awaited or spawned.
+  [[nodiscard]] bool valid() const noexcept { return promise_ != nullptr; }
+
+  [[nodiscard]] detail::task_awaiter<T> operator co_await() && noexcept {
+    return detail::task_awaiter<T>(release());
+  }
+
+ private:
+  friend detail::task_promise<T>;
+  friend detail::task_access;
+
+  explicit task(detail::task_promise<T>* promise) noexcept : promise_(promise) {}
+
+  detail::typed_promise<T>* release() noexcept {
+    if (promise_ == nullptr) [[unlikely]]
+      detail::die_empty_task();
+    return std::exchange(promise_, nullptr);
+  }
+  void reset() noexcept {
+    if (promise_ != nullptr) std::exchange(promise_, nullptr)->handle().destroy();
+  }
+
+  detail::typed_promise<T>* promise_;
+};
+
+namespace detail {
+
+template <class T>
+class task_promise : public promise_with_return<T> {
+ public:
+  // The location is that of the coroutine itself, on both compilers.
+  task<T> get_return_object(
+      std::source_location where = std::source_location::current()) noexcept {
+    this->where_ = where;
+    return task<T>(this);
+  }
+  static std::suspend_always initial_suspend() noexcept { return {}; }
+  static final_awaiter final_suspend() noexcept { return {}; }
+};
+
+/// Library access to the promise of a task.
+struct task_access {
+  template <class T>
+  static typed_promise<T>& release(task<T>&& t) noexcept {
+    return *t.release();
+  }
+  template <class T>
+  static std::source_location location(const task<T>& t) noexcept {
+    return t.promise_->where_;
+  }
+};
+
+template <class T>
+inline constexpr bool is_task = false;
+template <class T>
+inline constexpr bool is_task<task<T>> = true;
+
+}  // namespace detail
+}  // namespace kioto

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include <kioto/blocking.hpp>
+
+#include <stdexcept>
+
+#include "core.hpp"
+#include "multi_thread.hpp"
+
+namespace kioto::detail {
+
+std::error_code submit_blocking(task_header& task, blocking_job& job) noexcept {
+  const auto submitted = task.scheduler_->core().blocking.submit(job);
+  return submitted ? std::error_code() : submitted.error();
+}
+bool withdraw_blocking(task_header& task, blocking_job& job) noexcept {
+  return task.scheduler_->core().blocking.try_remove(job);
+}
+std::exception_ptr make_system_error(std::error_code error) noexcept {
+  return std::make_exception_ptr(std::system_error(error, "kioto: no thread for a blocking call"));
+}
+
+block_in_place_scope::block_in_place_scope() {
+  thread_state& thread = this_thread();
+  if (thread.running == nullptr || thread.in_place) return;
+  if (!thread.running->scheduler_->core().is_multi_thread)
+    throw std::logic_error(
+        "block_in_place can be called only when running on the multi-threaded runtime: this one has "
+        "no other thread to go on with; use spawn_blocking");
+  nested_ = false;
+  thread.in_place = true;
+  if (thread.current == nullptr) return;  // the worker went to another thread before
+  auto& mine = static_cast<worker&>(*thread.current);
+  if (mine.hand_over()) worker_ = &mine;
+}
+
+block_in_place_scope::~block_in_place_scope() {
+  if (nested_) return;
+  this_thread().in_place = false;
+  if (worker_ != nullptr) static_cast<worker*>(worker_)->take_back();
+}
+
+}  // namespace kioto::detail

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+#include "current_thread.hpp"
+
+#include <exception>
+
+#include "core.hpp"
+
+namespace kioto::detail {
+
+using std::chrono::steady_clock;
+
+namespace {
+void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
+  counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+}
+}  // namespace
+
+current_thread_scheduler::current_thread_scheduler(runtime_core& core)
+    : scheduler(core), executor(static_cast<scheduler&>(*this)), seat_(*core.io, core.timers) {}
+
+/// The calling thread runs the tasks for the lifetime of this.
+class current_thread_scheduler::turn {
+ public:
+  explicit turn(current_thread_scheduler& home) noexcept
+      : home_(home), thread_(this_thread()), previous_(thread_) {
+    thread_.current = &home_;
+    thread_.runtime = &home_.core();
+    thread_.running = nullptr;
+    thread_.in_place = false;
+  }
+  turn(const turn&) = delete;
+  turn& operator=(const turn&) = delete;
+  ~turn() {
+    thread_.current = previous_.current;
+    thread_.runtime = previous_.runtime;
+    thread_.running = previous_.running;
+    thread_.in_place = previous_.in_place;
+    {
+      const std::lock_guard lock(home_.mutex_);
+      home_.taken_ = false;
+    }
+    home_.turned_over_.notify_all();
+  }
+
+ private:
+  current_thread_scheduler& home_;
+  thread_state& thread_;
+  thread_state previous_;
+};
+
+task_header* current_thread_scheduler::next() noexcept {
+  if (tick_ % inject_interval == 0)
+    if (task_header* task = injected_.pop()) return task;
+  if (task_header* task = ready_.pop_front()) return task;
+  return injected_.pop();
+}
+
+template <class Done>
+void current_thread_scheduler::run_until(const Done& done,
+                                         std::optional<steady_clock::time_point> deadline) {
+  thread_state& thread = this_thread();
+  const auto& options = core().options;
+  auto busy_since = steady_clock::now();
+  while (!done()) {
+    if (++tick_ % options.event_interval == 0) {
+      seat_.turn(std::chrono::nanoseconds::zero());
+      flush_deferred();
+      hand_out_news();
+      if (deadline && steady_clock::now() >= *deadline) return;
+    }
+    if (task_header* task = next()) {
+      count(polls_);
+      run_task(thread, *task);
+      continue;
+    }
+    if (!deferred_.empty()) {
+      seat_.turn(std::chrono::nanoseconds::zero());
+      flush_deferred();
+      continue;
+    }
+    count(parks_);
+    count(busy_ns_, static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
+    if (options.on_thread_park) options.on_thread_park();
+    hand_out_news();
+    // Who pushes from outside looks at `asleep_` with a read-modify-write afterwards: either it sees
+    // 1 and unparks the seat, or this exchange comes later, acquires, and the queue is seen filled.
+    asleep_.exchange(1, std::memory_order_acq_rel);
+    // The hook may have made something ready, too.
+    if (ready_.empty() && deferred_.empty() && injected_.is_empty() && !done()) {
+      if (deadline) {
+        if (steady_clock::now() >= *deadline) return;
+        seat_.turn_until(*deadline);
+      } else {
+        seat_.turn(std::nullopt);
+      }
+    }
+    asleep_.store(0, std::memory_order_relaxed);
+    if (options.on_thread_unpark) options.on_thread_unpark();
+    busy_since = steady_clock::now();
+  }
+}
+
+void current_thread_scheduler::push(task_header& task) noexcept {
+  count(local_schedules_);
+  ready_.push_back(&task);
+}
+
+void current_thread_scheduler::schedule_remote(task_header& task) noexcept {
+  remote_schedules_.fetch_add(1, std::memory_order_relaxed);
+  if (!injected_.push(&task)) std::terminate();  // never closed
+  wake_all();
+}
+
+void current_thread_scheduler::block_until_done(task_header& task) {
+  const auto done = [&task] { return task.join_.is_done(); };
+  {
+    std::unique_lock lock(mutex_);
+    ++waiting_;
+    turned_over_.wait(lock, [&] { return !taken_ || done(); });
+    --waiting_;
+    if (done()) return;
+    taken_ = true;
+  }
+  const turn mine(*this);
+  run_until(done, std::nullopt);
+}
+
+// Threads that wait for their turn learn here that their task has ended. Not when it ends, because
+// that would cost every task; but before this thread sleeps, and now and then.
+void current_thread_scheduler::hand_out_news() noexcept {
+  const std::lock_guard lock(mutex_);
+  if (waiting_ != 0) turned_over_.notify_all();
+}
+
+void current_thread_scheduler::wake_all() noexcept {
+  if (asleep_.exchange(0, std::memory_order_acq_rel) != 0) seat_.unpark();
+}
+
+bool current_thread_scheduler::drain(std::optional<steady_clock::time_point> deadline) noexcept {
+  {
+    std::unique_lock lock(mutex_);
+    const auto free = [this] { return !taken_; };
+    if (deadline) {
+      if (!turned_over_.wait_until(lock, *deadline, free)) return false;
+    } else {
+      turned_over_.wait(lock, free);
+    }
+    taken_ = true;
+  }
+  const turn mine(*this);
+  const auto done = [this] { return core().owned.empty(); };
+  run_until(done, deadline);
+  return done();
+}
+
+bool current_thread_scheduler::runs_on_this_thread() const noexcept {
+  return this_thread().current == this;
+}
+
+void current_thread_scheduler::read_metrics(runtime_metrics& out) const {
+  worker_metrics& w = out.workers.emplace_back();
+  w.polls = polls_.load(std::memory_order_relaxed);
+  w.parks = parks_.load(std::memory_order_relaxed);
+  w.local_schedules = local_schedules_.load(std::memory_order_relaxed);
+  w.busy = std::chrono::nanoseconds(busy_ns_.load(std::memory_order_relaxed));
+  out.injection_depth = injected_.size();
+  out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
+}
+
+}  // namespace kioto::detail

@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: MIT
+#include "multi_thread.hpp"
+
+#include <algorithm>
+#include <exception>
+#include <utility>
+
+#include "core.hpp"
+
+namespace kioto::detail {
+
+using std::chrono::steady_clock;
+
+worker::worker(multi_thread_scheduler& home, std::size_t index) noexcept
+    : executor(home),
+      home_(home),
+      index_(index),
+      random_(static_cast<std::uint32_t>(index) * 0x9E3779B9U + 0x7F4A7C15U) {
+  handover_.self = this;
+}
+
+std::uint32_t worker::random() noexcept {
+  // xorshift32 (Marsaglia, "Xorshift RNGs", 2003).
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 17;
+  random_ ^= random_ << 5;
+  return random_;
+}
+
+void worker::run() noexcept {
+  thread_state& thread = this_thread();
+  thread.current = this;
+  busy_since_ = steady_clock::now();
+  for (;;) {
+    if (++tick_ % home_.core().options.event_interval == 0) maintain();
+    task_header* task = next();
+    if (task == nullptr) {
+      if (!deferred_.empty()) {
+        poll_driver();
+        flush_deferred();
+        continue;
+      }
+      task = steal();
+    }
+    if (task != nullptr) {
+      execute(*task);
+      if (thread.current != this) return;  // the task handed the worker over and never got it back
+      continue;
+    }
+    if (home_.core().shutting_down.load(std::memory_order_acquire) && home_.core().owned.empty()) break;
+    park();
+  }
+  if (searching_) {
+    searching_ = false;
+    if (home_.idle_.transition_from_searching()) home_.notify_one();
+  }
+  thread.current = nullptr;
+  home_.loop_ended();
+}
+
+void worker::execute(task_header& task) noexcept {
+  if (searching_) {
+    searching_ = false;
+    if (home_.idle_.transition_from_searching()) home_.notify_one();
+  }
+  count(counters_.polls);
+  run_task(this_thread(), task);
+}
+
+task_header* worker::next() noexcept {
+  if (tick_ % inject_interval == 0)
+    if (task_header* task = take_injected()) return task;
+  if (lifo_streak_ < lifo_streak_limit) {
+    if (task_header* task = take_lifo()) {
+      ++lifo_streak_;
+      return task;
+    }
+  }
+  lifo_streak_ = 0;
+  if (task_header* task = queue_.pop()) return task;
+  if (task_header* task = take_injected()) return task;
+  return take_lifo();
+}
+
+task_header* worker::take_lifo() noexcept {
+  if (lifo_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+  // Acquire is not needed for what this thread put in; the exchange only decides against a thief.
+  return lifo_.exchange(nullptr, std::memory_order_relaxed);
+}
+
+// Takes a fair share of what came from outside: the rest is for the other workers.
+task_header* worker::take_injected() noexcept {
+  const std::size_t length = home_.injected_.size();
+  if (length == 0) return nullptr;
+  std::size_t share = length / home_.workers_.size() + 1;
+  share = std::min({share, queue_.free_slots() + 1, queue_.capacity() / 2});
+  auto batch = home_.injected_.pop_n(share);
+  if (batch.count == 0) return nullptr;
+  task_header* first = batch.first;
+  if (batch.count > 1) queue_.push_batch(first->queue_next, batch.count - 1);
+  first->queue_next = nullptr;
+  return first;
+}
+
+task_header* worker::steal() noexcept {
+  const std::size_t workers = home_.workers_.size();
+  if (workers > 1) {
+    if (!searching_) {
+      if (!home_.idle_.transition_to_searching()) return nullptr;
+      searching_ = true;
+    }
+    const std::size_t start = random() % workers;
+    for (std::size_t i = 0; i != workers; ++i) {
+      worker& victim = *home_.workers_[(start + i) % workers];
+      if (&victim == this) continue;
+      std::size_t stolen = 0;
+      if (task_header* task = victim.queue_.steal_into(queue_, stolen)) {
+        count(counters_.steals, stolen);
+        count(counters_.steal_operations);
+        return task;
+      }
+    }
+  }
+  return take_injected();
+}
+
+void worker::push(task_header& task) noexcept {
+  count(counters_.local_schedules);
+  task_header* displaced = lifo_.load(std::memory_order_relaxed);
+  if (displaced == nullptr) {
+    // Release: a thief acquires the task with the slot. Nobody else fills the slot, so the plain
+    // store overwrites nothing.
+    lifo_.store(&task, std::memory_order_release);
+    return;
+  }
+  displaced = lifo_.exchange(&task, std::memory_order_acq_rel);
+  if (displaced == nullptr) return;  // a thief was faster
+  push_ring(displaced);
+  notify_if_useful();
+}
+
+void worker::push_ring(task_header* task) noexcept {
+  const bool fitted = queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
+    // Refused only once no task is left, and these are tasks.
+    if (!home_.injected_.push_batch(first, last, n)) std::terminate();
+  });
+  if (!fitted) count(counters_.overflows);
+}
+
+// A task went where others could steal it. Work is not lost when this notifies nobody, because this
+// worker is awake and runs it; so a relaxed look comes first, and the shared word is left alone while
+// everybody is busy. During a turn of the driver the news waits until all events are dispatched.
+void worker::notify_if_useful() noexcept {
+  if (in_driver_) return;
+  if (home_.idle_.parked() != 0 && home_.idle_.searching() == 0) home_.notify_one();
+}
+
+void worker::flush_deferred() noexcept {
+  bool pushed = false;
+  while (task_header* task = deferred_.pop_front()) {
+    push_ring(task);
+    pushed = true;
+  }
+  if (pushed && queue_.size() > 1) notify_if_useful();
+}
+
+void worker::poll_driver() noexcept {
+  in_driver_ = true;
+  parker_.poll(home_.seat_);
+  in_driver_ = false;
+}
+
+void worker::maintain() noexcept {
+  poll_driver();
+  flush_deferred();
+  if (!queue_.is_empty()) notify_if_useful();
+}
+
+void worker::park() noexcept {
+  const auto& options = home_.core().options;
+  if (home_.idle_.transition_to_parked(index_, searching_)) {
+    // The last searcher looks again: what was published before it stopped searching counted on it.
+    if (home_.work_pending()) home_.notify_one();
+  }
+  searching_ = false;
+  count(counters_.parks);
+  count(counters_.busy_ns, static_cast<std::uint64_t>((steady_clock::now() - busy_since_).count()));
+  if (options.on_thread_park) options.on_thread_park();
+
+  for (;;) {
+    const auto limit = stand_sentinel();
+    in_driver_ = true;
+    const park_result result = parker_.park(home_.seat_, limit);
+    in_driver_ = false;
+    home_.step_down(*this);
+    home_.wake_sentinel();
+
+    if (result == park_result::timed_out)
+      if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
+
+    if (!home_.idle_.is_parked(index_)) {
+      searching_ = true;  // named by a notifier
+      break;
+    }
+    const bool ending = home_.core().shutting_down.load(std::memory_order_acquire);
+    if (has_work() || ending || home_.work_pending()) {
+      searching_ = !home_.idle_.unpark(index_);
+      break;
+    }
+  }
+
+  busy_since_ = steady_clock::now();
+  if (options.on_thread_unpark) options.on_thread_unpark();
+  flush_deferred();
+  // Several events became several tasks: one more worker may help, unless it is on its way.
+  if (!searching_ && !queue_.is_empty()) notify_if_useful();
+}
+
+// Before a sleep outside of the driver: takes the role of the sentinel if nobody has it. Returns how
+// long to sleep. The role is given back in step_down(), also if the sleep turns out to be in the seat.
+std::optional<std::chrono::nanoseconds> worker::stand_sentinel() noexcept {
+  if (home_.workers_.size() == 1) return std::nullopt;
+  worker* holder = nullptr;
+  if (!home_.sentinel_.compare_exchange_strong(holder, this, std::memory_order_acq_rel,
+                                               std::memory_order_relaxed))
+    return std::nullopt;
+  if (home_.seat_.is_sleeping()) {
+    // Everybody else may be asleep. Who wakes up looks at this word with a read-modify-write, after
+    // it left the seat or the idle set: either it sees 1 and wakes the sentinel, or this exchange
+    // comes later, acquires, and the checks below see that worker awake.
+    home_.sentinel_asleep_.exchange(1, std::memory_order_acq_rel);
+    if (home_.seat_.is_sleeping() && home_.idle_.parked() == home_.workers_.size())
+      return std::nullopt;
+    home_.sentinel_asleep_.exchange(0, std::memory_order_acq_rel);
+  }
+  return multi_thread_scheduler::sentinel_period;
+}
+
+bool worker::hand_over() noexcept {
+  poll_driver();
+  flush_deferred();
+  if (task_header* task = take_lifo()) push_ring(task);
+  handover_.run = [](blocking_job* job) noexcept {
+    static_cast<handover_job*>(job)->self->run();
+  };
+  handover_.cancel = [](blocking_job*) noexcept {};
+  this_thread().current = nullptr;
+  if (home_.core().blocking.submit(handover_)) return true;
+  this_thread().current = this;
+  return false;
+}
+
+bool worker::take_back() noexcept {
+  if (!home_.core().blocking.try_remove(handover_)) return false;
+  this_thread().current = this;
+  return true;
+}
+
+void worker::unpark() noexcept { parker_.unpark(home_.seat_); }
+
+void worker::read_metrics(worker_metrics& out) const noexcept {
+  out.polls = counters_.polls.load(std::memory_order_relaxed);
+  out.steals = counters_.steals.load(std::memory_order_relaxed);
+  out.steal_operations = counters_.steal_operations.load(std::memory_order_relaxed);
+  out.parks = counters_.parks.load(std::memory_order_relaxed);
+  out.local_schedules = counters_.local_schedules.load(std::memory_order_relaxed);
+  out.overflows = counters_.overflows.load(std::memory_order_relaxed);
+  out.busy = std::chrono::nanoseconds(counters_.busy_ns.load(std::memory_order_relaxed));
+  out.queue_depth = queue_.size();
+}
+
+multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t workers)
+    : scheduler(core), idle_(workers), seat_(*this, *core.io, core.timers), seen_polls_(workers) {
+  for (std::size_t i = 0; i != workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
+}
+
+multi_thread_scheduler::~multi_thread_scheduler() {
+  for (os_thread& thread : threads_) thread.join();
+}
+
+std::error_code multi_thread_scheduler::start() {
+  loops_running_ = workers_.size();
+  for (auto& w : workers_) {
+    os_thread thread;
+    if (const auto error = thread.start(core(), [self = w.get()] { self->run(); })) {
+      const std::lock_guard lock(end_mutex_);
+      loops_running_ = threads_.size();
+      return error;
+    }
+    threads_.push_back(std::move(thread));
+  }
+  return {};
+}
+
+void multi_thread_scheduler::schedule_remote(task_header& task) noexcept {
+  remote_schedules_.fetch_add(1, std::memory_order_relaxed);
+  // Never closed while a task is left to be pushed.
+  if (!injected_.push(&task)) std::terminate();
+  notify_one();
+}
+
+void multi_thread_scheduler::notify_one() noexcept {
+  if (const auto index = idle_.worker_to_notify()) workers_[*index]->unpark();
+}
+
+bool multi_thread_scheduler::work_pending() const noexcept {
+  if (!injected_.is_empty()) return true;
+  for (const auto& w : workers_)
+    if (!w->queue_.is_empty()) return true;
+  return false;
+}
+
+void multi_thread_scheduler::wake_sentinel() noexcept {
+  if (sentinel_asleep_.fetch_or(0, std::memory_order_acq_rel) == 0) return;
+  if (worker* sentinel = sentinel_.load(std::memory_order_acquire)) sentinel->unpark();
+}
+
+// `w` is awake, or has got the seat. If it was the sentinel, another sleeper has to take the role: it
+// is woken, finds nothing to do, and takes it on its way back to sleep.
+void multi_thread_scheduler::step_down(worker& w) noexcept {
+  worker* self = &w;
+  if (!sentinel_.compare_exchange_strong(self, nullptr, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed))
+    return;
+  sentinel_asleep_.exchange(0, std::memory_order_acq_rel);
+  if (workers_.size() == 2) return;  // no other sleeper but, perhaps, the one in the seat
+  for (std::size_t i = 0; i != workers_.size(); ++i) {
+    worker& other = *workers_[i];
+    if (&other == &w || seat_.is_held_by(other) || !idle_.is_parked(i)) continue;
+    other.unpark();
+    return;
+  }
+}
+
+void worker_seat::turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
+  auto& self = static_cast<worker&>(*this_thread().current);
+  if (!timeout || *timeout > std::chrono::nanoseconds::zero()) {
+    holder_.store(&self, std::memory_order_relaxed);
+    home_.step_down(self);
+    driver_seat::turn(timeout);
+    holder_.store(nullptr, std::memory_order_relaxed);
+  } else {
+    driver_seat::turn(timeout);
+  }
+}
+
+// The sentinel looks round. A worker that has not begun another run since its last look is stuck.
+task_header* multi_thread_scheduler::take_stranded(worker& thief) noexcept {
+  task_header* found = nullptr;
+  for (std::size_t i = 0; i != workers_.size(); ++i) {
+    worker& w = *workers_[i];
+    const std::uint64_t polls = w.counters_.polls.load(std::memory_order_relaxed);
+    const bool stuck = std::exchange(seen_polls_[i], polls) == polls;
+    if (!stuck || &w == &thief || found != nullptr) continue;
+    task_header* task = w.lifo_.load(std::memory_order_acquire);
+    if (task != nullptr && w.lifo_.compare_exchange_strong(task, nullptr, std::memory_order_acquire,
+                                                           std::memory_order_relaxed))
+      found = task;
+  }
+  return found;
+}
+
+void multi_thread_scheduler::block_until_done(task_header& task) {
+  thread_strand strand;
+  join_wait wait(task, strand);
+  wait.block();
+}
+
+void multi_thread_scheduler::wake_all() noexcept {
+  for (auto& w : workers_) w->unpark();
+}
+
+void multi_thread_scheduler::loop_ended() noexcept {
+  wake_all();  // the others wait for the same end
+  const std::lock_guard lock(end_mutex_);
+  if (--loops_running_ == 0) ended_.notify_all();
+}
+
+bool multi_thread_scheduler::drain(std::optional<steady_clock::time_point> deadline) noexcept {
+  std::unique_lock lock(end_mutex_);
+  const auto over = [this] { return loops_running_ == 0; };
+  if (!deadline) {
+    ended_.wait(lock, over);
+    return true;
+  }
+  return ended_.wait_until(lock, *deadline, over);
+}
+
+void multi_thread_scheduler::release_threads(bool drained) noexcept {
+  for (os_thread& thread : threads_) {
+    if (drained)
+      thread.join();
+    else
+      thread.detach();  // it holds a reference to the core
+  }
+}
+
+bool multi_thread_scheduler::runs_on_this_thread() const noexcept {
+  const thread_state& thread = this_thread();
+  return thread.running != nullptr && thread.running->scheduler_ == this;
+}
+
+void multi_thread_scheduler::read_metrics(runtime_metrics& out) const {
+  out.workers.resize(workers_.size());
+  for (std::size_t i = 0; i != workers_.size(); ++i) workers_[i]->read_metrics(out.workers[i]);
+  out.injection_depth = injected_.size();
+  out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
+}
+
+}  // namespace kioto::detail

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include <kioto/detail/blocking_pool.hpp>
+#include <kioto/detail/idle_set.hpp>
+#include <kioto/detail/inject_queue.hpp>
+#include <kioto/detail/local_queue.hpp>
+#include <kioto/detail/parker.hpp>
+#include <kioto/detail/sync_policy.hpp>
+
+#include "driver_seat.hpp"
+#include "os_thread.hpp"
+#include "scheduler.hpp"
+
+namespace kioto::detail {
+
+class multi_thread_scheduler;
+class worker;
+
+/// The seat of the reactor, for workers.
+class worker_seat final : public driver_seat {
+ public:
+  worker_seat(multi_thread_scheduler& home, io_driver& io, time_driver& timers) noexcept
+      : driver_seat(io, timers), home_(home) {}
+  void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept;
+  [[nodiscard]] bool is_held_by(const worker& w) const noexcept {
+    return holder_.load(std::memory_order_relaxed) == &w;
+  }
+
+ private:
+  multi_thread_scheduler& home_;
+  std::atomic<worker*> holder_{nullptr};
+};
+
+/// One worker: a queue of ready tasks and the loop that runs them. The thread that runs the loop
+/// changes when a task blocks in place; everything but the queue, the LIFO slot and the counters
+/// belongs to that thread.
+class alignas(cache_line) worker final : public executor {
+ public:
+  worker(multi_thread_scheduler& home, std::size_t index) noexcept;
+
+  /// Runs tasks until the runtime ends, or until this thread has handed the worker over.
+  void run() noexcept;
+
+  void push(task_header& task) noexcept override;
+  void defer(task_header& task) noexcept override { deferred_.push_back(&task); }
+
+  /// The running task is going to block: another thread goes on with this worker. False: none could
+  /// be had, the worker stays.
+  bool hand_over() noexcept;
+  /// The task no longer blocks. True: this thread has the worker again.
+  bool take_back() noexcept;
+
+  void unpark() noexcept;
+  void read_metrics(worker_metrics& out) const noexcept;
+
+ private:
+  friend class multi_thread_scheduler;
+
+  // Runs in a row from the LIFO slot, so that two tasks that wake each other cannot starve the rest.
+  static constexpr unsigned lifo_streak_limit = 3;
+  static constexpr unsigned inject_interval = 61;
+
+  struct handover_job : blocking_job {
+    worker* self = nullptr;
+  };
+
+  void park() noexcept;
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> stand_sentinel() noexcept;
+  void maintain() noexcept;
+  void poll_driver() noexcept;
+  void flush_deferred() noexcept;
+  void push_ring(task_header* task) noexcept;
+  void notify_if_useful() noexcept;
+  void execute(task_header& task) noexcept;
+  [[nodiscard]] task_header* take_lifo() noexcept;
+  [[nodiscard]] task_header* next() noexcept;
+  [[nodiscard]] task_header* take_injected() noexcept;
+  [[nodiscard]] task_header* steal() noexcept;
+  [[nodiscard]] bool has_work() const noexcept {
+    return lifo_.load(std::memory_order_relaxed) != nullptr || !queue_.is_empty() ||
+           !deferred_.empty();
+  }
+  std::uint32_t random() noexcept;
+
+  multi_thread_scheduler& home_;
+  const std::size_t index_;
+  std::uint32_t random_;
+  unsigned lifo_streak_ = 0;
+  unsigned tick_ = 0;
+  bool searching_ = false;
+  bool in_driver_ = false;
+  std::chrono::steady_clock::time_point busy_since_;
+  intrusive_queue<task_header> deferred_;
+  handover_job handover_;
+  basic_parker<std_sync, worker_seat> parker_;
+
+  /// The task that this worker woke last: it runs next, while its data is warm. Only the owner puts
+  /// one in; a thief takes it only from an owner that has been busy with one task for a while.
+  std::atomic<task_header*> lifo_{nullptr};
+  local_queue<task_header> queue_;
+
+  // Written by the owner only, with plain load and store, so that counting costs no read-modify-write.
+  struct counters {
+    std::atomic<std::uint64_t> polls{0}, steals{0}, steal_operations{0}, parks{0};
+    std::atomic<std::uint64_t> local_schedules{0}, overflows{0}, busy_ns{0};
+  };
+  static void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
+    counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+  counters counters_;
+};
+
+/// Work-stealing scheduler. Its parts: a worker each thread, the queue for tasks from outside, the
+/// set of sleeping workers, and the seat of the reactor, in which the first idle worker sleeps.
+///
+/// The sentinel. While some workers sleep and others run, one sleeper wakes every few milliseconds.
+/// If it finds the reactor without a poller it takes the seat; if it finds a worker stuck in one task
+/// it takes the task in that worker's LIFO slot. So one blocked worker delays I/O, timers and the
+/// tasks it woke by milliseconds at most, at no cost for those that run. When everybody sleeps the
+/// sentinel sleeps without a limit, and the first to wake up wakes it.
+class multi_thread_scheduler final : public scheduler {
+ public:
+  multi_thread_scheduler(runtime_core& core, std::size_t workers);
+  ~multi_thread_scheduler() override;
+
+  /// Starts the threads. Fails if the system has no more.
+  std::error_code start();
+
+  void schedule_remote(task_header& task) noexcept override;
+  void timer_moved_up() noexcept override { seat_.timer_moved_up(); }
+  void block_until_done(task_header& task) override;
+  void wake_all() noexcept override;
+  bool drain(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept override;
+  void release_threads(bool drained) noexcept override;
+  [[nodiscard]] bool runs_on_this_thread() const noexcept override;
+  void read_metrics(runtime_metrics& out) const override;
+
+ private:
+  friend class worker;
+
+  static constexpr auto sentinel_period = std::chrono::milliseconds(2);
+
+  void notify_one() noexcept;
+  [[nodiscard]] bool work_pending() const noexcept;
+  void wake_sentinel() noexcept;
+  void step_down(worker& w) noexcept;
+  friend class worker_seat;
+  [[nodiscard]] task_header* take_stranded(worker& thief) noexcept;
+  void loop_ended() noexcept;
+
+  std::vector<std::unique_ptr<worker>> workers_;
+  std::vector<os_thread> threads_;
+  basic_idle_set<std_sync> idle_;
+  basic_inject_queue<std_sync, task_header> injected_;
+  worker_seat seat_;
+
+  std::atomic<worker*> sentinel_{nullptr};
+  std::atomic<unsigned> sentinel_asleep_{0};  ///< it sleeps without a limit
+  std::vector<std::uint64_t> seen_polls_;     ///< by the sentinel, at its last look
+
+  std::atomic<std::uint64_t> remote_schedules_{0};
+  std::mutex end_mutex_;
+  std::condition_variable ended_;
+  std::size_t loops_running_ = 0;  // by end_mutex_
+};
+
+}  // namespace kioto::detail
