@@ -89,7 +89,9 @@ int main() {
   PROBE_CHECK(destroyed_clean([] { return middle(long_text(), counted()); }));
   PROBE_CHECK(destroyed_clean(in_try_block));
   PROBE_CHECK(destroyed_clean(second_await));
-  { auto t = not_started(counted()); }
+  {
+    auto t = not_started(counted());
+  }
   PROBE_CHECK(probe::all_clean());
   return probe::result();
 }
