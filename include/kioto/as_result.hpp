@@ -40,7 +40,8 @@ class [[nodiscard]] as_result_awaiter final : private await_hook {
   using inner_result = await_result<A>;
 
  public:
-  using value_type = std::conditional_t<is_result<inner_result>, inner_result, result<inner_result>>;
+  using value_type =
+      std::conditional_t<is_result<inner_result>, inner_result, result<inner_result>>;
 
   explicit as_result_awaiter(A&& awaitable) : inner_(get_awaiter(std::forward<A>(awaitable))) {}
 
@@ -85,7 +86,8 @@ class [[nodiscard]] as_result_awaiter final : private await_hook {
 /// - Waits for: the operation it wraps, any awaitable of the library.
 /// - Result: a `result<T>`; a result of the operation is passed on as it is.
 /// - Errors: those of the operation, and `std::errc::operation_canceled` when it was cancelled. The
-///   stop request stays pending: the next operation that has to wait stops, unless it is wrapped too.
+///   stop request stays pending: the next operation that has to wait stops, unless it is wrapped
+///   too.
 /// - Lifetime: as for the operation.
 template <class A>
 [[nodiscard]] auto as_result(A&& awaitable) {

@@ -149,30 +149,30 @@ class block_in_place_scope {
 /// Runs `callable(arguments…)`, which may block, on a thread of the blocking pool.
 ///
 /// - Result: a `join_handle` of what it returns, or of the exception it throws.
-/// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error when
+/// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error
+/// when
 ///   the system has no thread for the call.
 /// - Cancellation: aborting the handle removes a call that has not started; one that runs is let
 ///   run, and its value counts. Shutting down the runtime waits for it up to the deadline.
 /// - Lifetime: the callable and the arguments are copied or moved, as std::thread does.
-/// - Calls start in the order in which they came. There are at most `max_blocking_threads` at a time;
+/// - Calls start in the order in which they came. There are at most `max_blocking_threads` at a
+/// time;
 ///   the queue behind them has no limit.
 template <class F, class... Args>
   requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
 auto spawn_blocking(F&& callable, Args&&... arguments) {
-  return detail::spawn_on(
-      detail::current_scheduler("kioto::spawn_blocking"),
-      detail::run_blocking(
-          detail::bind_call(std::forward<F>(callable), std::forward<Args>(arguments)...)),
-      std::source_location());
+  return detail::spawn_on(detail::current_scheduler("kioto::spawn_blocking"),
+                          detail::run_blocking(detail::bind_call(std::forward<F>(callable),
+                                                                 std::forward<Args>(arguments)...)),
+                          std::source_location());
 }
 
 template <class F, class... Args>
 auto handle::spawn_blocking(F&& callable, Args&&... arguments) const {
-  return detail::spawn_on(
-      detail::scheduler_of(*core_),
-      detail::run_blocking(
-          detail::bind_call(std::forward<F>(callable), std::forward<Args>(arguments)...)),
-      std::source_location());
+  return detail::spawn_on(detail::scheduler_of(*core_),
+                          detail::run_blocking(detail::bind_call(std::forward<F>(callable),
+                                                                 std::forward<Args>(arguments)...)),
+                          std::source_location());
 }
 
 template <class F, class... Args>
@@ -180,8 +180,8 @@ auto runtime::spawn_blocking(F&& callable, Args&&... arguments) {
   return handle().spawn_blocking(std::forward<F>(callable), std::forward<Args>(arguments)...);
 }
 
-/// Calls `callable()`, which may block, here and now, while another thread goes on with the tasks of
-/// this worker.
+/// Calls `callable()`, which may block, here and now, while another thread goes on with the tasks
+/// of this worker.
 ///
 /// - Result: what the callable returns; its exceptions pass.
 /// - Errors: throws std::logic_error in a task of a current-thread or local runtime, which has no

@@ -26,9 +26,9 @@ template <class T>
 class [[nodiscard]] join_result {
  public:
   using value_type = T;
-  using stored_type =
-      std::conditional_t<std::is_void_v<T>, std::monostate,
-                         std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
+  using stored_type = std::conditional_t<
+      std::is_void_v<T>, std::monostate,
+      std::conditional_t<std::is_reference_v<T>, std::remove_reference_t<T>*, T>>;
 
   [[nodiscard]] bool has_value() const noexcept { return value_.has_value(); }
   explicit operator bool() const noexcept { return has_value(); }
@@ -132,8 +132,8 @@ class abort_handle {
     if (task_ != nullptr) task_->drop_reference();
   }
 
-  /// Requests the stop; returns at once. A task that completes before it meets the request keeps its
-  /// value.
+  /// Requests the stop; returns at once. A task that completes before it meets the request keeps
+  /// its value.
   void abort() const noexcept {
     if (task_ != nullptr) task_->abort();
   }
@@ -160,7 +160,8 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
  public:
   explicit join_awaiter(task_header* task) noexcept : task_(task) {
     if (task_ == nullptr) [[unlikely]]
-      throw_bad_join("an empty join_handle was awaited: it was moved from, detached, or awaited before");
+      throw_bad_join(
+          "an empty join_handle was awaited: it was moved from, detached, or awaited before");
   }
   join_awaiter(join_awaiter&&) noexcept = default;
 
@@ -183,7 +184,8 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
 /// - Awaiting it (`co_await handle`) waits until the task has ended and its frame is destroyed.
 /// - Result: a `join_result<T>`: value, exception, or cancelled. The result is handed over once.
 /// - Cancellation: a cancelled wait leaves the task running and the result in place.
-/// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the runtime's
+/// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the
+/// runtime's
 ///   hook for unhandled exceptions.
 /// - Lifetime: the handle outlives the wait. It may outlive the runtime.
 /// - Thread safety: one thread at a time; `abort_handle()` is for the others.
@@ -207,8 +209,12 @@ class [[nodiscard]] join_handle {
 
   [[nodiscard]] bool valid() const noexcept { return task_ != nullptr; }
 
-  [[nodiscard]] detail::join_awaiter<T> operator co_await() & { return detail::join_awaiter<T>(task_); }
-  [[nodiscard]] detail::join_awaiter<T> operator co_await() && { return detail::join_awaiter<T>(task_); }
+  [[nodiscard]] detail::join_awaiter<T> operator co_await() & {
+    return detail::join_awaiter<T>(task_);
+  }
+  [[nodiscard]] detail::join_awaiter<T> operator co_await() && {
+    return detail::join_awaiter<T>(task_);
+  }
 
   /// Requests the task to stop; returns at once. Await the handle to learn how it ended.
   void abort() const noexcept {

@@ -14,14 +14,14 @@ namespace kioto {
 
 /// Counters of one worker. Monotonic; read without stopping the worker, so they lag by a little.
 struct worker_metrics {
-  std::uint64_t polls = 0;               ///< runs of tasks
-  std::uint64_t steals = 0;              ///< tasks taken from other workers
-  std::uint64_t steal_operations = 0;    ///< successful thefts
-  std::uint64_t parks = 0;               ///< times it went to sleep
-  std::uint64_t local_schedules = 0;     ///< wake-ups and spawns from the worker itself
-  std::uint64_t overflows = 0;           ///< times its queue was full
-  std::chrono::nanoseconds busy{0};      ///< time between wake-up and park
-  std::size_t queue_depth = 0;           ///< ready tasks in its own queue
+  std::uint64_t polls = 0;             ///< runs of tasks
+  std::uint64_t steals = 0;            ///< tasks taken from other workers
+  std::uint64_t steal_operations = 0;  ///< successful thefts
+  std::uint64_t parks = 0;             ///< times it went to sleep
+  std::uint64_t local_schedules = 0;   ///< wake-ups and spawns from the worker itself
+  std::uint64_t overflows = 0;         ///< times its queue was full
+  std::chrono::nanoseconds busy{0};    ///< time between wake-up and park
+  std::size_t queue_depth = 0;         ///< ready tasks in its own queue
 };
 
 /// A snapshot of what a runtime is doing.

@@ -69,7 +69,8 @@ class [[nodiscard]] or_return_awaiter final : private await_hook {
 /// `auto stream = co_await or_return(tcp_stream::connect(address));`
 ///
 /// - Waits for: the operation it wraps, any awaitable of a `result<T>`.
-/// - Result: the value. On an error the enclosing coroutine ends here with that error; its locals are
+/// - Result: the value. On an error the enclosing coroutine ends here with that error; its locals
+/// are
 ///   destroyed before the statement that awaits it ends.
 /// - Cancellation and lifetime: as for the operation.
 template <class A>

@@ -86,8 +86,8 @@ class [[nodiscard]] enter_guard {
   detail::runtime_core* previous_;
 };
 
-/// A reference to a runtime, usable from any thread. Copyable. It does not keep the runtime running:
-/// after shutdown `spawn` returns cancelled tasks.
+/// A reference to a runtime, usable from any thread. Copyable. It does not keep the runtime
+/// running: after shutdown `spawn` returns cancelled tasks.
 class handle {
  public:
   /// The runtime of the calling thread. Throws std::logic_error outside of one.
@@ -103,8 +103,9 @@ class handle {
   template <class F, class... Args>
     requires detail::task_factory<F, Args...>
   auto spawn(F&& callable, Args&&... arguments) const {
-    return spawn(detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
-                 std::source_location());
+    return spawn(
+        detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+        std::source_location());
   }
   /// Runs a callable that blocks on the blocking pool. See `kioto::spawn_blocking`.
   template <class F, class... Args>
@@ -159,14 +160,24 @@ class runtime_builder {
   runtime_builder& event_interval(unsigned runs) { return set(options_.event_interval, runs); }
 
   // Hooks. They run on the thread in question and must not throw.
-  runtime_builder& on_thread_start(std::function<void()> f) { return set(options_.on_thread_start, std::move(f)); }
-  runtime_builder& on_thread_stop(std::function<void()> f) { return set(options_.on_thread_stop, std::move(f)); }
-  runtime_builder& on_thread_park(std::function<void()> f) { return set(options_.on_thread_park, std::move(f)); }
-  runtime_builder& on_thread_unpark(std::function<void()> f) { return set(options_.on_thread_unpark, std::move(f)); }
+  runtime_builder& on_thread_start(std::function<void()> f) {
+    return set(options_.on_thread_start, std::move(f));
+  }
+  runtime_builder& on_thread_stop(std::function<void()> f) {
+    return set(options_.on_thread_stop, std::move(f));
+  }
+  runtime_builder& on_thread_park(std::function<void()> f) {
+    return set(options_.on_thread_park, std::move(f));
+  }
+  runtime_builder& on_thread_unpark(std::function<void()> f) {
+    return set(options_.on_thread_unpark, std::move(f));
+  }
   runtime_builder& on_task_spawn(std::function<void(task_id, std::source_location)> f) {
     return set(options_.on_task_spawn, std::move(f));
   }
-  runtime_builder& on_task_end(std::function<void(task_id)> f) { return set(options_.on_task_end, std::move(f)); }
+  runtime_builder& on_task_end(std::function<void(task_id)> f) {
+    return set(options_.on_task_end, std::move(f));
+  }
   /// Replaces the default, which prints one line to stderr.
   runtime_builder& on_unhandled_exception(std::function<void(const unhandled_exception_info&)> f) {
     return set(options_.on_unhandled_exception, std::move(f));
@@ -204,8 +215,9 @@ class runtime {
   runtime& operator=(runtime&& other) noexcept;
   ~runtime();
 
-  /// Runs a task and waits for its result; other tasks run meanwhile. With workers, the task runs on
-  /// one of them; the current-thread runtime runs everything here. Rethrows what the task throws.
+  /// Runs a task and waits for its result; other tasks run meanwhile. With workers, the task runs
+  /// on one of them; the current-thread runtime runs everything here. Rethrows what the task
+  /// throws.
   template <class T>
   T block_on(task<T> work, std::source_location where = std::source_location::current()) {
     return detail::block_on_core(*core_, std::move(work), where);
@@ -218,15 +230,15 @@ class runtime {
         std::source_location());
   }
   template <class T>
-  join_handle<T> spawn(task<T> work,
-                       std::source_location where = std::source_location::current()) {
+  join_handle<T> spawn(task<T> work, std::source_location where = std::source_location::current()) {
     return detail::spawn_on(detail::scheduler_of(*core_), std::move(work), where);
   }
   template <class F, class... Args>
     requires detail::task_factory<F, Args...>
   auto spawn(F&& callable, Args&&... arguments) {
-    return spawn(detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
-                 std::source_location());
+    return spawn(
+        detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+        std::source_location());
   }
   template <class F, class... Args>
   auto spawn_blocking(F&& callable, Args&&... arguments);
@@ -276,16 +288,16 @@ class local_runtime {
         std::source_location());
   }
   template <class T>
-  join_handle<T> spawn(task<T> work,
-                       std::source_location where = std::source_location::current()) {
+  join_handle<T> spawn(task<T> work, std::source_location where = std::source_location::current()) {
     detail::check_local_thread(*core_, "local_runtime::spawn");
     return detail::spawn_on(detail::scheduler_of(*core_), std::move(work), where);
   }
   template <class F, class... Args>
     requires detail::task_factory<F, Args...>
   auto spawn(F&& callable, Args&&... arguments) {
-    return spawn(detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
-                 std::source_location());
+    return spawn(
+        detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+        std::source_location());
   }
 
   [[nodiscard]] kioto::handle handle() const { return kioto::handle(core_); }

@@ -52,8 +52,8 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
 /// - Waits for: the operation it wraps, any awaitable of the library.
 /// - Result and errors: those of the operation.
 /// - Cancellation: none while it runs; a stop request that came meanwhile takes effect at the next
-///   operation that has to wait. Only the shutdown of the runtime goes through a shield: sleeping and
-///   I/O end then.
+///   operation that has to wait. Only the shutdown of the runtime goes through a shield: sleeping
+///   and I/O end then.
 /// - Lifetime: as for the operation.
 template <class A>
 [[nodiscard]] auto shield(A&& awaitable) {

@@ -22,18 +22,17 @@ join_handle<T> spawn(task<T> work, std::source_location where = std::source_loca
   return detail::spawn_on(detail::current_scheduler("kioto::spawn"), std::move(work), where);
 }
 
-/// Starts `callable(arguments…)`, which returns a task. The callable and its arguments are copied or
-/// moved into the task, as std::thread does; wrap an argument in std::ref to pass a reference. This
-/// is the way to spawn a lambda coroutine with captures: its closure lives as long as the task. In
-/// dumps the task carries the location of the coroutine.
+/// Starts `callable(arguments…)`, which returns a task. The callable and its arguments are copied
+/// or moved into the task, as std::thread does; wrap an argument in std::ref to pass a reference.
+/// This is the way to spawn a lambda coroutine with captures: its closure lives as long as the
+/// task. In dumps the task carries the location of the coroutine.
 template <class F, class... Args>
   requires detail::task_factory<F, Args...>
 auto spawn(F&& callable, Args&&... arguments) {
   detail::scheduler& home = detail::current_scheduler("kioto::spawn");
-  return detail::spawn_on(home,
-                          detail::make_owning_task(std::forward<F>(callable),
-                                                   std::forward<Args>(arguments)...),
-                          std::source_location());
+  return detail::spawn_on(
+      home, detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
+      std::source_location());
 }
 
 }  // namespace kioto

@@ -51,10 +51,12 @@ class [[nodiscard]] task_awaiter : public task_awaiter_base {
 ///   `block_on`. It is awaited at most once, as an rvalue; awaiting an lvalue does not compile.
 /// - Result: the value of its `co_return`. An exception that leaves the coroutine is rethrown to
 ///   the awaiter.
-/// - Cancellation: a child runs on the strand of the task that awaits it, and a stop request reaches
+/// - Cancellation: a child runs on the strand of the task that awaits it, and a stop request
+/// reaches
 ///   the leaf operation it waits in. If that stops, the frames from the leaf up to the nearest
 ///   boundary are destroyed, innermost first, and nobody is resumed.
-/// - Lifetime: arguments are moved or copied into the frame as declared; references are the caller's
+/// - Lifetime: arguments are moved or copied into the frame as declared; references are the
+/// caller's
 ///   business. A task that never started may be destroyed at any time. Destroying one with an
 ///   operation in flight terminates the program.
 /// - Thread safety: distinct tasks may be used concurrently, one task may not.
@@ -107,8 +109,7 @@ template <class T>
 class task_promise : public promise_with_return<T> {
  public:
   // The location is that of the coroutine itself, on both compilers.
-  task<T> get_return_object(
-      std::source_location where = std::source_location::current()) noexcept {
+  task<T> get_return_object(std::source_location where = std::source_location::current()) noexcept {
     this->where_ = where;
     return task<T>(this);
   }

@@ -26,8 +26,8 @@ namespace detail {
 
 [[noreturn]] void throw_timeout();
 
-/// Runs an operation beside a timer, as two branches of the awaiting task. The operation goes first;
-/// if it completes at once the timer is never started.
+/// Runs an operation beside a timer, as two branches of the awaiting task. The operation goes
+/// first; if it completes at once the timer is never started.
 template <class A>
 class [[nodiscard]] timeout_awaiter final : public combinator {
   using result_type = typename branch_of<A>::result_type;
@@ -119,9 +119,11 @@ class [[nodiscard]] timeout_awaitable {
 /// - Errors: if the operation returns a `result<T>`, `std::errc::timed_out` as the error; otherwise
 ///   throws `timeout_error`.
 /// - Cancellation: passed on to the operation.
-/// - Lifetime: the operation is moved into the awaiter; nothing is allocated, unless the operation is
+/// - Lifetime: the operation is moved into the awaiter; nothing is allocated, unless the operation
+/// is
 ///   neither a task nor a leaf operation of the library: then it runs in a task of its own frame.
-/// - Thread safety: the operation runs on the strand of the awaiting task, never in parallel with it.
+/// - Thread safety: the operation runs on the strand of the awaiting task, never in parallel with
+/// it.
 template <class A>
 [[nodiscard]] auto timeout(std::chrono::steady_clock::time_point deadline, A&& awaitable) {
   return detail::timeout_awaitable<A>(deadline, std::forward<A>(awaitable));

@@ -49,8 +49,8 @@ class [[nodiscard]] budget_operation final : public leaf_awaiter<budget_operatio
 /// - Thread safety: any task.
 [[nodiscard]] inline detail::yield_operation yield_now() noexcept { return {}; }
 
-/// Charges one unit of the budget of this run, as every operation of the library does, and gives way
-/// if it is used up. For long computations made of many short steps.
+/// Charges one unit of the budget of this run, as every operation of the library does, and gives
+/// way if it is used up. For long computations made of many short steps.
 ///
 /// - Cancellation: a task that is asked to stop stops when it next waits.
 [[nodiscard]] inline detail::budget_operation consume_budget() noexcept { return {}; }

@@ -24,7 +24,8 @@ block_in_place_scope::block_in_place_scope() {
   if (thread.running == nullptr || thread.in_place) return;
   if (!thread.running->scheduler_->core().is_multi_thread)
     throw std::logic_error(
-        "block_in_place can be called only when running on the multi-threaded runtime: this one has "
+        "block_in_place can be called only when running on the multi-threaded runtime: this one "
+        "has "
         "no other thread to go on with; use spawn_blocking");
   nested_ = false;
   thread.in_place = true;

@@ -82,8 +82,9 @@ void current_thread_scheduler::run_until(const Done& done,
     count(busy_ns_, static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
     hand_out_news();
-    // Who pushes from outside looks at `asleep_` with a read-modify-write afterwards: either it sees
-    // 1 and unparks the seat, or this exchange comes later, acquires, and the queue is seen filled.
+    // Who pushes from outside looks at `asleep_` with a read-modify-write afterwards: either it
+    // sees 1 and unparks the seat, or this exchange comes later, acquires, and the queue is seen
+    // filled.
     asleep_.exchange(1, std::memory_order_acq_rel);
     // The hook may have made something ready, too.
     if (ready_.empty() && deferred_.empty() && injected_.is_empty() && !done()) {

@@ -28,7 +28,8 @@ class current_thread_scheduler final : public scheduler, private executor {
   void read_metrics(runtime_metrics& out) const override;
 
  private:
-  // Looks at the queue from outside first once in so many runs, so that local tasks cannot starve it.
+  // Looks at the queue from outside first once in so many runs, so that local tasks cannot starve
+  // it.
   static constexpr unsigned inject_interval = 31;
 
   void push(task_header& task) noexcept override;
@@ -56,7 +57,8 @@ class current_thread_scheduler final : public scheduler, private executor {
   intrusive_queue<task_header> deferred_;
   unsigned tick_ = 0;
 
-  std::atomic<std::uint64_t> polls_{0}, parks_{0}, local_schedules_{0}, remote_schedules_{0}, busy_ns_{0};
+  std::atomic<std::uint64_t> polls_{0}, parks_{0}, local_schedules_{0}, remote_schedules_{0},
+      busy_ns_{0};
 };
 
 }  // namespace kioto::detail

@@ -35,7 +35,8 @@ class driver_seat {
   /// Sleeps like `turn(nullopt)`, but not beyond `deadline`.
   void turn_until(std::chrono::steady_clock::time_point deadline) noexcept {
     const auto now = std::chrono::steady_clock::now();
-    turn_for(deadline > now ? std::chrono::nanoseconds(deadline - now) : std::chrono::nanoseconds::zero(),
+    turn_for(deadline > now ? std::chrono::nanoseconds(deadline - now)
+                            : std::chrono::nanoseconds::zero(),
              true);
   }
 

@@ -33,9 +33,9 @@ std::vector<task_dump> dump_tasks(runtime_core& core) {
 }  // namespace detail
 
 std::string task_dump::to_string() const {
-  std::string out = fmt::format("task {} spawned at {}:{} ({})\n", id, spawned_at.file_name(),
-                                spawned_at.line(),
-                                now == state::suspended ? "suspended" : "running or ready");
+  std::string out =
+      fmt::format("task {} spawned at {}:{} ({})\n", id, spawned_at.file_name(), spawned_at.line(),
+                  now == state::suspended ? "suspended" : "running or ready");
   for (std::size_t i = 0; i != awaits.size(); ++i)
     fmt::format_to(std::back_inserter(out), "{:>{}} {} ({}:{})\n", i == 0 ? "in" : "awaits",
                    2 * (i + 1) + 4, awaits[i].function, awaits[i].file, awaits[i].line);

@@ -47,7 +47,8 @@ void worker::run() noexcept {
       if (thread.current != this) return;  // the task handed the worker over and never got it back
       continue;
     }
-    if (home_.core().shutting_down.load(std::memory_order_acquire) && home_.core().owned.empty()) break;
+    if (home_.core().shutting_down.load(std::memory_order_acquire) && home_.core().owned.empty())
+      break;
     park();
   }
   if (searching_) {
@@ -140,16 +141,18 @@ void worker::push(task_header& task) noexcept {
 }
 
 void worker::push_ring(task_header* task) noexcept {
-  const bool fitted = queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
-    // Refused only once no task is left, and these are tasks.
-    if (!home_.injected_.push_batch(first, last, n)) std::terminate();
-  });
+  const bool fitted =
+      queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
+        // Refused only once no task is left, and these are tasks.
+        if (!home_.injected_.push_batch(first, last, n)) std::terminate();
+      });
   if (!fitted) count(counters_.overflows);
 }
 
 // A task went where others could steal it. Work is not lost when this notifies nobody, because this
-// worker is awake and runs it; so a relaxed look comes first, and the shared word is left alone while
-// everybody is busy. During a turn of the driver the news waits until all events are dispatched.
+// worker is awake and runs it; so a relaxed look comes first, and the shared word is left alone
+// while everybody is busy. During a turn of the driver the news waits until all events are
+// dispatched.
 void worker::notify_if_useful() noexcept {
   if (in_driver_) return;
   if (home_.idle_.parked() != 0 && home_.idle_.searching() == 0) home_.notify_one();
@@ -216,8 +219,9 @@ void worker::park() noexcept {
   if (!searching_ && !queue_.is_empty()) notify_if_useful();
 }
 
-// Before a sleep outside of the driver: takes the role of the sentinel if nobody has it. Returns how
-// long to sleep. The role is given back in step_down(), also if the sleep turns out to be in the seat.
+// Before a sleep outside of the driver: takes the role of the sentinel if nobody has it. Returns
+// how long to sleep. The role is given back in step_down(), also if the sleep turns out to be in
+// the seat.
 std::optional<std::chrono::nanoseconds> worker::stand_sentinel() noexcept {
   if (home_.workers_.size() == 1) return std::nullopt;
   worker* holder = nullptr;
@@ -240,9 +244,7 @@ bool worker::hand_over() noexcept {
   poll_driver();
   flush_deferred();
   if (task_header* task = take_lifo()) push_ring(task);
-  handover_.run = [](blocking_job* job) noexcept {
-    static_cast<handover_job*>(job)->self->run();
-  };
+  handover_.run = [](blocking_job* job) noexcept { static_cast<handover_job*>(job)->self->run(); };
   handover_.cancel = [](blocking_job*) noexcept {};
   this_thread().current = nullptr;
   if (home_.core().blocking.submit(handover_)) return true;
@@ -315,8 +317,8 @@ void multi_thread_scheduler::wake_sentinel() noexcept {
   if (worker* sentinel = sentinel_.load(std::memory_order_acquire)) sentinel->unpark();
 }
 
-// `w` is awake, or has got the seat. If it was the sentinel, another sleeper has to take the role: it
-// is woken, finds nothing to do, and takes it on its way back to sleep.
+// `w` is awake, or has got the seat. If it was the sentinel, another sleeper has to take the role:
+// it is woken, finds nothing to do, and takes it on its way back to sleep.
 void multi_thread_scheduler::step_down(worker& w) noexcept {
   worker* self = &w;
   if (!sentinel_.compare_exchange_strong(self, nullptr, std::memory_order_acq_rel,

@@ -66,7 +66,8 @@ class alignas(cache_line) worker final : public executor {
  private:
   friend class multi_thread_scheduler;
 
-  // Runs in a row from the LIFO slot, so that two tasks that wake each other cannot starve the rest.
+  // Runs in a row from the LIFO slot, so that two tasks that wake each other cannot starve the
+  // rest.
   static constexpr unsigned lifo_streak_limit = 3;
   static constexpr unsigned inject_interval = 61;
 
@@ -109,7 +110,8 @@ class alignas(cache_line) worker final : public executor {
   std::atomic<task_header*> lifo_{nullptr};
   local_queue<task_header> queue_;
 
-  // Written by the owner only, with plain load and store, so that counting costs no read-modify-write.
+  // Written by the owner only, with plain load and store, so that counting costs no
+  // read-modify-write.
   struct counters {
     std::atomic<std::uint64_t> polls{0}, steals{0}, steal_operations{0}, parks{0};
     std::atomic<std::uint64_t> local_schedules{0}, overflows{0}, busy_ns{0};
@@ -124,10 +126,10 @@ class alignas(cache_line) worker final : public executor {
 /// set of sleeping workers, and the seat of the reactor, in which the first idle worker sleeps.
 ///
 /// The sentinel. While some workers sleep and others run, one sleeper wakes every few milliseconds.
-/// If it finds the reactor without a poller it takes the seat; if it finds a worker stuck in one task
-/// it takes the task in that worker's LIFO slot. So one blocked worker delays I/O, timers and the
-/// tasks it woke by milliseconds at most, at no cost for those that run. When everybody sleeps the
-/// sentinel sleeps without a limit, and the first to wake up wakes it.
+/// If it finds the reactor without a poller it takes the seat; if it finds a worker stuck in one
+/// task it takes the task in that worker's LIFO slot. So one blocked worker delays I/O, timers and
+/// the tasks it woke by milliseconds at most, at no cost for those that run. When everybody sleeps
+/// the sentinel sleeps without a limit, and the first to wake up wakes it.
 class multi_thread_scheduler final : public scheduler {
  public:
   multi_thread_scheduler(runtime_core& core, std::size_t workers);

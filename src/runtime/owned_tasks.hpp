@@ -56,7 +56,8 @@ class owned_tasks {
     for (std::size_t i = 0; i <= mask_; ++i) {
       shard& s = shards_[i];
       const std::lock_guard lock(s.lock);
-      for (task_header* task = s.tasks.front(); task != nullptr; task = s.tasks.next(*task)) visit(*task);
+      for (task_header* task = s.tasks.front(); task != nullptr; task = s.tasks.next(*task))
+        visit(*task);
     }
   }
 

@@ -30,10 +30,10 @@ thread_state& this_thread() noexcept {
 namespace {
 
 [[noreturn]] void throw_outside(const char* what) {
-  throw std::logic_error(fmt::format(
-      "{} was called outside of a kioto runtime: call it from a task (kioto::run, "
-      "runtime::block_on), or enter a runtime first with runtime::enter()",
-      what));
+  throw std::logic_error(
+      fmt::format("{} was called outside of a kioto runtime: call it from a task (kioto::run, "
+                  "runtime::block_on), or enter a runtime first with runtime::enter()",
+                  what));
 }
 
 std::uint64_t next_task_id() noexcept {
@@ -122,8 +122,7 @@ std::error_code os_thread::start(runtime_core& core, std::function<void()> body)
   };
   auto data = std::make_unique<start_data>(start_data{core.shared_from_this(), std::move(body)});
   pthread_attr_t attributes;
-  if (const int error = pthread_attr_init(&attributes))
-    return {error, std::generic_category()};
+  if (const int error = pthread_attr_init(&attributes)) return {error, std::generic_category()};
   if (core.options.thread_stack_size != 0)
     pthread_attr_setstacksize(&attributes, core.options.thread_stack_size);
   const auto entry_point = [](void* raw) -> void* {
@@ -206,9 +205,11 @@ void report_unobserved(task_header& task, runtime_core* core) noexcept {
     core->options.on_unhandled_exception({task_id(task.id_), task.where_, std::move(error)});
     return;
   }
-  std::fprintf(stderr, "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
-               static_cast<unsigned long long>(task.id_), task.where_.file_name(),
-               static_cast<unsigned>(task.where_.line()), describe(error).c_str());
+  std::fprintf(
+      stderr,
+      "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
+      static_cast<unsigned long long>(task.id_), task.where_.file_name(),
+      static_cast<unsigned>(task.where_.line()), describe(error).c_str());
 }
 
 void check_may_block(runtime_core&, const char* what) {
@@ -222,10 +223,11 @@ void check_may_block(runtime_core&, const char* what) {
 
 void check_local_thread(runtime_core& core, const char* what) {
   if (core.is_local && std::this_thread::get_id() != core.owner)
-    throw std::logic_error(fmt::format(
-        "{} was called on another thread than the one that built the local runtime, which its tasks "
-        "never leave: use a current_thread or multi-thread runtime instead",
-        what));
+    throw std::logic_error(
+        fmt::format("{} was called on another thread than the one that built the local runtime, "
+                    "which its tasks "
+                    "never leave: use a current_thread or multi-thread runtime instead",
+                    what));
 }
 
 void block_until_done(runtime_core& core, task_header& task, const char*) {
@@ -233,7 +235,8 @@ void block_until_done(runtime_core& core, task_header& task, const char*) {
 }
 
 result<core_pointer> make_core(runtime_options options, bool local) {
-  if (options.event_interval == 0 || options.max_blocking_threads == 0) return std::errc::invalid_argument;
+  if (options.event_interval == 0 || options.max_blocking_threads == 0)
+    return std::errc::invalid_argument;
   std::size_t workers = 1;
   const bool multi_thread = !options.current_thread && !local;
   if (multi_thread) {
@@ -291,7 +294,8 @@ bool shut_down(core_pointer core, std::optional<std::chrono::nanoseconds> limit)
         stderr);
     deadline = steady_clock::now();
   }
-  // A task cannot wait for itself: a current-thread runtime that is left from inside keeps its tasks.
+  // A task cannot wait for itself: a current-thread runtime that is left from inside keeps its
+  // tasks.
   const bool may_wait = !inside || core->is_multi_thread;
   auto patience = steady_clock::now() + std::chrono::milliseconds(20);
   if (deadline) patience = std::min(patience, *deadline);
@@ -304,7 +308,8 @@ bool shut_down(core_pointer core, std::optional<std::chrono::nanoseconds> limit)
   core->home->release_threads(drained);
   core->io->shutdown();
   core->timers.shutdown();
-  const bool pool_ended = core->blocking.shutdown(deadline.value_or(steady_clock::time_point::max()));
+  const bool pool_ended =
+      core->blocking.shutdown(deadline.value_or(steady_clock::time_point::max()));
   return drained && pool_ended;
 }
 
@@ -329,7 +334,8 @@ runtime_metrics read_metrics(runtime_core& core) {
 void throw_task_cancelled(std::uint64_t id) { throw task_cancelled(task_id(id)); }
 void throw_bad_join(const char* what) { throw std::logic_error(what); }
 void die_empty_task() noexcept {
-  std::fputs("kioto: an empty task was awaited or spawned: it was moved from, or used before\n", stderr);
+  std::fputs("kioto: an empty task was awaited or spawned: it was moved from, or used before\n",
+             stderr);
   std::terminate();
 }
 

@@ -71,8 +71,8 @@ struct thread_state {
   executor* current = nullptr;      ///< runs tasks on this thread; null inside block_in_place
   runtime_core* runtime = nullptr;  ///< entered
   task_header* running = nullptr;
-  bool in_place = false;            ///< inside block_in_place: blocking is allowed
-  std::uint64_t next_id = 0;        ///< task ids are handed to threads in blocks
+  bool in_place = false;      ///< inside block_in_place: blocking is allowed
+  std::uint64_t next_id = 0;  ///< task ids are handed to threads in blocks
   std::uint64_t last_id = 0;
 };
 

@@ -30,8 +30,8 @@ void task_header::run() noexcept {
   loop_ = &loop;
   loop.forked = fork_ != nullptr;
   if (!loop.forked) run_frames(enter(*this), loop);
-  // While the strand is forked it stays owned until run_branches() gives it up; otherwise the frames
-  // have published it, or ended the task, and it must not be touched.
+  // While the strand is forked it stays owned until run_branches() gives it up; otherwise the
+  // frames have published it, or ended the task, and it must not be touched.
   if (loop.forked) run_branches(loop);
 }
 
@@ -54,8 +54,9 @@ void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
         break;
       case request::returned:
         // Ends like at its final suspension; the awaiter, or finish(), destroys the frame.
-        frame = loop.target->awaiter_ != nullptr ? &loop.target->awaiter_->parent()
-                                                 : ended(*loop.target->context_, loop.target->outcome_);
+        frame = loop.target->awaiter_ != nullptr
+                    ? &loop.target->awaiter_->parent()
+                    : ended(*loop.target->context_, loop.target->outcome_);
         break;
       case request::finished:
         frame = ended(*loop.target->context_, loop.target->outcome_);
@@ -278,7 +279,8 @@ void schedule(context& c) noexcept {
 
 void yield(context& c) noexcept {
   if (c.kind_ == strand::branch)
-    static_cast<branch_context&>(c).task_->fork_->yielded.push_back(&static_cast<branch_context&>(c));
+    static_cast<branch_context&>(c).task_->fork_->yielded.push_back(
+        &static_cast<branch_context&>(c));
   else
     reschedule(static_cast<task_header&>(c));
 }

@@ -36,6 +36,7 @@ void throw_timeout() { throw timeout_error(); }
 
 }  // namespace detail
 
-timeout_error::timeout_error() : std::runtime_error("kioto: the operation did not end before its deadline") {}
+timeout_error::timeout_error()
+    : std::runtime_error("kioto: the operation did not end before its deadline") {}
 
 }  // namespace kioto

@@ -53,8 +53,7 @@ class task_branch {
  public:
   using result_type = T;
 
-  explicit task_branch(task<T>&& work) noexcept
-      : frame_(&task_access::release(std::move(work))) {}
+  explicit task_branch(task<T>&& work) noexcept : frame_(&task_access::release(std::move(work))) {}
   task_branch(const task_branch&) = delete;
   task_branch& operator=(const task_branch&) = delete;
   ~task_branch() {

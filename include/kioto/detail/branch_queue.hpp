@@ -11,12 +11,13 @@ namespace kioto::detail {
 /// list and the decision who runs the task.
 ///
 /// States: *closed* (the task is not forked), *idle* (forked; nobody owns the task), *empty*
-/// (forked and owned), *kicked* (the same, and the owner has to look at the stop request), or a list
-/// of branches, newest first (forked and owned).
+/// (forked and owned), *kicked* (the same, and the owner has to look at the stop request), or a
+/// list of branches, newest first (forked and owned).
 ///
 /// Invariants:
 /// - B1 Exactly one party takes the task out of *idle*, by a read-modify-write, and schedules it.
-/// - B2 The owner gives the task up only by *empty* to *idle*, so it cannot miss a branch or a kick.
+/// - B2 The owner gives the task up only by *empty* to *idle*, so it cannot miss a branch or a
+/// kick.
 /// - B3 A party that pushes onto an owned queue does not touch the task afterwards: the owner may
 ///   have run the branch, and ended the task, at once.
 ///

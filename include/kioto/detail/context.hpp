@@ -65,8 +65,9 @@ struct trampoline {
   }
 };
 
-/// A sequential strand of frames: the root of a task, or one branch of a combinator. It is suspended
-/// in at most one leaf operation at a time. All members but the word belong to the strand's owner.
+/// A sequential strand of frames: the root of a task, or one branch of a combinator. It is
+/// suspended in at most one leaf operation at a time. All members but the word belong to the
+/// strand's owner.
 class context {
  public:
   explicit context(strand kind) noexcept : kind_(kind) {}
@@ -78,9 +79,7 @@ class context {
   [[nodiscard]] inline trampoline& loop() noexcept;
 
   /// True if the next leaf that would wait here has to stop instead.
-  [[nodiscard]] bool must_stop() const noexcept {
-    return shields_ == 0 && word_.stop_requested();
-  }
+  [[nodiscard]] bool must_stop() const noexcept { return shields_ == 0 && word_.stop_requested(); }
 
   suspension word_;
   entry entry_ = entry::start;

@@ -13,7 +13,8 @@ namespace kioto::detail {
 /// moves to done exactly once; the handle detaches at most once, and never while it waits.
 ///
 /// Invariants:
-/// - J1 The block of the task is freed exactly once: by the task if it finds *detached*, otherwise by
+/// - J1 The block of the task is freed exactly once: by the task if it finds *detached*, otherwise
+/// by
 ///   the handle, which can only let go once it has seen *done*.
 /// - J2 A waiter that was linked is either fired by the task or unlinked by its owner, never both:
 ///   both are read-modify-writes of the same word.
@@ -51,7 +52,8 @@ class basic_join_state {
     return word_.compare_exchange_strong(expected, std::uintptr_t{running},
                                          std::memory_order_acq_rel, std::memory_order_acquire);
   }
-  /// Handle, at its end: true if the task will free the block, false if it is done and the caller does.
+  /// Handle, at its end: true if the task will free the block, false if it is done and the caller
+  /// does.
   [[nodiscard]] bool detach() noexcept {
     std::uintptr_t expected = running;
     return word_.compare_exchange_strong(expected, std::uintptr_t{detached},

@@ -13,8 +13,9 @@ namespace kioto::detail {
 /// `await_resume()`.
 ///
 /// The attempt is made in `await_suspend`, where the context is known; an operation that completes
-/// at once does not suspend. Each attempt costs one unit of the budget of the run; when that is used
-/// up the task gives way first, so that an operation which is always ready cannot starve others.
+/// at once does not suspend. Each attempt costs one unit of the budget of the run; when that is
+/// used up the task gives way first, so that an operation which is always ready cannot starve
+/// others.
 template <class Derived>
 class [[nodiscard]] leaf_awaiter : public leaf_operation {
  public:

@@ -38,9 +38,9 @@ class promise_base {
         static_cast<void*>(static_cast<std::byte*>(handle().address()) - sizeof(task_header)));
   }
 
-  context* context_ = nullptr;             ///< set when the frame is started
-  task_awaiter_base* awaiter_ = nullptr;   ///< who awaits this frame; null at the root of a context
-  await_hook* hook_ = nullptr;             ///< adaptors around the operation that this frame awaits
+  context* context_ = nullptr;            ///< set when the frame is started
+  task_awaiter_base* awaiter_ = nullptr;  ///< who awaits this frame; null at the root of a context
+  await_hook* hook_ = nullptr;            ///< adaptors around the operation that this frame awaits
   outcome outcome_ = outcome::none;
   std::source_location where_;
 
@@ -196,7 +196,8 @@ class typed_promise : public promise_base {
     return header + sizeof(task_header);
   }
   static void operator delete(void* frame, std::size_t) noexcept {
-    auto* block = reinterpret_cast<block_info*>(static_cast<std::byte*>(frame) - sizeof(task_header));
+    auto* block =
+        reinterpret_cast<block_info*>(static_cast<std::byte*>(frame) - sizeof(task_header));
     if (!block->retained()) block->free_block();
   }
 

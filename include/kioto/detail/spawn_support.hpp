@@ -29,8 +29,8 @@ join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location wh
   typed_promise<T>& root = task_access::release(std::move(work));
   task_header* memory = root.block();
   const block_info block = *memory;
-  auto* header =
-      ::new (static_cast<void*>(memory)) task_header(block, home, where, &block_layout<T>::manage_result);
+  auto* header = ::new (static_cast<void*>(memory))
+      task_header(block, home, where, &block_layout<T>::manage_result);
   root.context_ = header;
   header->frame_ = &root;
   auto handle = join_handle_access::make<T>(header);
@@ -43,14 +43,15 @@ join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location wh
 template <class F, class... Args>
 inline constexpr bool call_is_self_contained = false;
 template <class R, class... Params>
-inline constexpr bool call_is_self_contained<R (*)(Params...)> = (!std::is_reference_v<Params> && ...);
+inline constexpr bool call_is_self_contained<R (*)(Params...)> =
+    (!std::is_reference_v<Params> && ...);
 
 template <class F, class... Args>
 using task_of_call = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
 
 template <class F, class... Args>
-concept task_factory =
-    std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...> && is_task<task_of_call<F, Args...>>;
+concept task_factory = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...> &&
+                       is_task<task_of_call<F, Args...>>;
 
 /// Gives the running task the location of the coroutine that it stands for.
 class adopt_location {

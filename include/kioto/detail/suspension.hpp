@@ -22,7 +22,8 @@ namespace kioto::detail {
 ///   is a read-modify-write, and only the one that saw the bit clear may schedule.
 /// - I2 The owner learns of a completion that came before `arm()` (`arm_result::fired`) and of a
 ///   stop that came before it (`arm_result::stop`), because `arm()` fails if either bit is set.
-/// - I3 Two completion bits alternate, so that the bit of the previous operation need not be cleared
+/// - I3 Two completion bits alternate, so that the bit of the previous operation need not be
+/// cleared
 ///   by a read-modify-write of its own; `arm()` clears it. This is what keeps a suspended operation
 ///   at two read-modify-writes.
 /// - I4 `stop` is sticky.
@@ -43,7 +44,8 @@ class basic_suspension {
   static constexpr word fired_b = 4;
   static constexpr word stop = 8;
 
-  /// What `prepare()` hands to `arm()`: the word that `arm()` expects, and the bit of this operation.
+  /// What `prepare()` hands to `arm()`: the word that `arm()` expects, and the bit of this
+  /// operation.
   struct ticket {
     word expected;
     word fired;
@@ -57,8 +59,8 @@ class basic_suspension {
 
   /// Owner, before the backend learns of the operation.
   ticket prepare() noexcept {
-    // Completion bits are only written for the operation that the owner waits for, so a relaxed load
-    // of them is exact here.
+    // Completion bits are only written for the operation that the owner waits for, so a relaxed
+    // load of them is exact here.
     word now = word_.load(std::memory_order_relaxed);
     if ((now & fired_a) == 0) return {now & ~stop, fired_a};
     if ((now & fired_b) == 0) return {now & ~stop, fired_b};
@@ -66,9 +68,9 @@ class basic_suspension {
     return {owned | fired_b, fired_a};
   }
 
-  /// Owner, after the backend learned of the operation. On `suspended` the caller no longer owns the
-  /// strand and must not touch it. `fired`: the operation has completed. `stop`: stop was requested,
-  /// the operation is still with the backend and the caller still owns the strand. With
+  /// Owner, after the backend learned of the operation. On `suspended` the caller no longer owns
+  /// the strand and must not touch it. `fired`: the operation has completed. `stop`: stop was
+  /// requested, the operation is still with the backend and the caller still owns the strand. With
   /// `ignore_stop` the last never happens.
   arm_result arm(ticket t, bool ignore_stop) noexcept {
     word expected = t.expected;
@@ -87,12 +89,14 @@ class basic_suspension {
   /// Backend, any thread, once per operation, after its last access to the operation. True: the
   /// caller owns the strand now and must schedule it.
   [[nodiscard]] bool complete(word fired) noexcept {
-    return (word_.fetch_or(static_cast<word>(owned | fired), std::memory_order_acq_rel) & owned) == 0;
+    return (word_.fetch_or(static_cast<word>(owned | fired), std::memory_order_acq_rel) & owned) ==
+           0;
   }
 
   /// Any thread. True: the caller owns the strand now and must schedule it, so that it can stop.
   [[nodiscard]] bool request_stop() noexcept {
-    return (word_.fetch_or(static_cast<word>(owned | stop), std::memory_order_acq_rel) & owned) == 0;
+    return (word_.fetch_or(static_cast<word>(owned | stop), std::memory_order_acq_rel) & owned) ==
+           0;
   }
 
   /// Owner: takes part in a stop request without giving up or taking the strand.
@@ -120,7 +124,8 @@ class basic_suspension {
     }
     return false;
   }
-  /// False: something came while the strand was borrowed; the caller still owns it and must schedule it.
+  /// False: something came while the strand was borrowed; the caller still owns it and must
+  /// schedule it.
   [[nodiscard]] bool unborrow(word seen) noexcept {
     word expected = seen | owned;
     return word_.compare_exchange_strong(expected, seen, std::memory_order_acq_rel,

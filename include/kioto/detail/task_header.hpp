@@ -55,8 +55,8 @@ class alignas(16) task_header : public block_info,
   /// Type-erased access to the result: destroys it, or copies the exception to `*error`.
   using manager = void (*)(task_header&, manage, std::exception_ptr* error) noexcept;
 
-  task_header(const block_info& block, scheduler& home,
-              std::source_location where, manager manage_result) noexcept
+  task_header(const block_info& block, scheduler& home, std::source_location where,
+              manager manage_result) noexcept
       : block_info(block),
         context(strand::task),
         scheduler_(&home),

@@ -11,7 +11,8 @@ namespace kioto {
 namespace detail {
 
 /// A point in time that saturates instead of overflowing.
-inline std::chrono::steady_clock::time_point deadline_after(std::chrono::nanoseconds delay) noexcept {
+inline std::chrono::steady_clock::time_point deadline_after(
+    std::chrono::nanoseconds delay) noexcept {
   const auto now = std::chrono::steady_clock::now();
   if (delay > std::chrono::steady_clock::time_point::max() - now)
     return std::chrono::steady_clock::time_point::max();
@@ -21,12 +22,14 @@ template <class Rep, class Period>
 std::chrono::nanoseconds saturate(std::chrono::duration<Rep, Period> delay) noexcept {
   using wide = std::chrono::duration<long double, std::nano>;
   if (wide(delay) >= wide(std::chrono::nanoseconds::max())) return std::chrono::nanoseconds::max();
-  if (wide(delay) <= wide(std::chrono::nanoseconds::zero())) return std::chrono::nanoseconds::zero();
+  if (wide(delay) <= wide(std::chrono::nanoseconds::zero()))
+    return std::chrono::nanoseconds::zero();
   return std::chrono::ceil<std::chrono::nanoseconds>(delay);
 }
 inline std::chrono::nanoseconds saturate(std::chrono::nanoseconds delay) noexcept { return delay; }
 
-class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation>, private timer_node {
+class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation>,
+                                            private timer_node {
  public:
   explicit sleep_operation(std::chrono::steady_clock::time_point deadline) noexcept
       : deadline_(deadline) {}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include <kioto/detail/intrusive_list.hpp>
+#include <kioto/detail/reactor_backend.hpp>
+#include <kioto/detail/registration.hpp>
+#include <kioto/result.hpp>
+
+namespace kioto::detail {
+
+class io_driver;
+using io_driver_pointer = std::shared_ptr<io_driver>;
+
+struct driver_set_tag {};
+
+/// A registration in its driver. Keeps the driver alive until it is removed from it.
+class alignas(cache_line) registration : public basic_registration<std_sync>,
+                                         public list_node<driver_set_tag> {
+ public:
+  registration(io_driver_pointer driver, net::ready initial) noexcept
+      : basic_registration(initial), driver_(std::move(driver)) {}
+
+  /// Valid until the registration is removed.
+  [[nodiscard]] io_driver& driver() const noexcept { return *driver_; }
+
+ private:
+  friend class io_driver;
+  io_driver_pointer driver_;
+};
+
+struct io_metrics {
+  std::uint64_t registered = 0;
+  std::uint64_t deregistered = 0;
+  std::uint64_t ready_events = 0;
+};
+
+/// The reactor of a runtime: owns the registrations and the backend that feeds them.
+///
+/// The token that the backend holds is the address of the registration. Lifetime: a registration
+/// that was removed is freed at the beginning of a turn, or with the driver, and turns never
+/// overlap; so no turn meets a freed one (D1). At most 16 of them pile up before a sleeping turn is
+/// ended.
+///
+/// Thread safety: `turn()` is called by one thread at a time, everything else by any.
+class io_driver : public std::enable_shared_from_this<io_driver> {
+ public:
+  /// With the backend that suits the platform.
+  static result<io_driver_pointer> create() noexcept;
+  explicit io_driver(std::unique_ptr<reactor_backend> backend) noexcept;
+  ~io_driver();
+
+  /// Registers a descriptor, which starts with the readiness `initial`. Errors: those of the
+  /// system, `errc::not_enough_memory`, and `error::runtime_shutdown` after shutdown.
+  result<registration*> add(int fd, net::ready initial) noexcept;
+  /// Ends a registration, before its descriptor is closed. Never fails: when the descriptor is
+  /// closed already, the backend does not know it any more. Operations in flight end with
+  /// `errc::operation_canceled`.
+  static void remove(registration& which, int fd) noexcept;
+
+  void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept;
+  void unpark() noexcept { backend_->unpark(); }
+
+  /// Every operation in flight, and every later one, ends with `error::runtime_shutdown`.
+  /// Idempotent.
+  void shutdown() noexcept;
+
+  [[nodiscard]] const char* backend_name() const noexcept { return backend_->name(); }
+  [[nodiscard]] io_metrics metrics() const noexcept;
+
+ private:
+  static constexpr std::size_t max_pending = 16;
+  using registration_list = intrusive_list<registration, driver_set_tag>;
+
+  void free_pending() noexcept;
+
+  std::unique_ptr<reactor_backend> backend_;
+  mutable std::mutex mutex_;
+  // Guarded by the mutex.
+  registration_list live_;
+  registration_list ended_;    ///< shut down, not removed yet
+  registration_list pending_;  ///< removed, not freed yet
+  bool shut_down_ = false;
+  bool shutting_down_ = false;  ///< shutdown() walks over registrations: nothing is freed
+  std::uint64_t registered_ = 0;
+  std::uint64_t deregistered_ = 0;
+  std::atomic<std::size_t> pending_count_{0};  ///< written under the mutex, read also without
+  std::atomic<std::uint64_t> ready_events_{0};
+};
+
+/// The driver of the runtime that the calling thread is in; throws std::logic_error that names
+/// `what` outside of one.
+io_driver& current_io_driver(const char* what);
+
+}  // namespace kioto::detail

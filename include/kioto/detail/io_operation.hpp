@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <system_error>
+#include <utility>
+
+#include <kioto/detail/io_driver.hpp>
+#include <kioto/detail/io_source.hpp>
+#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/sys.hpp>
+
+namespace kioto::detail {
+
+/// What one system call of an operation came to.
+enum class io_step : std::uint8_t {
+  done,         ///< the operation is complete, its result is stored
+  would_block,  ///< nothing happened
+  again,        ///< part of it is done, the next system call may do more
+  again_short,  ///< the same, but the next one would block
+  done_short,   ///< complete, and the next one would block
+};
+
+/// The loop that all operations on descriptors have in common: try the system call, wait for
+/// readiness where it would block, try again. `Derived` has `io_step perform(int fd) noexcept`,
+/// which makes one system call.
+///
+/// An operation that was asked to stop may still complete, if it needs not wait. One that stopped
+/// has moved no byte, unless it says otherwise in its documentation.
+template <class Derived>
+class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_waiter {
+ public:
+  attempt try_or_wait() noexcept override {
+    if (aborted_) return fail(std::make_error_code(std::errc::operation_canceled));
+    registration& r = source_->registration();
+    for (;;) {
+      ready_event event = r.readiness(wanted_.mask());
+      if (event.is_empty()) {
+        const attempt waited = this->wait([&]() noexcept {
+          event = r.wait(*this, wanted_.mask());
+          return event.is_empty();
+        });
+        if (waited != attempt::ready) return waited;
+        if (aborted_) return fail(std::make_error_code(std::errc::operation_canceled));
+        continue;
+      }
+      if (event.is_closing()) return fail(std::make_error_code(std::errc::operation_canceled));
+      if (event.is_shut_down()) return fail(make_error_code(error::runtime_shutdown));
+      set_ = event.set();
+      switch (static_cast<Derived*>(this)->perform(source_->fd())) {
+        case io_step::done_short:
+          r.clear_after_short_io(event, direction_of_short());
+          return attempt::ready;
+        case io_step::done:
+          return attempt::ready;
+        case io_step::would_block:
+          r.clear_readiness(event, wanted_);
+          continue;
+        case io_step::again_short:
+          r.clear_after_short_io(event, direction_of_short());
+          break;
+        case io_step::again:
+          break;
+      }
+      // Every system call costs one unit of the budget, so that a long transfer lets others run.
+      context& c = *this->context_;
+      if (c.must_stop()) return attempt::stopped;
+      if (std::uint32_t& budget = c.loop().budget; budget != 0) {
+        --budget;
+      } else {
+        c.current_ = this;
+        c.entry_ = entry::retry;
+        yield(c);
+        return attempt::suspended;
+      }
+    }
+  }
+
+  bool cancel() noexcept override {
+    // Once fired for closing, the registration is not to be touched; but then it is not armed
+    // either.
+    return source_->registration().cancel_wait(*this);
+  }
+
+ protected:
+  io_operation(const io_source& source, net::interest wanted) noexcept
+      : io_waiter(&io_operation::fired), source_(&source), wanted_(wanted) {
+    this->retries_ = true;
+  }
+  io_operation(io_operation&& other) noexcept
+      : leaf_awaiter<Derived>(std::move(other)),
+        io_waiter(&io_operation::fired),
+        source_(other.source_),
+        wanted_(other.wanted_) {}
+  ~io_operation() = default;
+
+  attempt fail(std::error_code error) noexcept {
+    error_ = error;
+    return attempt::ready;
+  }
+  io_step failed(const sys::io_result& r) noexcept {
+    if (r.would_block()) return io_step::would_block;
+    error_ = r.code();
+    return io_step::done;
+  }
+  [[nodiscard]] const io_source& source() const noexcept { return *source_; }
+  [[nodiscard]] net::ready set() const noexcept { return set_; }
+  [[nodiscard]] net::interest wanted() const noexcept { return wanted_; }
+
+  std::error_code error_;
+
+ private:
+  [[nodiscard]] direction direction_of_short() const noexcept {
+    return wanted_.is_readable() ? direction::read : direction::write;
+  }
+  static void fired(io_waiter& waiter, wake_cause cause) noexcept {
+    auto& self = static_cast<io_operation&>(waiter);
+    if (cause == wake_cause::closing) self.aborted_ = true;
+    complete(self);
+  }
+
+  const io_source* source_;
+  net::interest wanted_;
+  net::ready set_;
+  bool aborted_ = false;
+};
+
+/// Waits for readiness and takes nothing.
+class readiness_operation final : public io_operation<readiness_operation> {
+ public:
+  readiness_operation(const io_source& source, net::interest wanted) noexcept
+      : io_operation(source, wanted) {}
+  readiness_operation(readiness_operation&&) noexcept = default;
+
+  static io_step perform(int) noexcept { return io_step::done; }
+  result<net::ready> await_resume() const noexcept {
+    if (error_) return error_;
+    return set();
+  }
+};
+
+/// The same, for callers who know what they waited for.
+class readiness_wait final : public io_operation<readiness_wait> {
+ public:
+  readiness_wait(const io_source& source, net::interest wanted) noexcept
+      : io_operation(source, wanted) {}
+  readiness_wait(readiness_wait&&) noexcept = default;
+
+  static io_step perform(int) noexcept { return io_step::done; }
+  result<void> await_resume() const noexcept {
+    if (error_) return error_;
+    return {};
+  }
+};
+
+/// A system call under the readiness of its descriptor, without waiting:
+/// `errc::operation_would_block` if the descriptor is known not to be ready, or turns out not to
+/// be.
+template <class Call>
+auto try_io_now(const io_source& source, net::interest wanted, Call&& call) -> decltype(call()) {
+  registration& r = source.registration();
+  const ready_event event = r.readiness(wanted.mask());
+  if (event.is_shut_down()) return make_error_code(error::runtime_shutdown);
+  if (event.is_empty()) return std::make_error_code(std::errc::operation_would_block);
+  auto out = std::forward<Call>(call)();
+  if (!out && (out.error() == std::errc::operation_would_block ||
+               out.error() == std::errc::resource_unavailable_try_again)) {
+    r.clear_readiness(event, wanted);
+    return std::make_error_code(std::errc::operation_would_block);
+  }
+  return out;
+}
+
+}  // namespace kioto::detail

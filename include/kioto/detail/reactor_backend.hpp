@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <system_error>
+
+#include <kioto/result.hpp>
+
+namespace kioto::detail {
+
+class registration;
+
+/// An operating system's way to tell which descriptors are ready. Edge-triggered: readiness is told
+/// once when it arises, in both directions, and when the descriptor is added.
+///
+/// `add`, `remove` and `unpark` may be called by any thread at any time, `turn` by one at a time.
+class reactor_backend {
+ public:
+  reactor_backend() = default;
+  reactor_backend(const reactor_backend&) = delete;
+  reactor_backend& operator=(const reactor_backend&) = delete;
+  virtual ~reactor_backend() = default;
+
+  /// From now on events of the descriptor go to `target`.
+  virtual std::error_code add(int fd, registration& target) noexcept = 0;
+  /// No turn that begins afterwards touches the target. Fails if the descriptor is closed already.
+  virtual std::error_code remove(int fd) noexcept = 0;
+  /// Waits for events, for ever without a timeout, and dispatches them. Returns how many there
+  /// were. May come back early.
+  virtual std::size_t turn(std::optional<std::chrono::nanoseconds> timeout) noexcept = 0;
+  /// Ends the turn in progress, or the next one.
+  virtual void unpark() noexcept = 0;
+  [[nodiscard]] virtual const char* name() const noexcept = 0;
+};
+
+result<std::unique_ptr<reactor_backend>> make_epoll_backend() noexcept;
+
+}  // namespace kioto::detail

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <kioto/detail/io_operation.hpp>
+#include <kioto/net/socket_address.hpp>
+#include <kioto/net/tcp_stream.hpp>
+#include <kioto/result.hpp>
+#include <kioto/task.hpp>
+
+namespace kioto::net {
+
+/// A connection that a listener took.
+class accepted_connection {
+ public:
+  accepted_connection(tcp_stream stream_in, const socket_address& peer_in) noexcept
+      : stream(std::move(stream_in)), peer(peer_in) {}
+
+  tcp_stream stream;
+  socket_address peer;
+};
+
+class [[nodiscard]] accept_operation final : public detail::io_operation<accept_operation> {
+ public:
+  explicit accept_operation(const detail::io_source& source) noexcept
+      : io_operation(source, interest::readable()) {}
+  accept_operation(accept_operation&& other) noexcept : io_operation(std::move(other)) {}
+
+  detail::io_step perform(int fd) noexcept;
+  result<accepted_connection> await_resume() noexcept {
+    if (error_) return error_;
+    return std::move(*accepted_);
+  }
+
+ private:
+  std::optional<accepted_connection> accepted_;
+};
+
+/// A TCP socket that takes connections.
+///
+///     auto listener = co_await or_return(net::tcp_listener::bind("127.0.0.1:0"));
+///     auto accepted = co_await or_return(listener.accept());
+///
+/// Lifetime and thread safety: the listener must outlive its operations; any number of tasks may
+/// accept at the same time.
+class tcp_listener {
+ public:
+  /// Binds and listens, with SO_REUSEADDR and a backlog of 1024, at an address or at a host and
+  /// port; of a name's addresses, the first that works. Port 0 lets the system choose.
+  ///
+  /// Errors: those of bind(2), e.g. `errc::address_in_use`; for text, what `parse_host_port` and
+  /// the resolver say. Throws std::logic_error outside of a runtime.
+  static task<result<tcp_listener>> bind(socket_address address);
+  static task<result<tcp_listener>> bind(std::string host_and_port);
+
+  /// Takes over a listening descriptor, which becomes non-blocking. On an error the descriptor
+  /// stays the caller's. Throws std::logic_error outside of a runtime.
+  static result<tcp_listener> from_native(int fd);
+  /// Gives the descriptor away, non-blocking. The listener is as after a move.
+  [[nodiscard]] int into_native() && noexcept { return source_.release().release(); }
+  [[nodiscard]] int native_handle() const noexcept { return source_.fd(); }
+
+  tcp_listener(tcp_listener&&) noexcept = default;
+  tcp_listener& operator=(tcp_listener&&) noexcept = default;
+  ~tcp_listener() = default;
+
+  /// Waits for a connection.
+  ///
+  /// - Result: `.stream` and `.peer`.
+  /// - Errors: those of accept(2). For those that pass, such as a lack of descriptors,
+  /// `is_transient`
+  ///   is true: wait a little and go on. `error::runtime_shutdown` after the shutdown of the
+  ///   runtime.
+  /// - Cancellation: at once; no connection is lost.
+  [[nodiscard]] accept_operation accept() const noexcept { return accept_operation(source_); }
+  /// Like `accept`, but fails with `errc::operation_would_block` instead of waiting.
+  result<accepted_connection> try_accept() const noexcept;
+
+  [[nodiscard]] result<socket_address> local_address() const noexcept;
+  result<void> set_ttl(std::uint32_t hops) const noexcept {
+    return detail::set_ttl(source_.fd(), hops);
+  }
+  [[nodiscard]] result<std::uint32_t> ttl() const noexcept { return detail::ttl(source_.fd()); }
+
+ private:
+  friend class accept_operation;
+  explicit tcp_listener(detail::io_source&& source) noexcept : source_(std::move(source)) {}
+
+  static result<accepted_connection> take(detail::io_driver& driver, int fd) noexcept;
+
+  detail::io_source source_;
+};
+
+}  // namespace kioto::net

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+#include <kioto/net/tcp_listener.hpp>
+
+#include <utility>
+
+#include "lookup.hpp"
+
+namespace kioto::net {
+
+result<accepted_connection> tcp_listener::take(detail::io_driver& driver, int fd) noexcept {
+  socket_address peer;
+  const detail::sys::io_result taken = detail::accept(fd, peer);
+  if (!taken.ok()) return taken.code();
+  auto stream = tcp_stream::adopt(driver, detail::unique_fd(taken.fd()));
+  if (!stream) return stream.error();
+  return accepted_connection(std::move(*stream), peer);
+}
+
+detail::io_step accept_operation::perform(int fd) noexcept {
+  auto taken = tcp_listener::take(source().registration().driver(), fd);
+  if (taken) {
+    accepted_.emplace(std::move(*taken));
+    return detail::io_step::done;
+  }
+  if (taken.error() == std::errc::resource_unavailable_try_again ||
+      taken.error() == std::errc::operation_would_block)
+    return detail::io_step::would_block;
+  error_ = taken.error();
+  return detail::io_step::done;
+}
+
+task<result<tcp_listener>> tcp_listener::bind(socket_address address) {
+  detail::io_driver& driver = detail::current_io_driver("net::tcp_listener::bind");
+  auto fd = detail::open_tcp_listener(address);
+  if (!fd) co_return fd.error();
+  auto source = detail::io_source::create(driver, std::move(*fd), ready());
+  if (!source) co_return source.error();
+  co_return tcp_listener(std::move(*source));
+}
+
+task<result<tcp_listener>> tcp_listener::bind(std::string host_and_port) {
+  (void)detail::current_io_driver("net::tcp_listener::bind");
+  const auto addresses = co_await detail::addresses_of(std::move(host_and_port));
+  if (!addresses) co_return addresses.error();
+  std::error_code last;
+  for (const socket_address& address : *addresses) {
+    auto listener = co_await bind(address);
+    if (listener) co_return std::move(*listener);
+    last = listener.error();
+  }
+  co_return last;
+}
+
+result<tcp_listener> tcp_listener::from_native(int fd) {
+  detail::io_driver& driver = detail::current_io_driver("net::tcp_listener::from_native");
+  if (const auto fits = detail::check_tcp_socket(fd); !fits) return fits.error();
+  const auto listening = detail::is_listening(fd);
+  if (!listening) return listening.error();
+  if (!*listening) return std::errc::invalid_argument;
+  if (const auto set = detail::set_nonblocking(fd, true); !set) return set.error();
+  auto added = driver.add(fd, ready());
+  if (!added) return added.error();
+  return tcp_listener(detail::io_source(detail::unique_fd(fd), **added));
+}
+
+result<accepted_connection> tcp_listener::try_accept() const noexcept {
+  return detail::try_io_now(source_, interest::readable(), [this]() noexcept {
+    return take(source_.registration().driver(), source_.fd());
+  });
+}
+
+result<socket_address> tcp_listener::local_address() const noexcept {
+  return detail::local_address(source_.fd());
+}
+
+}  // namespace kioto::net
