@@ -190,7 +190,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
 /// - Lifetime: the handle outlives the wait. It may outlive the runtime.
 /// - Thread safety: one thread at a time; `abort_handle()` is for the others.
 template <class T = void>
-class [[nodiscard]] join_handle {
+class join_handle {
  public:
   using value_type = T;
 
