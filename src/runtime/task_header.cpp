@@ -78,6 +78,9 @@ promise_base* task_header::enter(context& c) noexcept {
       if (c.must_stop()) return unwind(*c.frame_);
       return c.frame_;
     case entry::retry:
+      // Nothing was attempted yet. Without this look, a loop of operations that are always ready
+      // would never stop.
+      if (c.must_stop()) return attempted(c, attempt::stopped);
       --c.loop().budget;
       return attempted(c, c.current_->try_or_wait());
     case entry::leaf: {

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <dirent.h>
+
+#include <chrono>
+#include <cstddef>
+#include <thread>
+#include <utility>
+
+#include <kioto/kioto.hpp>
+
+#include "catch.hpp"
+
+namespace kioto_test {
+
+/// The schedulers that a test shall pass on.
+enum class flavour : unsigned char { current_thread, one_worker, four_workers };
+
+inline kioto::runtime make_runtime(flavour f) {
+  auto builder = kioto::runtime::builder();
+  if (f == flavour::current_thread)
+    builder.current_thread();
+  else
+    builder.worker_threads(f == flavour::one_worker ? 1 : 4);
+  return std::move(builder.build()).value();
+}
+
+inline std::size_t open_descriptors() {
+  std::size_t count = 0;
+  DIR* const directory = opendir("/proc/self/fd");
+  while (readdir(directory) != nullptr) ++count;
+  closedir(directory);
+  return count;
+}
+
+/// Fails the test if descriptors are left that were not there before.
+class no_descriptor_leak {
+ public:
+  no_descriptor_leak() : before_(open_descriptors()) {}
+  no_descriptor_leak(const no_descriptor_leak&) = delete;
+  no_descriptor_leak& operator=(const no_descriptor_leak&) = delete;
+  ~no_descriptor_leak() {
+    const std::size_t after = open_descriptors();
+    CHECK(after == before_);
+  }
+
+ private:
+  std::size_t before_;
+};
+
+/// Runs `body`, a callable that returns a task<>, on every scheduler, and checks that no task and
+/// no descriptor is left.
+template <class Body>
+void on_every_scheduler(Body body) {
+  for (const flavour f : {flavour::current_thread, flavour::one_worker, flavour::four_workers}) {
+    INFO("scheduler " << static_cast<int>(f));
+    const no_descriptor_leak leak;
+    kioto::runtime rt = make_runtime(f);
+    rt.block_on(body());
+    for (int i = 0; rt.metrics().tasks_alive != 0 && i != 1000; ++i) {
+      if (f == flavour::current_thread)
+        rt.block_on([]() -> kioto::task<> { co_await kioto::yield_now(); });
+      else
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    CHECK(rt.metrics().tasks_alive == 0);
+    const auto io = rt.metrics();
+    CHECK(io.descriptors_registered == io.descriptors_deregistered);
+  }
+}
+
+/// Counts live objects and destructions.
+class probe {
+ public:
+  explicit probe(int& destroyed) noexcept : destroyed_(&destroyed) {}
+  probe(probe&& other) noexcept : destroyed_(std::exchange(other.destroyed_, nullptr)) {}
+  probe& operator=(probe&&) = delete;
+  ~probe() {
+    if (destroyed_ != nullptr) ++*destroyed_;
+  }
+
+ private:
+  int* destroyed_;
+};
+
+}  // namespace kioto_test
