@@ -2,13 +2,14 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 
 #include <kioto/detail/blocking_pool.hpp>
 #include <kioto/detail/io_driver.hpp>
-#include <kioto/detail/parker.hpp>
 #include <kioto/detail/time_driver.hpp>
 #include <kioto/runtime.hpp>
 
@@ -37,15 +38,26 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   std::thread::id owner;  ///< of a local runtime
 };
 
-/// A thread that blocks in one operation.
+/// A thread that blocks in one operation. Ends as soon as it is woken, so the waker notifies under
+/// the lock: it does not touch the strand after the sleeper can have seen the wake-up.
 class thread_strand final : public context {
  public:
   thread_strand() noexcept : context(strand::thread) {}
-  void unpark() noexcept { parker_.unpark(); }
-  void park() { parker_.park(); }
+  void unpark() noexcept {
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    condition_.notify_one();
+  }
+  void park() {
+    std::unique_lock lock(mutex_);
+    condition_.wait(lock, [this] { return woken_; });
+    woken_ = false;
+  }
 
  private:
-  thread_parker parker_;
+  std::mutex mutex_;
+  std::condition_variable condition_;
+  bool woken_ = false;
 };
 
 /// Waits on a plain thread for the end of a task.

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: MIT
+#include <array>
+
+#include "support/catch.hpp"
+#include "support/runtimes.hpp"
+
+using namespace kioto;
+using namespace kioto_test;
+
+// The worker that ended the task signalled a condition variable on the stack of the thread that
+// block_on had already let go.
+TEST_CASE("block_on returned while its waker still used the stack of the caller") {
+  runtime rt = make_runtime(flavour::one_worker);
+  int sum = 0;
+  for (int i = 0; i != 2000; ++i) sum += rt.block_on([]() -> task<int> { co_return 1; });
+  CHECK(sum == 2000);
+}
+
+// An operation that gave way for its budget was tried again without a look at the stop request.
+TEST_CASE("a loop of operations that are always ready ignored its abort") {
+  on_every_scheduler([]() -> task<> {
+    auto listener = net::tcp_listener::bind(net::socket_address(net::ip_address_v4::loopback(), 0));
+    auto bound = co_await or_throw(std::move(listener));
+    auto client = co_await or_throw(net::tcp_stream::connect(bound.local_address().value()));
+    auto accepted = co_await or_throw(bound.accept());
+    const auto sent = co_await client.write("x");
+    CHECK(sent.has_value());
+    auto h = spawn(
+        [](net::tcp_stream s) -> task<> {
+          std::array<char, 1> byte{};
+          for (;;) {
+            const auto n = co_await s.peek(byte);
+            if (!n) co_return;
+          }
+        },
+        std::move(accepted.stream));
+    co_await yield_now();
+    h.abort();
+    auto r = co_await std::move(h);
+    CHECK(r.is_cancelled());
+  });
+}
