@@ -129,7 +129,7 @@ class basic_suspension {
   [[nodiscard]] bool unborrow(word seen) noexcept {
     word expected = seen | owned;
     return word_.compare_exchange_strong(expected, seen, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed);
+                                         std::memory_order_acquire);
   }
 
  private:
