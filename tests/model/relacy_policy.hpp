@@ -85,6 +85,9 @@ extern "C" void __assert_fail(const char* expression, const char* file,
 }
 #endif
 
+// Relacy replaces the allocation functions, but not the one that is told the size.
+void operator delete(void* p, std::size_t) noexcept { ::operator delete(p); }
+
 namespace kioto_model {
 
 inline rl::debug_info at(const std::source_location& where) {
