@@ -198,16 +198,14 @@ int main() {
                           weaken(op::store, 4, "steal_into"));
   run_model<one_thief>("thief reads tail relaxed", expect::fails,
                        weaken(op::load, 4, "steal_into", acquire));
-  run_model<one_thief>("owner reads head relaxed", expect::fails,
-                       weaken(op::load, 8, "push_back"));
+  run_model<one_thief>("owner reads head relaxed", expect::fails, weaken(op::load, 8, "push_back"));
   run_model<batches>("owner reads head relaxed for a batch", expect::fails,
                      weaken(op::load, 8, "free_slots"));
   run_model<robbed_thief>("thief reads heads relaxed", expect::fails,
                           weaken(op::load, 8, "steal_into", acquire));
   run_model<one_thief>("slots given back relaxed", expect::fails,
                        weaken(op::compare_exchange, 8, "steal_into", release));
-  run_model<one_thief>("pop claims relaxed", expect::fails,
-                       weaken(op::compare_exchange, 8, "pop"));
+  run_model<one_thief>("pop claims relaxed", expect::fails, weaken(op::compare_exchange, 8, "pop"));
   run_model<one_thief>("overflow claims relaxed", expect::fails,
                        weaken(op::compare_exchange, 8, "push_back"));
   run_model<one_thief>("pop does not claim atomically", expect::fails,

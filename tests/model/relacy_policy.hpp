@@ -75,8 +75,8 @@
 
 #if defined(__GLIBC__) && !defined(NDEBUG)
 // An assertion of the code under test fails the interleaving, not the program.
-extern "C" void __assert_fail(const char* expression, const char* file,
-                                           unsigned line, const char* function) noexcept {
+extern "C" void __assert_fail(const char* expression, const char* file, unsigned line,
+                              const char* function) noexcept {
   if (rl::is_ctx())
     rl::ctx().fail_test(expression, rl::test_result_user_assert_failed,
                         rl::debug_info(function, file, line));
@@ -174,12 +174,18 @@ inline bool hit(fault::what kind, op access, std::size_t size, std::memory_order
 
 inline rl::memory_order to_relacy(std::memory_order order) {
   switch (order) {
-    case std::memory_order_relaxed: return rl::mo_relaxed;
-    case std::memory_order_consume: return rl::mo_acquire;
-    case std::memory_order_acquire: return rl::mo_acquire;
-    case std::memory_order_release: return rl::mo_release;
-    case std::memory_order_acq_rel: return rl::mo_acq_rel;
-    default: return rl::mo_seq_cst;
+    case std::memory_order_relaxed:
+      return rl::mo_relaxed;
+    case std::memory_order_consume:
+      return rl::mo_acquire;
+    case std::memory_order_acquire:
+      return rl::mo_acquire;
+    case std::memory_order_release:
+      return rl::mo_release;
+    case std::memory_order_acq_rel:
+      return rl::mo_acq_rel;
+    default:
+      return rl::mo_seq_cst;
   }
 }
 inline rl::memory_order load_part(std::memory_order order) {
@@ -228,31 +234,36 @@ struct model_sync {
       value_.store(static_cast<raw>(value), to_relacy(adjusted(op::store, o, w)), at(w));
     }
     T exchange(T value, std::memory_order o, where_t w = where_t::current()) {
-      return modify(op::exchange, o, w, [&](rl::memory_order m) {
-        return value_.exchange(static_cast<raw>(value), m, at(w));
-      }, [&](raw) { return static_cast<raw>(value); });
+      return modify(
+          op::exchange, o, w,
+          [&](rl::memory_order m) { return value_.exchange(static_cast<raw>(value), m, at(w)); },
+          [&](raw) { return static_cast<raw>(value); });
     }
     template <class U>
     T fetch_add(U n, std::memory_order o, where_t w = where_t::current()) {
-      return modify(op::add, o, w, [&](rl::memory_order m) {
-        return value_.fetch_add(static_cast<raw>(n), m, at(w));
-      }, [&](raw v) { return static_cast<raw>(v + static_cast<raw>(n)); });
+      return modify(
+          op::add, o, w,
+          [&](rl::memory_order m) { return value_.fetch_add(static_cast<raw>(n), m, at(w)); },
+          [&](raw v) { return static_cast<raw>(v + static_cast<raw>(n)); });
     }
     template <class U>
     T fetch_sub(U n, std::memory_order o, where_t w = where_t::current()) {
-      return modify(op::sub, o, w, [&](rl::memory_order m) {
-        return value_.fetch_sub(static_cast<raw>(n), m, at(w));
-      }, [&](raw v) { return static_cast<raw>(v - static_cast<raw>(n)); });
+      return modify(
+          op::sub, o, w,
+          [&](rl::memory_order m) { return value_.fetch_sub(static_cast<raw>(n), m, at(w)); },
+          [&](raw v) { return static_cast<raw>(v - static_cast<raw>(n)); });
     }
     T fetch_or(T n, std::memory_order o, where_t w = where_t::current()) {
-      return modify(op::bit_or, o, w, [&](rl::memory_order m) {
-        return value_.fetch_or(static_cast<raw>(n), m, at(w));
-      }, [&](raw v) { return static_cast<raw>(v | static_cast<raw>(n)); });
+      return modify(
+          op::bit_or, o, w,
+          [&](rl::memory_order m) { return value_.fetch_or(static_cast<raw>(n), m, at(w)); },
+          [&](raw v) { return static_cast<raw>(v | static_cast<raw>(n)); });
     }
     T fetch_and(T n, std::memory_order o, where_t w = where_t::current()) {
-      return modify(op::bit_and, o, w, [&](rl::memory_order m) {
-        return value_.fetch_and(static_cast<raw>(n), m, at(w));
-      }, [&](raw v) { return static_cast<raw>(v & static_cast<raw>(n)); });
+      return modify(
+          op::bit_and, o, w,
+          [&](rl::memory_order m) { return value_.fetch_and(static_cast<raw>(n), m, at(w)); },
+          [&](raw v) { return static_cast<raw>(v & static_cast<raw>(n)); });
     }
 
     bool compare_exchange_strong(T& expected, T desired, std::memory_order success,
@@ -406,7 +417,7 @@ enum class expect : std::uint8_t { passes, fails };
 
 /// How far to go. Searching stops without a verdict when the time is over; so do the random runs.
 struct effort {
-  bool full = false;       ///< every interleaving; else those with at most `preemptions`
+  bool full = false;  ///< every interleaving; else those with at most `preemptions`
   unsigned preemptions = 2;
   double search_seconds = 2;
   rl::iteration_t random_runs = 100'000;
@@ -465,8 +476,8 @@ template <class Suite>
 outcome explore(const effort& e, bool random) {
   rl::test_params p = params_of(e, random);
   const double seconds = random ? e.random_seconds : e.search_seconds;
-  deadline = clock::now() + std::chrono::duration_cast<clock::duration>(
-                                std::chrono::duration<double>(seconds));
+  deadline = clock::now() +
+             std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds));
   calls = 0;
   rl::simulate<timed<Suite>>(p);
   outcome o;
@@ -520,11 +531,11 @@ bool run_model(const char* name, expect expectation, fault bug = {}, effort e = 
     const bool random = random_first == (i == 0);
     std::snprintf(counts[random ? 1 : 0], sizeof counts[0], "%llu%s",
                   static_cast<unsigned long long>(o[i].runs),
-                  random || !o[i].good() ? "" : o[i].complete ? " all" : " cut");
+                  random || !o[i].good() ? ""
+                  : o[i].complete        ? " all"
+                                         : " cut");
   }
-  const char* verdict = !as_expected                     ? "WRONG"
-                        : expectation == expect::passes ? "ok"
-                                                        : "caught";
+  const char* verdict = !as_expected ? "WRONG" : expectation == expect::passes ? "ok" : "caught";
   std::printf("%-8s %-52s %10s %10s %6.1f  %s\n", verdict, name, counts[0], counts[1], seconds,
               last.good() ? "no error" : rl::test_result_str(last.result));
   std::fflush(stdout);
