@@ -41,8 +41,13 @@ class no_descriptor_leak {
   no_descriptor_leak(const no_descriptor_leak&) = delete;
   no_descriptor_leak& operator=(const no_descriptor_leak&) = delete;
   ~no_descriptor_leak() {
-    const std::size_t after = open_descriptors();
-    CHECK(after == before_);
+    // Threads that a runtime let go may hold it for a moment longer.
+    std::size_t after = open_descriptors();
+    for (int i = 0; after > before_ && i != 1000; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      after = open_descriptors();
+    }
+    CHECK(after <= before_);
   }
 
  private:
