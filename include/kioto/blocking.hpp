@@ -150,14 +150,12 @@ class block_in_place_scope {
 ///
 /// - Result: a `join_handle` of what it returns, or of the exception it throws.
 /// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error
-/// when
-///   the system has no thread for the call.
+///   when the system has no thread for the call.
 /// - Cancellation: aborting the handle removes a call that has not started; one that runs is let
 ///   run, and its value counts. Shutting down the runtime waits for it up to the deadline.
 /// - Lifetime: the callable and the arguments are copied or moved, as std::thread does.
 /// - Calls start in the order in which they came. There are at most `max_blocking_threads` at a
-/// time;
-///   the queue behind them has no limit.
+///   time; the queue behind them has no limit.
 template <class F, class... Args>
   requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
 auto spawn_blocking(F&& callable, Args&&... arguments) {

@@ -185,8 +185,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
 /// - Result: a `join_result<T>`: value, exception, or cancelled. The result is handed over once.
 /// - Cancellation: a cancelled wait leaves the task running and the result in place.
 /// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the
-/// runtime's
-///   hook for unhandled exceptions.
+///   runtime's hook for unhandled exceptions.
 /// - Lifetime: the handle outlives the wait. It may outlive the runtime.
 /// - Thread safety: one thread at a time; `abort_handle()` is for the others.
 template <class T = void>

@@ -70,8 +70,7 @@ class [[nodiscard]] or_return_awaiter final : private await_hook {
 ///
 /// - Waits for: the operation it wraps, any awaitable of a `result<T>`.
 /// - Result: the value. On an error the enclosing coroutine ends here with that error; its locals
-/// are
-///   destroyed before the statement that awaits it ends.
+///   are destroyed before the statement that awaits it ends.
 /// - Cancellation and lifetime: as for the operation.
 template <class A>
 [[nodiscard]] auto or_return(A&& awaitable) {

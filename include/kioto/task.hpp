@@ -52,13 +52,11 @@ class [[nodiscard]] task_awaiter : public task_awaiter_base {
 /// - Result: the value of its `co_return`. An exception that leaves the coroutine is rethrown to
 ///   the awaiter.
 /// - Cancellation: a child runs on the strand of the task that awaits it, and a stop request
-/// reaches
-///   the leaf operation it waits in. If that stops, the frames from the leaf up to the nearest
-///   boundary are destroyed, innermost first, and nobody is resumed.
+///   reaches the leaf operation it waits in. If that stops, the frames from the leaf up to the
+///   nearest boundary are destroyed, innermost first, and nobody is resumed.
 /// - Lifetime: arguments are moved or copied into the frame as declared; references are the
-/// caller's
-///   business. A task that never started may be destroyed at any time. Destroying one with an
-///   operation in flight terminates the program.
+///   caller's business. A task that never started may be destroyed at any time. Destroying one with
+///   an operation in flight terminates the program.
 /// - Thread safety: distinct tasks may be used concurrently, one task may not.
 template <class T = void>
 class [[nodiscard]] task {

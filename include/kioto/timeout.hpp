@@ -120,10 +120,10 @@ class [[nodiscard]] timeout_awaitable {
 ///   throws `timeout_error`.
 /// - Cancellation: passed on to the operation.
 /// - Lifetime: the operation is moved into the awaiter; nothing is allocated, unless the operation
-/// is
-///   neither a task nor a leaf operation of the library: then it runs in a task of its own frame.
+///   is neither a task nor a leaf operation of the library: then it runs in a task of its own
+///   frame.
 /// - Thread safety: the operation runs on the strand of the awaiting task, never in parallel with
-/// it.
+///   it.
 template <class A>
 [[nodiscard]] auto timeout(std::chrono::steady_clock::time_point deadline, A&& awaitable) {
   return detail::timeout_awaitable<A>(deadline, std::forward<A>(awaitable));

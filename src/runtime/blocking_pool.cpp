@@ -65,12 +65,11 @@ int create_thread(std::size_t stack_size, void* (*entry)(void*), void* argument)
 
 // Invariants, under the mutex:
 // - P1 `idle` + `wakeups` threads wait. A wake-up is meant for any one of them, not for a certain
-// one;
-//   who takes it is not idle any more. So a thread that is being woken is not counted on twice.
+//   one; who takes it is not idle any more. So a thread that is being woken is not counted on
+//   twice.
 // - P2 Unless the pool is at its limit, or was refused a thread, there are at least as many
-// wake-ups
-//   and starting threads as queued jobs. Otherwise a thread that runs a job, or is about to look
-//   for one, takes all queued ones in turn. Either way no queued job is forgotten.
+//   wake-ups and starting threads as queued jobs. Otherwise a thread that runs a job, or is about
+//   to look for one, takes all queued ones in turn. Either way no queued job is forgotten.
 // - P3 A thread that decides to end finds the queue empty, and leaves `threads` at that moment.
 // - P4 Each thread is joined by the next one that ends, the last one by `shutdown`; the ones that
 //   `shutdown` abandons detach themselves.

@@ -17,7 +17,7 @@ namespace kioto::detail {
 /// Invariants:
 /// - B1 Exactly one party takes the task out of *idle*, by a read-modify-write, and schedules it.
 /// - B2 The owner gives the task up only by *empty* to *idle*, so it cannot miss a branch or a
-/// kick.
+///   kick.
 /// - B3 A party that pushes onto an owned queue does not touch the task afterwards: the owner may
 ///   have run the branch, and ended the task, at once.
 ///

@@ -100,15 +100,14 @@ struct readiness_word {
 /// - R1 Every transition starts from the current word, so no bit is ever lost; shutdown and closing
 ///   are never cleared.
 /// - R2 Readiness that arrives bumps the tick of each direction it touches. `clear_readiness()`
-/// acts
-///   on a direction only if its tick is the one of the event: an edge that arrived between a system
-///   call that would block and the clearing survives. 20 bits wrap after a million edges within one
-///   system call.
+///   acts on a direction only if its tick is the one of the event: an edge that arrived between a
+///   system call that would block and the clearing survives. 20 bits wrap after a million edges
+///   within one system call.
 /// - R3 A waiter marks the word with a read-modify-write, under the lock, and looks at the
-/// readiness
-///   in that very result. So each edge either is seen there, or sees the mark and takes the lock.
-///   If the mark stands already, a load will do: an edge that the load misses saw the mark, and its
-///   wake either waits for the lock, or had it before, and then the load cannot miss the edge.
+///   readiness in that very result. So each edge either is seen there, or sees the mark and takes
+///   the lock. If the mark stands already, a load will do: an edge that the load misses saw the
+///   mark, and its wake either waits for the lock, or had it before, and then the load cannot miss
+///   the edge.
 /// - R4 The mark is cleared only under the lock, by a wake that leaves nobody behind. It may stand
 ///   with nobody there.
 /// - R5 A waiter is in the list, or in the list of one wake in progress, or in none. It is fired at

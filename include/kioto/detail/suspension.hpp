@@ -23,9 +23,8 @@ namespace kioto::detail {
 /// - I2 The owner learns of a completion that came before `arm()` (`arm_result::fired`) and of a
 ///   stop that came before it (`arm_result::stop`), because `arm()` fails if either bit is set.
 /// - I3 Two completion bits alternate, so that the bit of the previous operation need not be
-/// cleared
-///   by a read-modify-write of its own; `arm()` clears it. This is what keeps a suspended operation
-///   at two read-modify-writes.
+///   cleared by a read-modify-write of its own; `arm()` clears it. This is what keeps a suspended
+///   operation at two read-modify-writes.
 /// - I4 `stop` is sticky.
 ///
 /// Memory order: `complete()` and `request_stop()` release what their caller wrote (the value), and

@@ -71,9 +71,8 @@ class tcp_listener {
   ///
   /// - Result: `.stream` and `.peer`.
   /// - Errors: those of accept(2). For those that pass, such as a lack of descriptors,
-  /// `is_transient`
-  ///   is true: wait a little and go on. `error::runtime_shutdown` after the shutdown of the
-  ///   runtime.
+  ///   `is_transient` is true: wait a little and go on. `error::runtime_shutdown` after the
+  ///   shutdown of the runtime.
   /// - Cancellation: at once; no connection is lost.
   [[nodiscard]] accept_operation accept() const noexcept { return accept_operation(source_); }
   /// Like `accept`, but fails with `errc::operation_would_block` instead of waiting.
