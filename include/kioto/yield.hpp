@@ -12,13 +12,9 @@ class [[nodiscard]] yield_operation final : public leaf_awaiter<yield_operation>
   yield_operation(yield_operation&&) noexcept = default;
 
   attempt try_or_wait() noexcept override {
-    context& c = *context_;
-    if (yielded_) return c.must_stop() ? attempt::stopped : attempt::ready;
+    if (yielded_) return attempt::ready;
     yielded_ = true;
-    c.current_ = this;
-    c.entry_ = entry::retry;
-    yield(c);
-    return attempt::suspended;
+    return give_way();
   }
   // A yielded strand stays owned, so a stop request never asks for this.
   bool cancel() noexcept override { return false; }

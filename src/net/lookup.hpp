@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -25,6 +26,22 @@ inline task<result<address_list>> addresses_of(std::string host_and_port) {
   auto lookup = spawn_blocking(&look_up, std::move(host_and_port));
   auto joined = co_await std::move(lookup);
   co_return std::move(joined).value();
+}
+
+/// Makes a socket at the first address of a host and port where that works. Of several failures the
+/// last is reported.
+template <class Socket>
+task<result<Socket>> at_first_that_works(std::string host_and_port,
+                                         task<result<Socket>> (*make)(net::socket_address)) {
+  const auto addresses = co_await addresses_of(std::move(host_and_port));
+  if (!addresses) co_return addresses.error();
+  std::error_code last;
+  for (const net::socket_address& address : *addresses) {
+    auto made = co_await make(address);
+    if (made) co_return std::move(*made);
+    last = made.error();
+  }
+  co_return last;
 }
 
 }  // namespace kioto::detail

@@ -18,14 +18,8 @@ result<accepted_connection> tcp_listener::take(detail::io_driver& driver, int fd
 
 detail::io_step accept_operation::perform(int fd) noexcept {
   auto taken = tcp_listener::take(source().registration().driver(), fd);
-  if (taken) {
-    accepted_.emplace(std::move(*taken));
-    return detail::io_step::done;
-  }
-  if (taken.error() == std::errc::resource_unavailable_try_again ||
-      taken.error() == std::errc::operation_would_block)
-    return detail::io_step::would_block;
-  error_ = taken.error();
+  if (!taken) return failed(taken.error());
+  accepted_.emplace(std::move(*taken));
   return detail::io_step::done;
 }
 
@@ -39,16 +33,7 @@ task<result<tcp_listener>> tcp_listener::bind(socket_address address) {
 }
 
 task<result<tcp_listener>> tcp_listener::bind(std::string host_and_port) {
-  (void)detail::current_io_driver("net::tcp_listener::bind");
-  const auto addresses = co_await detail::addresses_of(std::move(host_and_port));
-  if (!addresses) co_return addresses.error();
-  std::error_code last;
-  for (const socket_address& address : *addresses) {
-    auto listener = co_await bind(address);
-    if (listener) co_return std::move(*listener);
-    last = listener.error();
-  }
-  co_return last;
+  return detail::at_first_that_works<tcp_listener>(std::move(host_and_port), &tcp_listener::bind);
 }
 
 result<tcp_listener> tcp_listener::from_native(int fd) {
@@ -57,10 +42,9 @@ result<tcp_listener> tcp_listener::from_native(int fd) {
   const auto listening = detail::is_listening(fd);
   if (!listening) return listening.error();
   if (!*listening) return std::errc::invalid_argument;
-  if (const auto set = detail::set_nonblocking(fd, true); !set) return set.error();
-  auto added = driver.add(fd, ready());
-  if (!added) return added.error();
-  return tcp_listener(detail::io_source(detail::unique_fd(fd), **added));
+  auto source = detail::io_source::from_native(driver, fd, ready());
+  if (!source) return source.error();
+  return tcp_listener(std::move(*source));
 }
 
 result<accepted_connection> tcp_listener::try_accept() const noexcept {

@@ -11,46 +11,33 @@ namespace {
 // What an accepted or connected socket starts with: it may be tried at once.
 constexpr ready optimistic = ready::readable() | ready::writable();
 
-task<result<detail::io_source>> connect_source(detail::io_driver& driver, socket_address peer) {
+}  // namespace
+
+task<result<tcp_stream>> tcp_stream::connect(socket_address peer) {
+  detail::io_driver& driver = detail::current_io_driver("net::tcp_stream::connect");
   auto fd = detail::open_tcp(peer.family());
   if (!fd) co_return fd.error();
   // Before it is registered: a socket that is not connecting yet counts as hung up.
   const auto begun = detail::start_connect(fd->get(), peer);
   if (!begun) co_return begun.error();
-  const bool connected = *begun == detail::connect_state::connected;
-  auto source = detail::io_source::create(driver, std::move(*fd), connected ? optimistic : ready());
-  if (!source || connected) co_return std::move(source);
-  for (;;) {
-    const auto event = co_await detail::readiness_wait(*source, interest::writable());
+  bool connected = *begun == detail::connect_state::connected;
+  auto source =
+      detail::io_source::create(driver, std::move(*fd), connected ? optimistic : net::ready());
+  if (!source) co_return source.error();
+  while (!connected) {
+    const auto event = co_await detail::readiness_operation<void>(*source, interest::writable());
     if (!event) co_return event.error();
     const detail::ready_event seen = source->registration().readiness(interest::writable().mask());
     const auto state = detail::finish_connect(source->fd());
     if (!state) co_return state.error();
-    if (*state == detail::connect_state::connected) co_return std::move(source);
-    source->registration().clear_readiness(seen, interest::writable());
+    connected = *state == detail::connect_state::connected;
+    if (!connected) source->registration().clear_readiness(seen, interest::writable());
   }
-}
-
-}  // namespace
-
-task<result<tcp_stream>> tcp_stream::connect(socket_address peer) {
-  auto source =
-      co_await connect_source(detail::current_io_driver("net::tcp_stream::connect"), peer);
-  if (!source) co_return source.error();
   co_return tcp_stream(std::move(*source));
 }
 
 task<result<tcp_stream>> tcp_stream::connect(std::string host_and_port) {
-  detail::io_driver& driver = detail::current_io_driver("net::tcp_stream::connect");
-  const auto addresses = co_await detail::addresses_of(std::move(host_and_port));
-  if (!addresses) co_return addresses.error();
-  std::error_code last;
-  for (const socket_address& address : *addresses) {
-    auto source = co_await connect_source(driver, address);
-    if (source) co_return tcp_stream(std::move(*source));
-    last = source.error();
-  }
-  co_return last;
+  return detail::at_first_that_works<tcp_stream>(std::move(host_and_port), &tcp_stream::connect);
 }
 
 result<tcp_stream> tcp_stream::adopt(detail::io_driver& driver, detail::unique_fd fd) noexcept {
@@ -63,10 +50,9 @@ result<tcp_stream> tcp_stream::from_native(int fd) {
   detail::io_driver& driver = detail::current_io_driver("net::tcp_stream::from_native");
   if (const auto fits = detail::check_tcp_socket(fd); !fits) return fits.error();
   if (const auto peer = detail::peer_address(fd); !peer) return peer.error();
-  if (const auto set = detail::set_nonblocking(fd, true); !set) return set.error();
-  auto added = driver.add(fd, optimistic);
-  if (!added) return added.error();
-  return tcp_stream(detail::io_source(detail::unique_fd(fd), **added));
+  auto source = detail::io_source::from_native(driver, fd, optimistic);
+  if (!source) return source.error();
+  return tcp_stream(std::move(*source));
 }
 
 result<std::size_t> tcp_stream::try_read(mutable_buffer into) const noexcept {

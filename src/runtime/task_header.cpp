@@ -72,7 +72,7 @@ promise_base* task_header::enter(context& c) noexcept {
     case entry::start:
       if (c.must_stop()) return ended(c, outcome::stopped);
       if (c.frame_ != nullptr) return c.frame_;
-      if (std::uint32_t& budget = c.loop().budget; budget != 0) --budget;
+      static_cast<void>(c.loop().try_charge());  // its turn has come, whatever is left
       return attempted(c, c.current_->try_or_wait());
     case entry::resume:
       if (c.must_stop()) return unwind(*c.frame_);
@@ -81,7 +81,7 @@ promise_base* task_header::enter(context& c) noexcept {
       // Nothing was attempted yet. Without this look, a loop of operations that are always ready
       // would never stop.
       if (c.must_stop()) return attempted(c, attempt::stopped);
-      --c.loop().budget;
+      static_cast<void>(c.loop().try_charge());  // its turn has come, whatever is left
       return attempted(c, c.current_->try_or_wait());
     case entry::leaf: {
       leaf_operation& op = *c.current_;

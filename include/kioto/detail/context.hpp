@@ -59,6 +59,13 @@ struct trampoline {
   std::uint32_t budget = budget_of_a_run;
   std::uint32_t depth = transfers_before_unwinding;
 
+  /// Charges one operation to the budget. False: it is used up, and the task has to give way.
+  [[nodiscard]] bool try_charge() noexcept {
+    if (budget == 0) return false;
+    --budget;
+    return true;
+  }
+
   void ask(request what, promise_base& who) noexcept {
     action = what;
     target = &who;
@@ -88,6 +95,10 @@ class context {
   leaf_operation* current_ = nullptr;
   promise_base* frame_ = nullptr;  ///< the frame to resume; null for a leaf that runs without one
 };
+
+/// The strand gives way: it runs again after the other ready tasks. `c.entry_` says what it does
+/// then. Publishes: nothing of the strand may be touched afterwards.
+void yield(context& c) noexcept;
 
 /// Base of every operation that can suspend. See docs/design/cancellation.md for the protocol.
 ///
@@ -120,6 +131,15 @@ class leaf_operation {
   ~leaf_operation() {
     if (armed_) [[unlikely]]
       die_in_flight();
+  }
+
+  /// Lets the other ready tasks run; then the next attempt is made. Nothing of the strand may be
+  /// touched afterwards.
+  attempt give_way() noexcept {
+    context_->current_ = this;
+    context_->entry_ = entry::retry;
+    yield(*context_);
+    return attempt::suspended;
   }
 
   /// Hands the operation to its backend. `link()` returns false if it turned out to be complete.
@@ -166,9 +186,5 @@ inline void complete(leaf_operation& op) noexcept {
   context& c = *op.context_;
   if (c.word_.complete(op.fired_)) schedule(c);
 }
-
-/// The strand gives way: it runs again after the other ready tasks. `c.entry_` says what it does
-/// then. Publishes: nothing of the strand may be touched afterwards.
-void yield(context& c) noexcept;
 
 }  // namespace kioto::detail

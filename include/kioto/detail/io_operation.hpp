@@ -1,23 +1,29 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstdint>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include <kioto/detail/io_driver.hpp>
 #include <kioto/detail/io_source.hpp>
 #include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/sys.hpp>
 
 namespace kioto::detail {
+
+/// The two names that POSIX has for it may be two errors.
+[[nodiscard]] inline bool is_would_block(const std::error_code& error) noexcept {
+  return error == std::errc::operation_would_block ||
+         error == std::errc::resource_unavailable_try_again;
+}
 
 /// What one system call of an operation came to.
 enum class io_step : std::uint8_t {
   done,         ///< the operation is complete, its result is stored
   would_block,  ///< nothing happened
-  again,        ///< part of it is done, the next system call may do more
-  again_short,  ///< the same, but the next one would block
-  done_short,   ///< complete, and the next one would block
+  again_short,  ///< part of it is done; unless there is news, the next call would block
+  done_short,   ///< complete; unless there is news, the next call would block
 };
 
 /// The loop that all operations on descriptors have in common: try the system call, wait for
@@ -58,20 +64,10 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
         case io_step::again_short:
           r.clear_after_short_io(event, direction_of_short());
           break;
-        case io_step::again:
-          break;
       }
       // Every system call costs one unit of the budget, so that a long transfer lets others run.
-      context& c = *this->context_;
-      if (c.must_stop()) return attempt::stopped;
-      if (std::uint32_t& budget = c.loop().budget; budget != 0) {
-        --budget;
-      } else {
-        c.current_ = this;
-        c.entry_ = entry::retry;
-        yield(c);
-        return attempt::suspended;
-      }
+      if (this->context_->must_stop()) return attempt::stopped;
+      if (!this->context_->loop().try_charge()) return this->give_way();
     }
   }
 
@@ -97,14 +93,13 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
     error_ = error;
     return attempt::ready;
   }
-  io_step failed(const sys::io_result& r) noexcept {
-    if (r.would_block()) return io_step::would_block;
-    error_ = r.code();
+  io_step failed(std::error_code error) noexcept {
+    if (is_would_block(error)) return io_step::would_block;
+    error_ = error;
     return io_step::done;
   }
   [[nodiscard]] const io_source& source() const noexcept { return *source_; }
   [[nodiscard]] net::ready set() const noexcept { return set_; }
-  [[nodiscard]] net::interest wanted() const noexcept { return wanted_; }
 
   std::error_code error_;
 
@@ -124,31 +119,23 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
   bool aborted_ = false;
 };
 
-/// Waits for readiness and takes nothing.
-class readiness_operation final : public io_operation<readiness_operation> {
+/// Waits for readiness and takes nothing. `T` is `net::ready`, to learn which, or void.
+template <class T>
+class readiness_operation final : public io_operation<readiness_operation<T>> {
+  using base = io_operation<readiness_operation>;
+
  public:
   readiness_operation(const io_source& source, net::interest wanted) noexcept
-      : io_operation(source, wanted) {}
+      : base(source, wanted) {}
   readiness_operation(readiness_operation&&) noexcept = default;
 
   static io_step perform(int) noexcept { return io_step::done; }
-  result<net::ready> await_resume() const noexcept {
-    if (error_) return error_;
-    return set();
-  }
-};
-
-/// The same, for callers who know what they waited for.
-class readiness_wait final : public io_operation<readiness_wait> {
- public:
-  readiness_wait(const io_source& source, net::interest wanted) noexcept
-      : io_operation(source, wanted) {}
-  readiness_wait(readiness_wait&&) noexcept = default;
-
-  static io_step perform(int) noexcept { return io_step::done; }
-  result<void> await_resume() const noexcept {
-    if (error_) return error_;
-    return {};
+  result<T> await_resume() const noexcept {
+    if (this->error_) return this->error_;
+    if constexpr (std::is_void_v<T>)
+      return {};
+    else
+      return this->set();
   }
 };
 
@@ -162,8 +149,7 @@ auto try_io_now(const io_source& source, net::interest wanted, Call&& call) -> d
   if (event.is_shut_down()) return make_error_code(error::runtime_shutdown);
   if (event.is_empty()) return std::make_error_code(std::errc::operation_would_block);
   auto out = std::forward<Call>(call)();
-  if (!out && (out.error() == std::errc::operation_would_block ||
-               out.error() == std::errc::resource_unavailable_try_again)) {
+  if (!out && is_would_block(out.error())) {
     r.clear_readiness(event, wanted);
     return std::make_error_code(std::errc::operation_would_block);
   }

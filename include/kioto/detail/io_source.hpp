@@ -11,10 +11,6 @@ namespace kioto::detail {
 /// A descriptor with its registration: what every socket consists of.
 class io_source {
  public:
-  io_source() noexcept = default;
-  /// Of a descriptor that is registered already.
-  io_source(unique_fd fd, detail::registration& which) noexcept
-      : fd_(std::move(fd)), registration_(&which) {}
   io_source(io_source&& other) noexcept
       : fd_(std::move(other.fd_)), registration_(std::exchange(other.registration_, nullptr)) {}
   io_source& operator=(io_source&& other) noexcept {
@@ -34,9 +30,17 @@ class io_source {
     return io_source(std::move(fd), **added);
   }
 
+  /// Takes over a descriptor from outside, which becomes non-blocking. On an error it stays the
+  /// caller's.
+  static result<io_source> from_native(io_driver& driver, int fd, net::ready initial) noexcept {
+    if (const auto set = set_nonblocking(fd, true); !set) return set.error();
+    auto added = driver.add(fd, initial);
+    if (!added) return added.error();
+    return io_source(unique_fd(fd), **added);
+  }
+
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] detail::registration& registration() const noexcept { return *registration_; }
-  [[nodiscard]] explicit operator bool() const noexcept { return registration_ != nullptr; }
 
   /// Gives the descriptor away; it is no longer registered.
   [[nodiscard]] unique_fd release() noexcept {
@@ -45,6 +49,9 @@ class io_source {
   }
 
  private:
+  io_source(unique_fd fd, detail::registration& which) noexcept
+      : fd_(std::move(fd)), registration_(&which) {}
+
   void deregister() noexcept {
     if (registration_ != nullptr)
       io_driver::remove(*std::exchange(registration_, nullptr), fd_.get());

@@ -30,13 +30,10 @@ class [[nodiscard]] leaf_awaiter : public leaf_operation {
     context_ = &c;
     c.frame_ = &self;
     trampoline& loop = c.loop();
-    if (loop.budget == 0) [[unlikely]] {
-      c.current_ = this;
-      c.entry_ = entry::retry;
-      yield(c);
+    if (!loop.try_charge()) [[unlikely]] {
+      this->give_way();
       return true;
     }
-    --loop.budget;
     switch (static_cast<Derived*>(this)->Derived::try_or_wait()) {
       case attempt::ready:
         return false;

@@ -4,182 +4,20 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
-#include <type_traits>
+#include <system_error>
 #include <utility>
 
 #include <kioto/buffer.hpp>
-#include <kioto/detail/io_operation.hpp>
+#include <kioto/detail/stream_operation.hpp>
 #include <kioto/net/interest.hpp>
 #include <kioto/net/socket_address.hpp>
 #include <kioto/result.hpp>
 #include <kioto/task.hpp>
 
-namespace kioto {
-namespace detail {
-
-/// An operation whose result is a number of bytes.
-template <class Derived>
-class byte_operation : public io_operation<Derived> {
- public:
-  result<std::size_t> await_resume() const noexcept {
-    if (this->error_) return this->error_;
-    return count_;
-  }
-
- protected:
-  using io_operation<Derived>::io_operation;
-  byte_operation(byte_operation&&) noexcept = default;
-  ~byte_operation() = default;
-
-  // Fewer bytes than there was room for: the kernel has no more. Zero is the end of the stream.
-  io_step moved(const sys::io_result& r, std::size_t room) noexcept {
-    if (!r.ok()) return this->failed(r);
-    count_ = r.count();
-    return count_ != 0 && count_ < room ? io_step::done_short : io_step::done;
-  }
-
-  std::size_t count_ = 0;
-};
-
-class read_operation final : public byte_operation<read_operation> {
- public:
-  read_operation(const io_source& source, mutable_buffer into) noexcept
-      : byte_operation(source, net::interest::readable()), into_(into) {}
-  read_operation(read_operation&&) noexcept = default;
-  io_step perform(int fd) noexcept {
-    if (into_.empty()) return io_step::done;
-    return moved(recv(fd, into_), into_.size());
-  }
-  attempt try_or_wait() noexcept override {
-    return into_.empty() ? attempt::ready : byte_operation::try_or_wait();
-  }
-
- private:
-  mutable_buffer into_;
-};
-
-class peek_operation final : public byte_operation<peek_operation> {
- public:
-  peek_operation(const io_source& source, mutable_buffer into) noexcept
-      : byte_operation(source, net::interest::readable()), into_(into) {}
-  peek_operation(peek_operation&&) noexcept = default;
-  io_step perform(int fd) noexcept { return moved(detail::peek(fd, into_), 0); }
-  attempt try_or_wait() noexcept override {
-    return into_.empty() ? attempt::ready : byte_operation::try_or_wait();
-  }
-
- private:
-  mutable_buffer into_;
-};
-
-class write_operation final : public byte_operation<write_operation> {
- public:
-  write_operation(const io_source& source, const_buffer from) noexcept
-      : byte_operation(source, net::interest::writable()), from_(from) {}
-  write_operation(write_operation&&) noexcept = default;
-  io_step perform(int fd) noexcept { return moved(send(fd, from_), from_.size()); }
-  attempt try_or_wait() noexcept override {
-    return from_.empty() ? attempt::ready : byte_operation::try_or_wait();
-  }
-
- private:
-  const_buffer from_;
-};
-
-template <class Buffer>
-bool all_empty(std::span<const Buffer> parts) noexcept {
-  for (const Buffer& part : parts)
-    if (!part.empty()) return false;
-  return true;
-}
-
-class read_vectored_operation final : public byte_operation<read_vectored_operation> {
- public:
-  read_vectored_operation(const io_source& source, std::span<const mutable_buffer> into) noexcept
-      : byte_operation(source, net::interest::readable()), into_(into) {}
-  read_vectored_operation(read_vectored_operation&&) noexcept = default;
-  io_step perform(int fd) noexcept { return moved(readv(fd, into_), 0); }
-  attempt try_or_wait() noexcept override {
-    return all_empty(into_) ? attempt::ready : byte_operation::try_or_wait();
-  }
-
- private:
-  std::span<const mutable_buffer> into_;
-};
-
-class write_vectored_operation final : public byte_operation<write_vectored_operation> {
- public:
-  write_vectored_operation(const io_source& source, std::span<const const_buffer> from) noexcept
-      : byte_operation(source, net::interest::writable()), from_(from) {}
-  write_vectored_operation(write_vectored_operation&&) noexcept = default;
-  io_step perform(int fd) noexcept { return moved(writev(fd, from_), 0); }
-  attempt try_or_wait() noexcept override {
-    return all_empty(from_) ? attempt::ready : byte_operation::try_or_wait();
-  }
-
- private:
-  std::span<const const_buffer> from_;
-};
-
-class write_all_operation final : public io_operation<write_all_operation> {
- public:
-  write_all_operation(const io_source& source, const_buffer from) noexcept
-      : io_operation(source, net::interest::writable()), from_(from) {}
-  write_all_operation(write_all_operation&&) noexcept = default;
-  io_step perform(int fd) noexcept {
-    const sys::io_result r = send(fd, from_);
-    if (!r.ok()) return failed(r);
-    if (r.count() == 0) {
-      error_ = make_error_code(error::write_zero);
-      return io_step::done;
-    }
-    from_ = from_.skip(r.count());
-    return from_.empty() ? io_step::done : io_step::again_short;
-  }
-  attempt try_or_wait() noexcept override {
-    return from_.empty() ? attempt::ready : io_operation::try_or_wait();
-  }
-  result<void> await_resume() const noexcept {
-    if (error_) return error_;
-    return {};
-  }
-
- private:
-  const_buffer from_;
-};
-
-class read_exact_operation final : public io_operation<read_exact_operation> {
- public:
-  read_exact_operation(const io_source& source, mutable_buffer into) noexcept
-      : io_operation(source, net::interest::readable()), into_(into) {}
-  read_exact_operation(read_exact_operation&&) noexcept = default;
-  io_step perform(int fd) noexcept {
-    const sys::io_result r = recv(fd, into_);
-    if (!r.ok()) return failed(r);
-    if (r.count() == 0) {
-      error_ = make_error_code(error::unexpected_eof);
-      return io_step::done;
-    }
-    into_ = into_.skip(r.count());
-    return into_.empty() ? io_step::done : io_step::again_short;
-  }
-  attempt try_or_wait() noexcept override {
-    return into_.empty() ? attempt::ready : io_operation::try_or_wait();
-  }
-  result<void> await_resume() const noexcept {
-    if (error_) return error_;
-    return {};
-  }
-
- private:
-  mutable_buffer into_;
-};
-
-}  // namespace detail
-
-namespace net {
+namespace kioto::net {
 
 /// A connected TCP socket.
 ///
@@ -250,14 +88,14 @@ class tcp_stream {
   /// Wait for a hint that a read, or a write, would not block. The hint stays until a `try_`
   /// operation found it wrong.
   [[nodiscard]] auto readable() const noexcept {
-    return detail::readiness_wait(source_, interest::readable());
+    return detail::readiness_operation<void>(source_, interest::readable());
   }
   [[nodiscard]] auto writable() const noexcept {
-    return detail::readiness_wait(source_, interest::writable());
+    return detail::readiness_operation<void>(source_, interest::writable());
   }
   /// Waits for any of several; the result says which.
   [[nodiscard]] auto ready(interest wanted) const noexcept {
-    return detail::readiness_operation(source_, wanted);
+    return detail::readiness_operation<net::ready>(source_, wanted);
   }
 
   /// Like `read` and `write`, but fail with `errc::operation_would_block` instead of waiting.
@@ -307,5 +145,4 @@ class tcp_stream {
   detail::io_source source_;
 };
 
-}  // namespace net
-}  // namespace kioto
+}  // namespace kioto::net
