@@ -4,12 +4,12 @@
 #include <array>
 #include <atomic>
 #include <memory>
-#include <optional>
 #include <thread>
 #include <vector>
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"
+#include "support/tcp.hpp"
 
 using namespace kioto;
 using namespace kioto_test;
@@ -18,20 +18,6 @@ using namespace std::chrono_literals;
 namespace {
 
 using flag = std::shared_ptr<std::atomic<bool>>;
-
-struct streams {
-  std::optional<net::tcp_stream> a, b;
-};
-
-task<std::shared_ptr<streams>> connected() {
-  auto listener = co_await or_throw(
-      net::tcp_listener::bind(net::socket_address(net::ip_address_v4::loopback(), 0)));
-  auto out = std::make_shared<streams>();
-  out->a = co_await or_throw(net::tcp_stream::connect(listener.local_address().value()));
-  auto accepted = co_await or_throw(listener.accept());
-  out->b = std::move(accepted.stream);
-  co_return out;
-}
 
 task<int> pong(int x) { co_return x + 1; }
 task<> ping_pong(flag stop) {
@@ -49,10 +35,10 @@ task<> accept_into(std::shared_ptr<net::tcp_listener> l, flag done) {
   if (r) done->store(true);
 }
 
-task<> read_for_ever(std::shared_ptr<streams> s, std::shared_ptr<std::atomic<int>> got) {
+task<> read_for_ever(std::shared_ptr<tcp_pair> s, std::shared_ptr<std::atomic<int>> got) {
   std::array<char, 16> some{};
   for (;;) {
-    const auto n = co_await s->b->read(some);
+    const auto n = co_await s->b.read(some);
     if (!n || *n == 0) co_return;
     got->fetch_add(1);
   }
@@ -74,16 +60,16 @@ task<> aborts_another(abort_handle other) {
   co_await sleep(100s);
 }
 
-task<> blocks_until(std::shared_ptr<streams> s, flag running, flag other) {
+task<> blocks_until(std::shared_ptr<tcp_pair> s, flag running, flag other) {
   std::array<char, 1> byte{};
-  const auto n = co_await s->b->read(byte);
+  const auto n = co_await s->b.read(byte);
   CHECK(n.has_value());
   running->store(true);
   while (!other->load()) std::this_thread::sleep_for(1ms);  // the worker is blocked
 }
-task<> sets(std::shared_ptr<streams> s, flag done) {
+task<> sets(std::shared_ptr<tcp_pair> s, flag done) {
   std::array<char, 1> byte{};
-  const auto n = co_await s->b->read(byte);
+  const auto n = co_await s->b.read(byte);
   CHECK(n.has_value());
   done->store(true);
 }
@@ -110,8 +96,7 @@ TEST_CASE("acceptance 4: yielding polls the driver: a pending connection is acce
   for (const bool budget : {false, true}) {
     runtime rt = make_runtime(flavour::one_worker);
     rt.block_on([](bool by_budget) -> task<> {
-      auto listener = std::make_shared<net::tcp_listener>(co_await or_throw(
-          net::tcp_listener::bind(net::socket_address(net::ip_address_v4::loopback(), 0))));
+      auto listener = std::make_shared<net::tcp_listener>(co_await listen_somewhere());
       auto done = std::make_shared<std::atomic<bool>>(false);
       auto h = spawn(accept_into(listener, done));
       co_await sleep(2ms);
@@ -135,12 +120,12 @@ TEST_CASE("acceptance 4: yielding polls the driver: a pending connection is acce
 TEST_CASE("acceptance 6: one message makes one run of the task that waits for it") {
   runtime rt = make_runtime(flavour::one_worker);
   auto got = std::make_shared<std::atomic<int>>(0);
-  auto s = rt.block_on(connected());
+  auto s = std::make_shared<tcp_pair>(rt.block_on(connected_pair()));
   auto h = rt.spawn(read_for_ever(s, got));
   std::this_thread::sleep_for(20ms);
   for (int i = 1; i != 10; ++i) {
     const auto before = rt.metrics().workers[0].polls;
-    REQUIRE(::write(s->a->native_handle(), "x", 1) == 1);
+    REQUIRE(::write(s->a.native_handle(), "x", 1) == 1);
     while (got->load() != i) std::this_thread::sleep_for(1ms);
     std::this_thread::sleep_for(2ms);
     CHECK(rt.metrics().workers[0].polls - before == 1);
@@ -168,16 +153,16 @@ TEST_CASE(
     "acceptance 12: a worker that an event woke and that blocks does not stop the others' I/O") {
   for (int round = 0; round != 20; ++round) {
     auto rt = std::move(runtime::builder().worker_threads(2).build()).value();
-    auto one = rt.block_on(connected());
-    auto two = rt.block_on(connected());
+    auto one = std::make_shared<tcp_pair>(rt.block_on(connected_pair()));
+    auto two = std::make_shared<tcp_pair>(rt.block_on(connected_pair()));
     auto running = std::make_shared<std::atomic<bool>>(false);
     auto done = std::make_shared<std::atomic<bool>>(false);
     auto blocked = rt.spawn(blocks_until(one, running, done));
     auto second = rt.spawn(sets(two, done));
     std::this_thread::sleep_for(2ms);
-    REQUIRE(::write(one->a->native_handle(), "x", 1) == 1);
+    REQUIRE(::write(one->a.native_handle(), "x", 1) == 1);
     while (!running->load()) std::this_thread::sleep_for(1ms);
-    REQUIRE(::write(two->a->native_handle(), "x", 1) == 1);
+    REQUIRE(::write(two->a.native_handle(), "x", 1) == 1);
     rt.block_on([](join_handle<> a, join_handle<> b) -> task<> {
       auto x = co_await std::move(a);
       auto y = co_await std::move(b);

@@ -8,6 +8,7 @@
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"
+#include "support/tcp.hpp"
 
 using namespace kioto;
 using namespace kioto_test;
@@ -103,22 +104,6 @@ task<> drive(std::function<subject()> make, point when) {
   if (must_complete) CHECK(t.values == 1);
 }
 
-struct tcp_ends {
-  explicit tcp_ends(net::tcp_listener l) : listener(std::move(l)) {}
-  net::tcp_listener listener;
-  std::optional<net::tcp_stream> a, b;
-};
-
-task<std::shared_ptr<tcp_ends>> ends() {
-  auto listener = co_await or_throw(
-      net::tcp_listener::bind(net::socket_address(net::ip_address_v4::loopback(), 0)));
-  auto out = std::make_shared<tcp_ends>(std::move(listener));
-  out->a = co_await or_throw(net::tcp_stream::connect(out->listener.local_address().value()));
-  auto accepted = co_await or_throw(out->listener.accept());
-  out->b = std::move(accepted.stream);
-  co_return out;
-}
-
 task<bool> wait_sleep() {
   co_await sleep(3ms);
   co_return true;
@@ -156,96 +141,86 @@ task<bool> wait_budget(std::shared_ptr<std::atomic<bool>> f) {
   while (!f->load()) co_await consume_budget();
   co_return true;
 }
-task<bool> wait_timeout(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_timeout(std::shared_ptr<tcp_pair> e) {
   std::array<char, 1> byte{};
-  const auto r = co_await timeout(10s, e->b->read(byte));
+  const auto r = co_await timeout(10s, e->b.read(byte));
   co_return r.has_value() && *r == 1;
 }
-task<bool> wait_read(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_read(std::shared_ptr<tcp_pair> e) {
   std::array<char, 4> some{};
-  const auto r = co_await e->b->read(some);
+  const auto r = co_await e->b.read(some);
   co_return r.has_value() && *r == 1 && some[0] == 'v';
 }
-task<bool> wait_peek(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_peek(std::shared_ptr<tcp_pair> e) {
   std::array<char, 4> some{};
-  const auto r = co_await e->b->peek(some);
+  const auto r = co_await e->b.peek(some);
   co_return r.has_value() && *r == 1;
 }
-task<bool> wait_exact(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_exact(std::shared_ptr<tcp_pair> e) {
   std::array<char, 1> some{};
-  const auto r = co_await e->b->read_exact(some);
+  const auto r = co_await e->b.read_exact(some);
   co_return r.has_value();
 }
-task<bool> wait_vectored(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_vectored(std::shared_ptr<tcp_pair> e) {
   std::array<char, 2> some{};
   const std::array<mutable_buffer, 1> parts{mutable_buffer(some)};
-  const auto r = co_await e->b->read_vectored(parts);
+  const auto r = co_await e->b.read_vectored(parts);
   co_return r.has_value() && *r == 1;
 }
-task<bool> wait_readable(std::shared_ptr<tcp_ends> e) {
-  const auto r = co_await e->b->readable();
+task<bool> wait_readable(std::shared_ptr<tcp_pair> e) {
+  const auto r = co_await e->b.readable();
   co_return r.has_value();
 }
-task<bool> wait_ready(std::shared_ptr<tcp_ends> e) {
-  const auto r = co_await e->b->ready(net::interest::readable() | net::interest::priority());
+task<bool> wait_ready(std::shared_ptr<tcp_pair> e) {
+  const auto r = co_await e->b.ready(net::interest::readable() | net::interest::priority());
   co_return r.has_value() && r->is_readable();
 }
-task<> send_byte(std::shared_ptr<tcp_ends> e) {
-  const auto r = co_await e->a->write("v");
+task<> send_byte(std::shared_ptr<tcp_pair> e) {
+  const auto r = co_await e->a.write("v");
   CHECK(r.has_value());
 }
-task<bool> wait_accept(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_accept(std::shared_ptr<tcp_pair> e) {
   const auto r = co_await e->listener.accept();
   co_return r.has_value();
 }
-task<> connect_once(std::shared_ptr<tcp_ends> e) {
+task<> connect_once(std::shared_ptr<tcp_pair> e) {
   const auto r = co_await net::tcp_stream::connect(e->listener.local_address().value());
   CHECK(r.has_value());
 }
-task<bool> wait_write(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_write(std::shared_ptr<tcp_pair> e) {
   const std::vector<char> block(1 << 16);
-  for (;;) {
-    const auto n = e->a->try_write(block);
-    if (!n) break;
-  }
-  const auto r = co_await e->a->write(block);
+  fill(e->a);
+  const auto r = co_await e->a.write(block);
   co_return r.has_value() && *r > 0;
 }
-task<bool> wait_write_all(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_write_all(std::shared_ptr<tcp_pair> e) {
   const std::vector<char> block(8 << 20);
-  const auto r = co_await e->a->write_all(block);
+  const auto r = co_await e->a.write_all(block);
   co_return r.has_value();
 }
-task<bool> wait_write_vectored(std::shared_ptr<tcp_ends> e) {
+task<bool> wait_write_vectored(std::shared_ptr<tcp_pair> e) {
   const std::vector<char> block(1 << 16);
-  for (;;) {
-    const auto n = e->a->try_write(block);
-    if (!n) break;
-  }
+  fill(e->a);
   const std::array<const_buffer, 2> parts{const_buffer(block), const_buffer(block)};
-  const auto r = co_await e->a->write_vectored(parts);
+  const auto r = co_await e->a.write_vectored(parts);
   co_return r.has_value() && *r > 0;
 }
-task<bool> wait_writable(std::shared_ptr<tcp_ends> e) {
-  const std::vector<char> block(1 << 16);
-  for (;;) {
-    const auto n = e->a->try_write(block);
-    if (!n) break;
-  }
-  const auto r = co_await e->a->writable();
+task<bool> wait_writable(std::shared_ptr<tcp_pair> e) {
+  fill(e->a);
+  const auto r = co_await e->a.writable();
   co_return r.has_value();
 }
-task<> drain(std::shared_ptr<tcp_ends> e) {
+task<> drain(std::shared_ptr<tcp_pair> e) {
   std::vector<char> block(1 << 20);
   for (;;) {
-    const auto r = co_await timeout(20ms, e->b->read(block));
+    const auto r = co_await timeout(20ms, e->b.read(block));
     if (!r) co_return;
   }
 }
 
 using on_flag = task<bool> (*)(std::shared_ptr<std::atomic<bool>>);
-using on_ends = task<bool> (*)(std::shared_ptr<tcp_ends>);
-using act_on_ends = task<> (*)(std::shared_ptr<tcp_ends>);
+using on_ends = task<bool> (*)(std::shared_ptr<tcp_pair>);
+using act_on_ends = task<> (*)(std::shared_ptr<tcp_pair>);
 
 task<> at_every_point(std::function<task<std::function<subject()>>()> prepare) {
   for (const point p : {point::before_start, point::armed, point::beside_completion,
@@ -264,7 +239,7 @@ task<std::function<subject()>> with_flag(on_flag wait) {
   co_return [f, wait] { return subject{[f, wait] { return wait(f); }, [f] { return raise(f); }}; };
 }
 task<std::function<subject()>> with_ends(on_ends wait, act_on_ends act) {
-  auto e = co_await ends();
+  auto e = std::make_shared<tcp_pair>(co_await connected_pair());
   co_return [e, wait, act] {
     return subject{[e, wait] { return wait(e); }, [e, act] { return act(e); }};
   };

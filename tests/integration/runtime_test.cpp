@@ -265,11 +265,7 @@ TEST_CASE("acceptance 19: every combination of failing, dropping and aborting de
             int destroyed = 0;
             std::atomic<int> unhandled{0};
             {
-              auto builder = runtime::builder();
-              if (f == flavour::current_thread)
-                builder.current_thread();
-              else
-                builder.worker_threads(f == flavour::one_worker ? 1 : 4);
+              auto builder = builder_for(f);
               builder.on_unhandled_exception([&](const unhandled_exception_info&) { ++unhandled; });
               auto rt = std::move(builder.build()).value();
               auto started = std::make_shared<std::atomic<int>>(0);

@@ -10,32 +10,11 @@
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"
+#include "support/tcp.hpp"
 
 using namespace kioto;
 using namespace kioto_test;
 using namespace std::chrono_literals;
-
-namespace {
-
-struct pair {
-  net::tcp_stream a;
-  net::tcp_stream b;
-};
-
-const net::socket_address any_loopback(net::ip_address_v4::loopback(), 0);
-
-task<net::tcp_listener> listen_somewhere() {
-  co_return co_await or_throw(net::tcp_listener::bind(any_loopback));
-}
-task<pair> connected_pair() {
-  auto listener = co_await listen_somewhere();
-  const auto address = listener.local_address().value();
-  auto a = co_await or_throw(net::tcp_stream::connect(address));
-  auto accepted = co_await or_throw(listener.accept());
-  co_return pair{std::move(a), std::move(accepted.stream)};
-}
-
-}  // namespace
 
 TEST_CASE("bytes go both ways, and the end of the stream is zero") {
   on_every_scheduler([]() -> task<> {
@@ -147,7 +126,7 @@ TEST_CASE(
       }
       co_return yields;
     };
-    const auto worker = [](pair q, std::shared_ptr<std::atomic<bool>> end) -> task<> {
+    const auto worker = [](tcp_pair q, std::shared_ptr<std::atomic<bool>> end) -> task<> {
       std::array<char, 1> byte{};
       for (int i = 0; i != 1024; ++i) {
         const auto w = co_await q.a.write("x");

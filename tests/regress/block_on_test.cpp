@@ -3,6 +3,7 @@
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"
+#include "support/tcp.hpp"
 
 using namespace kioto;
 using namespace kioto_test;
@@ -19,11 +20,8 @@ TEST_CASE("block_on returned while its waker still used the stack of the caller"
 // An operation that gave way for its budget was tried again without a look at the stop request.
 TEST_CASE("a loop of operations that are always ready ignored its abort") {
   on_every_scheduler([]() -> task<> {
-    auto listener = net::tcp_listener::bind(net::socket_address(net::ip_address_v4::loopback(), 0));
-    auto bound = co_await or_throw(std::move(listener));
-    auto client = co_await or_throw(net::tcp_stream::connect(bound.local_address().value()));
-    auto accepted = co_await or_throw(bound.accept());
-    const auto sent = co_await client.write("x");
+    auto p = co_await connected_pair();
+    const auto sent = co_await p.a.write("x");
     CHECK(sent.has_value());
     auto h = spawn(
         [](net::tcp_stream s) -> task<> {
@@ -33,7 +31,7 @@ TEST_CASE("a loop of operations that are always ready ignored its abort") {
             if (!n) co_return;
           }
         },
-        std::move(accepted.stream));
+        std::move(p.b));
     co_await yield_now();
     h.abort();
     auto r = co_await std::move(h);

@@ -17,14 +17,15 @@ namespace kioto_test {
 /// The schedulers that a test shall pass on.
 enum class flavour : unsigned char { current_thread, one_worker, four_workers };
 
-inline kioto::runtime make_runtime(flavour f) {
+inline kioto::runtime_builder builder_for(flavour f) {
   auto builder = kioto::runtime::builder();
   if (f == flavour::current_thread)
     builder.current_thread();
   else
     builder.worker_threads(f == flavour::one_worker ? 1 : 4);
-  return std::move(builder.build()).value();
+  return builder;
 }
+inline kioto::runtime make_runtime(flavour f) { return std::move(builder_for(f).build()).value(); }
 
 inline std::size_t open_descriptors() {
   std::size_t count = 0;
@@ -75,7 +76,7 @@ void on_every_scheduler(Body body) {
   }
 }
 
-/// Counts live objects and destructions.
+/// Counts destructions, but not those of what it was moved from.
 class probe {
  public:
   explicit probe(int& destroyed) noexcept : destroyed_(&destroyed) {}
