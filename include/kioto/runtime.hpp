@@ -56,7 +56,7 @@ result<core_pointer> make_core(runtime_options options, bool local);
 void block_until_done(runtime_core& core, task_header& task, const char* what);
 void check_may_block(runtime_core& core, const char* what);
 void check_local_thread(runtime_core& core, const char* what);
-bool shut_down(core_pointer core, std::optional<std::chrono::nanoseconds> deadline) noexcept;
+bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> deadline) noexcept;
 runtime_metrics read_metrics(runtime_core& core);
 std::vector<task_dump> dump_tasks(runtime_core& core);
 

@@ -45,7 +45,10 @@ result<registration*> io_driver::add(int fd, net::ready initial) noexcept {
 void io_driver::remove(registration& which, int fd) noexcept {
   // The registration may hold the last reference, and then is freed by the driver's destructor.
   const io_driver_pointer driver = std::move(which.driver_);
-  if (fd >= 0) static_cast<void>(driver->backend_->remove(fd));
+  if (fd >= 0) {
+    // Fails when the descriptor was closed already; the rest is to be done all the same.
+    [[maybe_unused]] const std::error_code closed_already = driver->backend_->remove(fd);
+  }
   which.close();
   bool many = false;
   {

@@ -38,8 +38,8 @@ namespace {
 
 constexpr std::size_t granule = 64;  // also the alignment: frames do not share cache lines
 constexpr std::size_t bin_count = 64;
-constexpr std::size_t slab_bytes = 64 * 1024;
-constexpr std::size_t fresh_bytes = 4 * 1024;  // carved at once when a bin runs dry
+constexpr std::size_t slab_bytes = std::size_t{64} * 1024;
+constexpr std::size_t fresh_bytes = std::size_t{4} * 1024;  // carved at once when a bin runs dry
 
 // A free block. The first block of a batch also says what the batch is.
 struct block {
@@ -53,7 +53,8 @@ constexpr std::size_t bin_of(std::size_t bytes) noexcept { return (bytes - 1) / 
 constexpr std::size_t size_of_bin(std::size_t bin) noexcept { return (bin + 1) * granule; }
 /// Blocks in a batch: 32 KiB, at most 128.
 constexpr std::uint32_t batch_of_bin(std::size_t bin) noexcept {
-  return static_cast<std::uint32_t>(std::min<std::size_t>(128, 32 * 1024 / size_of_bin(bin)));
+  return static_cast<std::uint32_t>(
+      std::min(std::size_t{128}, std::size_t{32} * 1024 / size_of_bin(bin)));
 }
 
 // A part of a slab that no block was carved from.

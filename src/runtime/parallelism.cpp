@@ -22,8 +22,9 @@ namespace {
 
 std::optional<std::uint64_t> parse_number(std::string_view text) noexcept {
   std::uint64_t value = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [stop, error] = std::from_chars(begin, end, value);
   if (error != std::errc() || stop != end) return std::nullopt;
   return value;
 }
@@ -124,9 +125,10 @@ std::optional<unsigned> least_quota(const std::string& root, const mount& where,
   if (group.find("/..") != std::string::npos) group.clear();
   while (!group.empty() && group.back() == '/') group.pop_back();
 
+  const std::string mounted_at = root + where.point;
   std::optional<unsigned> least;
   for (;;) {
-    if (const auto q = read(root + where.point + group)) {
+    if (const auto q = read(mounted_at + group)) {
       const std::uint64_t whole = std::clamp<std::uint64_t>(q->time / q->period, 1, 1U << 20);
       least = std::min(least.value_or(1U << 20), static_cast<unsigned>(whole));
     }

@@ -140,7 +140,7 @@ std::error_code os_thread::start(runtime_core& core, std::function<void()> body)
   pthread_attr_destroy(&attributes);
   if (error != 0) return {error, std::generic_category()};
   joinable_ = true;
-  (void)data.release();
+  [[maybe_unused]] const start_data* const the_threads_now = data.release();
   return {};
 }
 
@@ -275,7 +275,7 @@ result<core_pointer> make_core(runtime_options options, bool local) {
 // Order: no new tasks; every task is asked to stop; their frames end. Operations that are shielded
 // end with the reactor and the timers, after a moment for the others to go in peace. Then the
 // reactor, the timers and the blocking pool.
-bool shut_down(core_pointer core, std::optional<std::chrono::nanoseconds> limit) noexcept {
+bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> limit) noexcept {
   using std::chrono::steady_clock;
   if (core == nullptr || core->shut_down.exchange(true)) return true;
   std::optional<steady_clock::time_point> deadline;
@@ -381,12 +381,12 @@ result<local_runtime> runtime_builder::build_local() {
 
 runtime& runtime::operator=(runtime&& other) noexcept {
   if (this != &other) {
-    detail::shut_down(std::move(core_), std::nullopt);
+    detail::shut_down(core_, std::nullopt);
     core_ = std::move(other.core_);
   }
   return *this;
 }
-runtime::~runtime() { detail::shut_down(std::move(core_), std::nullopt); }
-local_runtime::~local_runtime() { detail::shut_down(std::move(core_), std::nullopt); }
+runtime::~runtime() { detail::shut_down(core_, std::nullopt); }
+local_runtime::~local_runtime() { detail::shut_down(core_, std::nullopt); }
 
 }  // namespace kioto

@@ -33,6 +33,7 @@ namespace kioto::detail {
 /// Guarantee: when all calls are over, work that is visible in a queue either has a searching
 /// worker, or no worker is parked.
 template <class Sync>
+// NOLINTNEXTLINE(clang-analyzer-optin.performance.Padding): on cache lines of their own
 class basic_idle_set {
   // One word counts the searching (low half) and the unparked workers. The list of sleepers and
   // every change of the unparked count are under the mutex; searching also changes without it.

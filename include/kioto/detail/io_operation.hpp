@@ -83,7 +83,7 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
     this->retries_ = true;
   }
   io_operation(io_operation&& other) noexcept
-      : leaf_awaiter<Derived>(std::move(other)),
+      : leaf_awaiter<Derived>(static_cast<leaf_awaiter<Derived>&&>(other)),
         io_waiter(&io_operation::fired),
         source_(other.source_),
         wanted_(other.wanted_) {}

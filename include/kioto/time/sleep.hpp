@@ -34,7 +34,7 @@ class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation>
   explicit sleep_operation(std::chrono::steady_clock::time_point deadline) noexcept
       : deadline_(deadline) {}
   sleep_operation(sleep_operation&& other) noexcept
-      : leaf_awaiter(std::move(other)), deadline_(other.deadline_) {}
+      : leaf_awaiter(static_cast<leaf_awaiter&&>(other)), deadline_(other.deadline_) {}
 
   attempt try_or_wait() noexcept override;
   bool cancel() noexcept override;
