@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <kioto/detail/spawn_support.hpp>
+#include <kioto/detail/thread_wait.hpp>
 #include <kioto/metrics.hpp>
 #include <kioto/result.hpp>
 
@@ -52,9 +53,8 @@ struct runtime_options {
 using core_pointer = std::shared_ptr<runtime_core>;
 
 result<core_pointer> make_core(runtime_options options, bool local);
-/// Runs a launched task to its end, blocking the calling thread; `what` names the caller in errors.
-void block_until_done(runtime_core& core, task_header& task, const char* what);
-void check_may_block(runtime_core& core, const char* what);
+/// Runs a launched task to its end, blocking the calling thread.
+void block_until_done(runtime_core& core, task_header& task);
 void check_local_thread(runtime_core& core, const char* what);
 bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> deadline) noexcept;
 runtime_metrics read_metrics(runtime_core& core);
@@ -62,10 +62,10 @@ std::vector<task_dump> dump_tasks(runtime_core& core);
 
 template <class T>
 T block_on_core(runtime_core& core, task<T>&& work, std::source_location where) {
-  check_may_block(core, "block_on");
+  check_may_block("block_on");
   join_handle<T> root = spawn_on(scheduler_of(core), std::move(work), where);
   task_header* header = join_handle_access::header(root);
-  block_until_done(core, *header, "block_on");
+  block_until_done(core, *header);
   return join_access::take<T>(*header).value();
 }
 

@@ -5,6 +5,8 @@
 #include <exception>
 #include <utility>
 
+#include <kioto/detail/thread_wait.hpp>
+
 #include "core.hpp"
 
 namespace kioto::detail {
@@ -362,10 +364,25 @@ task_header* multi_thread_scheduler::take_stranded(worker& thief) noexcept {
   return found;
 }
 
+namespace {
+/// Waits for the end of a task and leaves its result.
+class join_wait final : public leaf_operation {
+ public:
+  explicit join_wait(task_header& task) noexcept : task_(task) {}
+  attempt try_or_wait() noexcept override {
+    if (task_.join_.is_done()) return attempt::ready;
+    return wait([this]() noexcept { return task_.join_.link(this); });
+  }
+  bool cancel() noexcept override { return task_.join_.unlink(this); }
+
+ private:
+  task_header& task_;
+};
+}  // namespace
+
 void multi_thread_scheduler::block_until_done(task_header& task) {
-  thread_strand strand;
-  join_wait wait(task, strand);
-  wait.block();
+  join_wait wait(task);
+  wait_on_thread(wait);
 }
 
 void multi_thread_scheduler::wake_all() noexcept {

@@ -212,15 +212,6 @@ void report_unobserved(task_header& task, runtime_core* core) noexcept {
       static_cast<unsigned>(task.where_.line()), describe(error).c_str());
 }
 
-void check_may_block(runtime_core&, const char* what) {
-  const thread_state& thread = this_thread();
-  if (thread.running != nullptr && !thread.in_place)
-    throw std::logic_error(fmt::format(
-        "{} was called inside a task, where it would block the worker that has to run the others: "
-        "use co_await, or wrap the call in kioto::block_in_place or kioto::spawn_blocking",
-        what));
-}
-
 void check_local_thread(runtime_core& core, const char* what) {
   if (core.is_local && std::this_thread::get_id() != core.owner)
     throw std::logic_error(
@@ -230,9 +221,7 @@ void check_local_thread(runtime_core& core, const char* what) {
                     what));
 }
 
-void block_until_done(runtime_core& core, task_header& task, const char*) {
-  core.home->block_until_done(task);
-}
+void block_until_done(runtime_core& core, task_header& task) { core.home->block_until_done(task); }
 
 result<core_pointer> make_core(runtime_options options, bool local) {
   if (options.event_interval == 0 || options.max_blocking_threads == 0)

@@ -9,6 +9,7 @@
 
 #include "core.hpp"
 #include "scheduler.hpp"
+#include "thread_strand.hpp"
 
 namespace kioto::detail {
 

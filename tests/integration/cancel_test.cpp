@@ -2,10 +2,11 @@
 // Every operation that can suspend, cancelled at every point of its life.
 #include <array>
 #include <atomic>
-#include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
+#include "support/cancel_harness.hpp"
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"
 #include "support/tcp.hpp"
@@ -15,94 +16,6 @@ using namespace kioto_test;
 using namespace std::chrono_literals;
 
 namespace {
-
-/// What the harness drives: `wait` suspends in one operation, `complete` makes it complete.
-struct subject {
-  std::function<task<bool>()> wait;  // true: the value is right
-  std::function<task<>()> complete;
-};
-
-struct tally {
-  std::atomic<int> values{0};
-  std::atomic<int> wrong{0};
-  std::atomic<int> destroyed{0};
-  std::atomic<int> started{0};
-};
-
-class guard {
- public:
-  explicit guard(tally& t) : tally_(t) {}
-  guard(const guard&) = delete;
-  guard& operator=(const guard&) = delete;
-  ~guard() { ++tally_.destroyed; }
-
- private:
-  tally& tally_;
-};
-
-task<> run_subject(const subject* s, tally* t) {
-  const guard g(*t);
-  ++t->started;
-  const bool right = co_await s->wait();
-  ++t->values;
-  if (!right) ++t->wrong;
-}
-
-enum class point { before_start, armed, beside_completion, from_a_thread, after_completion, never };
-
-// One completion at most, none if it was cancelled in time, and every destructor once.
-task<> drive(std::function<subject()> make, point when) {
-  const subject s = make();
-  tally t;
-  auto h = spawn(run_subject(&s, &t));
-  bool must_complete = false;
-  switch (when) {
-    case point::before_start:
-      h.abort();
-      break;
-    case point::armed:
-      while (t.started == 0) co_await yield_now();
-      co_await yield_now();
-      h.abort();
-      break;
-    case point::beside_completion: {
-      while (t.started == 0) co_await yield_now();
-      auto c = spawn(s.complete());
-      co_await yield_now();
-      h.abort();
-      auto r = co_await std::move(c);
-      CHECK(r.has_value());
-      break;
-    }
-    case point::from_a_thread: {
-      while (t.started == 0) co_await yield_now();
-      std::thread other([stop = h.abort_handle()]() mutable { stop.abort(); });
-      co_await s.complete();
-      other.join();
-      break;
-    }
-    case point::after_completion:
-      while (t.started == 0) co_await yield_now();
-      co_await s.complete();
-      for (int i = 0; i != 5000 && !h.is_finished(); ++i) co_await sleep(1ms);
-      must_complete = true;
-      h.abort();
-      break;
-    case point::never:
-      while (t.started == 0) co_await yield_now();
-      co_await s.complete();
-      must_complete = true;
-      break;
-  }
-  auto ended = co_await std::move(h);
-  // What the subject left behind, such as a child of its own, ends too.
-  if (when == point::before_start || when == point::armed) co_await s.complete();
-  CHECK(ended.is_cancelled() == (t.values == 0));
-  CHECK(t.wrong == 0);
-  CHECK(t.destroyed == t.started);
-  CHECK(t.values <= 1);
-  if (must_complete) CHECK(t.values == 1);
-}
 
 task<bool> wait_sleep() {
   co_await sleep(3ms);
@@ -119,10 +32,6 @@ task<bool> wait_join(std::shared_ptr<std::atomic<bool>> f) {
       f);
   auto r = co_await std::move(child);
   co_return std::move(r).value() == 4;
-}
-task<> raise(std::shared_ptr<std::atomic<bool>> f) {
-  f->store(true);
-  co_return;
 }
 task<bool> wait_blocking(std::shared_ptr<std::atomic<bool>> f) {
   // Not inside the co_await: g++ 12 destroys such a closure twice.
@@ -218,26 +127,9 @@ task<> drain(std::shared_ptr<tcp_pair> e) {
   }
 }
 
-using on_flag = task<bool> (*)(std::shared_ptr<std::atomic<bool>>);
 using on_ends = task<bool> (*)(std::shared_ptr<tcp_pair>);
 using act_on_ends = task<> (*)(std::shared_ptr<tcp_pair>);
 
-task<> at_every_point(std::function<task<std::function<subject()>>()> prepare) {
-  for (const point p : {point::before_start, point::armed, point::beside_completion,
-                        point::from_a_thread, point::after_completion, point::never}) {
-    for (int i = 0; i != 3; ++i) {
-      auto make = co_await prepare();
-      UNSCOPED_INFO("cancelled at point " << static_cast<int>(p));
-      co_await drive(std::move(make), p);
-    }
-  }
-}
-
-task<std::function<subject()>> with_flag(on_flag wait) {
-  auto f = std::make_shared<std::atomic<bool>>(false);
-  // Whatever happens to the subject, its helpers end.
-  co_return [f, wait] { return subject{[f, wait] { return wait(f); }, [f] { return raise(f); }}; };
-}
 task<std::function<subject()>> with_ends(on_ends wait, act_on_ends act) {
   auto e = std::make_shared<tcp_pair>(co_await connected_pair());
   co_return [e, wait, act] {
