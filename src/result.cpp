@@ -32,6 +32,14 @@ class kioto_category final : public std::error_category {
         return "the host is empty";
       case error::invalid_host:
         return "not a host name";
+      case error::closed:
+        return "closed";
+      case error::full:
+        return "full";
+      case error::empty:
+        return "empty";
+      case error::lagged:
+        return "the receiver lagged behind, and values were overwritten";
     }
     return "unknown kioto error";
   }
@@ -48,7 +56,12 @@ class kioto_category final : public std::error_category {
       case error::runtime_shutdown:
       case error::unexpected_eof:
       case error::write_zero:
+      case error::closed:
+      case error::lagged:
         break;
+      case error::full:
+      case error::empty:
+        return errc::operation_would_block;
     }
     return {value, *this};
   }

@@ -29,6 +29,10 @@ enum class error : int {
   invalid_port,          ///< the port is not a decimal number from 0 to 65535
   empty_host,            ///< host:port expected, but the host is empty
   invalid_host,          ///< no possible name: NUL or blank inside, too long, unbalanced bracket
+  closed,                ///< the other side of the channel is gone, or the semaphore was closed
+  full,                  ///< there is no room, or no permit, at the moment
+  empty,                 ///< there is no value at the moment
+  lagged,                ///< the receiver was too slow: values were overwritten before it took them
 };
 
 /// Why a name did not resolve. They convert to `std::error_code` of `resolve_category()`.
