@@ -167,6 +167,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
 
   attempt try_or_wait() noexcept override {
     if (task_->join_.is_done()) return attempt::ready;
+    this->context_->loop().next_hint = task_;
     return this->wait([this]() noexcept { return task_->join_.link(this); });
   }
   bool cancel() noexcept override { return task_->join_.unlink(this); }

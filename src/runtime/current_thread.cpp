@@ -9,14 +9,8 @@ namespace kioto::detail {
 
 using std::chrono::steady_clock;
 
-namespace {
-void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
-  counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-}
-}  // namespace
-
 current_thread_scheduler::current_thread_scheduler(runtime_core& core)
-    : scheduler(core), executor(static_cast<scheduler&>(*this)), seat_(*core.io, core.timers) {}
+    : scheduler(core), executor(static_cast<scheduler&>(*this), 0), seat_(*core.io, core.timers) {}
 
 /// The calling thread runs the tasks for the lifetime of this.
 class current_thread_scheduler::turn {
@@ -48,11 +42,30 @@ class current_thread_scheduler::turn {
   thread_state previous_;
 };
 
-task_header* current_thread_scheduler::next() noexcept {
-  if (tick_ % inject_interval == 0)
+inline task_header* current_thread_scheduler::take_hinted(const task_header* hint) noexcept {
+  if (hint != nullptr && ready_.back() == hint && calls_ != call_streak_limit) {
+    ++calls_;
+    return ready_.pop_back();
+  }
+  calls_ = 0;
+  return nullptr;
+}
+
+inline task_header* current_thread_scheduler::next() noexcept {
+  if (--runs_to_injected_ == 0) [[unlikely]] {
+    runs_to_injected_ = inject_interval;
     if (task_header* task = injected_.pop()) return task;
+  }
   if (task_header* task = ready_.pop_front()) return task;
   return injected_.pop();
+}
+
+void current_thread_scheduler::flush_deferred() noexcept {
+  while (task_header* task = deferred_.pop_front()) ready_.push_back(task);
+}
+
+bool current_thread_scheduler::is_idle() const noexcept {
+  return ready_.empty() && deferred_.empty() && injected_.is_empty();
 }
 
 template <class Done>
@@ -61,25 +74,29 @@ void current_thread_scheduler::run_until(const Done& done,
   thread_state& thread = this_thread();
   const auto& options = core().options;
   auto busy_since = steady_clock::now();
+  const task_header* hint = nullptr;
   while (!done()) {
-    if (++tick_ % options.event_interval == 0) {
+    if (--runs_to_poll_ == 0) [[unlikely]] {
+      runs_to_poll_ = options.event_interval;
       seat_.turn(std::chrono::nanoseconds::zero());
       flush_deferred();
       hand_out_news();
       if (deadline && steady_clock::now() >= *deadline) return;
     }
-    if (task_header* task = next()) {
-      count(polls_);
-      run_task(thread, *task);
+    task_header* const called = take_hinted(hint);
+    if (task_header* task = called != nullptr ? called : next()) [[likely]] {
+      polls_.add();
+      hint = run_task(thread, *task, called != nullptr);
       continue;
     }
+    hint = nullptr;
     if (!deferred_.empty()) {
       seat_.turn(std::chrono::nanoseconds::zero());
       flush_deferred();
       continue;
     }
-    count(parks_);
-    count(busy_ns_, static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
+    parks_.add();
+    busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
     hand_out_news();
     // Who pushes from outside looks at `asleep_` with a read-modify-write afterwards: either it
@@ -87,7 +104,7 @@ void current_thread_scheduler::run_until(const Done& done,
     // filled.
     asleep_.exchange(1, std::memory_order_acq_rel);
     // The hook may have made something ready, too.
-    if (ready_.empty() && deferred_.empty() && injected_.is_empty() && !done()) {
+    if (is_idle() && !done()) {
       if (deadline) {
         if (steady_clock::now() >= *deadline) return;
         seat_.turn_until(*deadline);
@@ -99,11 +116,6 @@ void current_thread_scheduler::run_until(const Done& done,
     if (options.on_thread_unpark) options.on_thread_unpark();
     busy_since = steady_clock::now();
   }
-}
-
-void current_thread_scheduler::push(task_header& task) noexcept {
-  count(local_schedules_);
-  ready_.push_back(&task);
 }
 
 void current_thread_scheduler::schedule_remote(task_header& task) noexcept {
@@ -160,10 +172,10 @@ bool current_thread_scheduler::runs_on_this_thread() const noexcept {
 
 void current_thread_scheduler::read_metrics(runtime_metrics& out) const {
   worker_metrics& w = out.workers.emplace_back();
-  w.polls = polls_.load(std::memory_order_relaxed);
-  w.parks = parks_.load(std::memory_order_relaxed);
-  w.local_schedules = local_schedules_.load(std::memory_order_relaxed);
-  w.busy = std::chrono::nanoseconds(busy_ns_.load(std::memory_order_relaxed));
+  w.polls = polls_.get();
+  w.parks = parks_.get();
+  w.local_schedules = local_schedules_.get();
+  w.busy = std::chrono::nanoseconds(busy_ns_.get());
   out.injection_depth = injected_.size();
   out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
 }

@@ -32,15 +32,20 @@ class current_thread_scheduler final : public scheduler, private executor {
   // it.
   static constexpr unsigned inject_interval = 31;
 
-  void push(task_header& task) noexcept override;
+  void push(task_header& task) noexcept override {
+    local_schedules_.add();
+    ready_.push_back(&task);
+  }
   void defer(task_header& task) noexcept override { deferred_.push_back(&task); }
 
   class turn;
   template <class Done>
   void run_until(const Done& done, std::optional<std::chrono::steady_clock::time_point> deadline);
   [[nodiscard]] task_header* next() noexcept;
+  [[nodiscard]] task_header* take_hinted(const task_header* hint) noexcept;
+  [[nodiscard]] bool is_idle() const noexcept;
   void hand_out_news() noexcept;
-  void flush_deferred() noexcept { ready_.splice_back(deferred_); }
+  void flush_deferred() noexcept;
 
   basic_inject_queue<std_sync, task_header> injected_;
   driver_seat seat_;
@@ -53,12 +58,13 @@ class current_thread_scheduler final : public scheduler, private executor {
   std::atomic<unsigned> asleep_{0};
 
   // Of the thread that runs tasks.
-  intrusive_queue<task_header> ready_;
+  intrusive_deque<task_header> ready_;
   intrusive_queue<task_header> deferred_;
-  unsigned tick_ = 0;
+  unsigned calls_ = 0;  ///< runs in a row that are due to a hint
+  unsigned runs_to_poll_ = 1;
+  unsigned runs_to_injected_ = inject_interval;
 
-  std::atomic<std::uint64_t> polls_{0}, parks_{0}, local_schedules_{0}, remote_schedules_{0},
-      busy_ns_{0};
+  std::atomic<std::uint64_t> remote_schedules_{0};
 };
 
 }  // namespace kioto::detail

@@ -14,7 +14,7 @@ namespace kioto::detail {
 using std::chrono::steady_clock;
 
 worker::worker(multi_thread_scheduler& home, std::size_t index) noexcept
-    : executor(home),
+    : executor(home, index),
       home_(home),
       index_(index),
       random_(static_cast<std::uint32_t>(index) * 0x9E3779B9U + 0x7F4A7C15U) {
@@ -33,10 +33,13 @@ void worker::run() noexcept {
   thread_state& thread = this_thread();
   thread.current = this;
   busy_since_ = steady_clock::now();
+  const task_header* hint = nullptr;
   for (;;) {
-    if (++tick_ % home_.core().options.event_interval == 0) maintain();
-    task_header* task = next();
-    if (task == nullptr) {
+    if (--runs_to_poll_ == 0) [[unlikely]]
+      maintain();
+    task_header* const called = take_hinted(std::exchange(hint, nullptr));
+    task_header* task = called != nullptr ? called : next();
+    if (task == nullptr) [[unlikely]] {
       if (!deferred_.empty()) {
         poll_driver();
         flush_deferred();
@@ -45,7 +48,7 @@ void worker::run() noexcept {
       task = steal();
     }
     if (task != nullptr) {
-      execute(*task);
+      hint = execute(thread, *task, called != nullptr);
       if (thread.current != this) return;  // the task handed the worker over and never got it back
       continue;
     }
@@ -61,34 +64,48 @@ void worker::run() noexcept {
   home_.loop_ended();
 }
 
-void worker::execute(task_header& task) noexcept {
-  if (searching_) {
+inline const task_header* worker::execute(thread_state& thread, task_header& task,
+                                          bool called) noexcept {
+  if (searching_) [[unlikely]] {
     searching_ = false;
     if (home_.idle_.transition_from_searching()) home_.notify_one();
   }
-  count(counters_.polls);
-  run_task(this_thread(), task);
+  polls_.add();
+  return run_task(thread, task, called);
 }
 
-task_header* worker::next() noexcept {
-  if (tick_ % inject_interval == 0)
+inline task_header* worker::take_hinted(const task_header* hint) noexcept {
+  if (hint != nullptr && calls_ != call_streak_limit) {
+    ++calls_;
+    if (slot_.load(std::memory_order_relaxed) == hint) return take_slot();
+    // It was in the queue, so it is a task of ours, to be changed.
+    if (queue_.pop_newest(hint)) return const_cast<task_header*>(hint);
+  }
+  calls_ = 0;
+  return nullptr;
+}
+
+inline task_header* worker::next() noexcept {
+  if (--runs_to_injected_ == 0) [[unlikely]] {
+    runs_to_injected_ = inject_interval;
     if (task_header* task = take_injected()) return task;
-  if (lifo_streak_ < lifo_streak_limit) {
-    if (task_header* task = take_lifo()) {
-      ++lifo_streak_;
+  }
+  if (slot_streak_ != slot_streak_limit) {
+    if (task_header* task = take_slot()) {
+      ++slot_streak_;
       return task;
     }
   }
-  lifo_streak_ = 0;
+  slot_streak_ = 0;
   if (task_header* task = queue_.pop()) return task;
   if (task_header* task = take_injected()) return task;
-  return take_lifo();
+  return take_slot();
 }
 
-task_header* worker::take_lifo() noexcept {
-  if (lifo_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+inline task_header* worker::take_slot() noexcept {
+  if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
   // Acquire is not needed for what this thread put in; the exchange only decides against a thief.
-  return lifo_.exchange(nullptr, std::memory_order_relaxed);
+  return slot_.exchange(nullptr, std::memory_order_relaxed);
 }
 
 // Takes a fair share of what came from outside: the rest is for the other workers.
@@ -118,8 +135,8 @@ task_header* worker::steal() noexcept {
       if (&victim == this) continue;
       std::size_t stolen = 0;
       if (task_header* task = victim.queue_.steal_into(queue_, stolen)) {
-        count(counters_.steals, stolen);
-        count(counters_.steal_operations);
+        steals_.add(stolen);
+        steal_operations_.add();
         return task;
       }
     }
@@ -128,15 +145,14 @@ task_header* worker::steal() noexcept {
 }
 
 void worker::push(task_header& task) noexcept {
-  count(counters_.local_schedules);
-  task_header* displaced = lifo_.load(std::memory_order_relaxed);
-  if (displaced == nullptr) {
+  local_schedules_.add();
+  if (slot_.load(std::memory_order_relaxed) == nullptr) {
     // Release: a thief acquires the task with the slot. Nobody else fills the slot, so the plain
     // store overwrites nothing.
-    lifo_.store(&task, std::memory_order_release);
+    slot_.store(&task, std::memory_order_release);
     return;
   }
-  displaced = lifo_.exchange(&task, std::memory_order_acq_rel);
+  task_header* displaced = slot_.exchange(&task, std::memory_order_acq_rel);
   if (displaced == nullptr) return;  // a thief was faster
   push_ring(displaced);
   notify_if_useful();
@@ -148,7 +164,7 @@ void worker::push_ring(task_header* task) noexcept {
         // Refused only once no task is left, and these are tasks.
         if (!home_.injected_.push_batch(first, last, n)) std::terminate();
       });
-  if (!fitted) count(counters_.overflows);
+  if (!fitted) overflows_.add();
 }
 
 // A task went where others could steal it. Work is not lost when this notifies nobody, because this
@@ -176,6 +192,7 @@ void worker::poll_driver() noexcept {
 }
 
 void worker::maintain() noexcept {
+  runs_to_poll_ = home_.core().options.event_interval;
   poll_driver();
   flush_deferred();
   if (!queue_.is_empty()) notify_if_useful();
@@ -188,8 +205,8 @@ void worker::park() noexcept {
     if (home_.work_pending()) home_.notify_one();
   }
   searching_ = false;
-  count(counters_.parks);
-  count(counters_.busy_ns, static_cast<std::uint64_t>((steady_clock::now() - busy_since_).count()));
+  parks_.add();
+  busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since_).count()));
   if (options.on_thread_park) options.on_thread_park();
 
   for (;;) {
@@ -245,7 +262,7 @@ std::optional<std::chrono::nanoseconds> worker::stand_sentinel() noexcept {
 bool worker::hand_over() noexcept {
   poll_driver();
   flush_deferred();
-  if (task_header* task = take_lifo()) push_ring(task);
+  if (task_header* task = take_slot()) push_ring(task);
   handover_.run = [](blocking_job* job) noexcept { static_cast<handover_job*>(job)->self->run(); };
   handover_.cancel = [](blocking_job*) noexcept {};
   this_thread().current = nullptr;
@@ -263,13 +280,13 @@ bool worker::take_back() noexcept {
 void worker::unpark() noexcept { parker_.unpark(home_.seat_); }
 
 void worker::read_metrics(worker_metrics& out) const noexcept {
-  out.polls = counters_.polls.load(std::memory_order_relaxed);
-  out.steals = counters_.steals.load(std::memory_order_relaxed);
-  out.steal_operations = counters_.steal_operations.load(std::memory_order_relaxed);
-  out.parks = counters_.parks.load(std::memory_order_relaxed);
-  out.local_schedules = counters_.local_schedules.load(std::memory_order_relaxed);
-  out.overflows = counters_.overflows.load(std::memory_order_relaxed);
-  out.busy = std::chrono::nanoseconds(counters_.busy_ns.load(std::memory_order_relaxed));
+  out.polls = polls_.get();
+  out.steals = steals_.get();
+  out.steal_operations = steal_operations_.get();
+  out.parks = parks_.get();
+  out.local_schedules = local_schedules_.get();
+  out.overflows = overflows_.get();
+  out.busy = std::chrono::nanoseconds(busy_ns_.get());
   out.queue_depth = queue_.size();
 }
 
@@ -353,11 +370,11 @@ task_header* multi_thread_scheduler::take_stranded(worker& thief) noexcept {
   task_header* found = nullptr;
   for (std::size_t i = 0; i != workers_.size(); ++i) {
     worker& w = *workers_[i];
-    const std::uint64_t polls = w.counters_.polls.load(std::memory_order_relaxed);
+    const std::uint64_t polls = w.polls_.get();
     const bool stuck = std::exchange(seen_polls_[i], polls) == polls;
     if (!stuck || &w == &thief || found != nullptr) continue;
-    task_header* task = w.lifo_.load(std::memory_order_acquire);
-    if (task != nullptr && w.lifo_.compare_exchange_strong(task, nullptr, std::memory_order_acquire,
+    task_header* task = w.slot_.load(std::memory_order_acquire);
+    if (task != nullptr && w.slot_.compare_exchange_strong(task, nullptr, std::memory_order_acquire,
                                                            std::memory_order_relaxed))
       found = task;
   }

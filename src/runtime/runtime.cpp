@@ -36,11 +36,10 @@ namespace {
                   what));
 }
 
-std::uint64_t next_task_id() noexcept {
+std::uint64_t next_task_id(thread_state& thread) noexcept {
   // A block of ids for each thread, so that spawning threads do not share a cache line.
   constexpr std::uint64_t block = 256;
-  static std::atomic<std::uint64_t> blocks{1};
-  thread_state& thread = this_thread();
+  static constinit std::atomic<std::uint64_t> blocks{1};
   if (thread.next_id == thread.last_id) {
     thread.next_id = blocks.fetch_add(block, std::memory_order_relaxed);
     thread.last_id = thread.next_id + block;
@@ -164,13 +163,17 @@ scheduler& current_scheduler(const char* what) {
 
 scheduler& scheduler_of(runtime_core& core) noexcept { return *core.home; }
 
-void schedule_task(task_header& task) noexcept {
-  executor* current = this_thread().current;
-  if (current != nullptr && current->home() == task.scheduler_)
+namespace {
+inline void schedule_on(const thread_state& thread, task_header& task) noexcept {
+  executor* current = thread.current;
+  if (current != nullptr && current->home() == task.scheduler_) [[likely]]
     current->push(task);
   else
     task.scheduler_->schedule_remote(task);
 }
+}  // namespace
+
+void schedule_task(task_header& task) noexcept { schedule_on(this_thread(), task); }
 
 void reschedule(task_header& task) noexcept {
   executor* current = this_thread().current;
@@ -182,13 +185,16 @@ void reschedule(task_header& task) noexcept {
 
 void launch(task_header& task) noexcept {
   runtime_core& core = task.scheduler_->core();
-  task.id_ = next_task_id();
-  if (!core.owned.insert(task, task.id_ >> 8)) {
+  thread_state& thread = this_thread();
+  task.id_ = next_task_id(thread);
+  const std::size_t shard = thread.current != nullptr ? thread.current->shard() : task.id_ >> 8;
+  if (!core.owned.insert(task, shard)) [[unlikely]] {
     task.refuse();
     return;
   }
-  if (core.options.on_task_spawn) core.options.on_task_spawn(task_id(task.id_), task.where_);
-  schedule_task(task);
+  if (core.options.on_task_spawn) [[unlikely]]
+    core.options.on_task_spawn(task_id(task.id_), task.where_);
+  schedule_on(thread, task);
 }
 
 void scheduler::task_ended(task_header& task) noexcept {

@@ -26,49 +26,21 @@ promise_base& task_header::root() noexcept {
   return std::coroutine_handle<promise_base>::from_address(frame).promise();
 }
 
-void task_header::run() noexcept {
-  trampoline loop;
-  loop_ = &loop;
-  loop.forked = fork_ != nullptr;
-  if (!loop.forked) run_frames(enter(*this), loop);
-  // While the strand is forked it stays owned until run_branches() gives it up; otherwise the
-  // frames have published it, or ended the task, and it must not be touched.
-  if (loop.forked) run_branches(loop);
-}
-
-void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
-  while (frame != nullptr || loop.action != request::none) {
-    if (frame != nullptr && loop.action == request::none) {
-      loop.depth = trampoline::transfers_before_unwinding;
-      if (completed_through_hooks(*frame)) frame->handle().resume();
-      frame = nullptr;
-    }
-    const request action = std::exchange(loop.action, request::none);
-    switch (action) {
-      case request::none:
-        break;
-      case request::proceed:
-        frame = loop.target;
-        break;
-      case request::unwind:
-        frame = unwind(*loop.target);
-        break;
-      case request::returned:
-        // Ends like at its final suspension; the awaiter, or finish(), destroys the frame.
-        frame = loop.target->awaiter_ != nullptr
-                    ? &loop.target->awaiter_->parent()
-                    : ended(*loop.target->context_, loop.target->outcome_);
-        break;
-      case request::finished:
-        frame = ended(*loop.target->context_, loop.target->outcome_);
-        break;
-    }
+inline promise_base* task_header::attempted(context& c, attempt result) noexcept {
+  switch (result) {
+    case attempt::ready:
+      return c.frame_ != nullptr ? c.frame_ : ended(c, outcome::value);
+    case attempt::stopped:
+      return c.frame_ != nullptr ? unwind(*c.frame_) : ended(c, outcome::stopped);
+    case attempt::suspended:
+      break;
   }
+  return nullptr;
 }
 
 // Decides what the due run of a context does. Returns the frame to resume, or null if the context
 // suspended again or ended.
-promise_base* task_header::enter(context& c) noexcept {
+inline promise_base* task_header::enter(context& c) noexcept {
   switch (c.entry_) {
     case entry::start:
       if (c.must_stop()) return ended(c, outcome::stopped);
@@ -106,16 +78,55 @@ promise_base* task_header::enter(context& c) noexcept {
   return nullptr;
 }
 
-promise_base* task_header::attempted(context& c, attempt result) noexcept {
-  switch (result) {
-    case attempt::ready:
-      return c.frame_ != nullptr ? c.frame_ : ended(c, outcome::value);
-    case attempt::stopped:
-      return c.frame_ != nullptr ? unwind(*c.frame_) : ended(c, outcome::stopped);
-    case attempt::suspended:
+// Does what a frame asked for. Returns the frame to go on with, if any.
+inline promise_base* task_header::answer(trampoline& loop) noexcept {
+  switch (std::exchange(loop.action, request::none)) {
+    case request::none:
       break;
+    case request::proceed:
+      return loop.target;
+    case request::unwind:
+      return unwind(*loop.target);
+    case request::returned:
+      // Ends like at its final suspension; the awaiter, or finish(), destroys the frame.
+      if (loop.target->awaiter_ != nullptr) return &loop.target->awaiter_->parent();
+      [[fallthrough]];
+    case request::finished:
+      return ended(*loop.target->context_, loop.target->outcome_);
   }
   return nullptr;
+}
+
+// Resumes `frame`, if any, and goes on as long as something is asked for.
+inline void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
+  for (;;) {
+    if (frame != nullptr) [[likely]] {
+      loop.depth = trampoline::transfers_before_unwinding;
+      if (completed_through_hooks(*frame)) frame->handle().resume();
+    }
+    do {
+      if (loop.action == request::none) return;
+      frame = answer(loop);
+    } while (frame == nullptr);
+  }
+}
+
+const task_header* task_header::run(bool called) noexcept {
+  trampoline loop;
+  loop.called = called;
+  loop_ = &loop;
+  if (fork_ == nullptr) [[likely]] {
+    run_frames(enter(*this), loop);
+    // Unless they forked, the frames have published the strand, or ended the task: it must not be
+    // touched.
+    if (!loop.forked) [[likely]]
+      return loop.next_hint;
+  } else {
+    loop.forked = true;
+  }
+  // A forked strand stays owned until this gives it up.
+  run_branches(loop);
+  return loop.next_hint;
 }
 
 // A stop travels up from the leaf under `frame`. Frames are destroyed one by one, innermost first,
@@ -138,7 +149,7 @@ promise_base* task_header::unwind(promise_base& innermost) noexcept {
 
 // A context has no more frames to run. Returns the frame to go on with.
 promise_base* task_header::ended(context& c, outcome what) noexcept {
-  if (c.kind_ == strand::task) {
+  if (c.kind_ == strand::task) [[likely]] {
     finish(what);
     return nullptr;
   }
@@ -153,12 +164,15 @@ void task_header::finish(outcome what) noexcept {
   frame.outcome_ = outcome::none;  // the result is the header's from here on
   frame.handle().destroy();        // parameters die before anyone learns of the end
   scheduler& home = *scheduler_;
+  trampoline& loop = *loop_;
   home.task_ended(*this);
   const auto end = join_.finish();
   // The handle may have freed the block by now, unless it left it to this thread.
-  if (end.waiter != nullptr)
+  if (end.waiter != nullptr) {
+    context& waiting = *end.waiter->context_;
+    if (loop.called && waiting.kind_ != strand::thread) loop.next_hint = &waiting.task();
     complete(*end.waiter);
-  else if (end.detached) {
+  } else if (end.detached) {
     report_unobserved(*this, &home.core());
     drop_reference();
   }
@@ -181,7 +195,7 @@ void task_header::release_handle() noexcept {
 }
 
 void task_header::release_block() noexcept {
-  manage_result_(*this, manage::destroy_result, nullptr);
+  if (outcome_ != outcome::none) manage_result_(*this, manage::destroy_result, nullptr);
   this->~task_header();
   free_block();
 }

@@ -54,6 +54,7 @@ class basic_join_state {
   /// Handle, at its end: true if the task will free the block, false if it is done and the caller
   /// does.
   [[nodiscard]] bool detach() noexcept {
+    if (is_done()) return false;
     std::uintptr_t expected = running;
     return word_.compare_exchange_strong(expected, std::uintptr_t{detached},
                                          std::memory_order_acq_rel, std::memory_order_acquire);

@@ -66,8 +66,9 @@ class alignas(16) task_header : public block_info,
   }
 
   /// Runs the task until it suspends, yields or ends. The caller owns the strand and gives it up:
-  /// nothing of the task may be touched afterwards.
-  void run() noexcept;
+  /// nothing of the task may be touched afterwards. Takes and returns what
+  /// `trampoline::called` and `trampoline::next_hint` are about.
+  const task_header* run(bool called) noexcept;
 
   /// Requests a stop, from any thread that keeps the block alive.
   void abort() noexcept {
@@ -93,8 +94,11 @@ class alignas(16) task_header : public block_info,
   }
 
   task_header* queue_next = nullptr;
+  union {
+    task_header* queue_prev = nullptr;  ///< while it is in a run queue
+    trampoline* loop_;                  ///< while it runs
+  };
   scheduler* scheduler_;
-  trampoline* loop_ = nullptr;
   manager manage_result_;
   fork_state* fork_ = nullptr;
   basic_branch_queue<std_sync, branch_context> branches_;
@@ -108,6 +112,7 @@ class alignas(16) task_header : public block_info,
  private:
   void run_frames(promise_base* frame, trampoline& loop) noexcept;
   void run_branches(trampoline& loop) noexcept;
+  promise_base* answer(trampoline& loop) noexcept;
   promise_base* enter(context& c) noexcept;
   promise_base* attempted(context& c, attempt result) noexcept;
   promise_base* unwind(promise_base& frame) noexcept;
