@@ -198,13 +198,17 @@ void launch(task_header& task) noexcept {
 }
 
 void scheduler::task_ended(task_header& task) noexcept {
-  if (core_.options.on_task_end) core_.options.on_task_end(task_id(task.id_));
+  if (core_.options.on_task_end) [[unlikely]]
+    core_.options.on_task_end(task_id(task.id_));
   core_.owned.remove(task);
-  if (core_.shutting_down.load(std::memory_order_acquire) && core_.owned.empty()) wake_all();
+  if (core_.shutting_down.load(std::memory_order_acquire)) [[unlikely]]
+    task_ended_in_shutdown();
+}
+void scheduler::task_ended_in_shutdown() noexcept {
+  if (core_.owned.empty()) wake_all();
 }
 
 void report_unobserved(task_header& task, runtime_core* core) noexcept {
-  if (task.outcome_ != outcome::exception) return;
   std::exception_ptr error;
   task.manage_result_(task, task_header::manage::read_error, &error);
   if (core != nullptr && core->options.on_unhandled_exception) {

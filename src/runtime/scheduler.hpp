@@ -45,6 +45,8 @@ class scheduler {
   void task_ended(task_header& task) noexcept;
 
  private:
+  void task_ended_in_shutdown() noexcept;
+
   runtime_core& core_;
 };
 
@@ -113,7 +115,8 @@ KIOTO_NOINLINE thread_state& this_thread() noexcept;
 void schedule_task(task_header& task) noexcept;
 /// The running task gives way.
 void reschedule(task_header& task) noexcept;
-/// Hands an exception that nobody will see to the hook of `core`, or to stderr if it is null.
+/// Hands the exception of a task, which nobody will see, to the hook of `core`, or to stderr if it
+/// is null.
 void report_unobserved(task_header& task, runtime_core* core) noexcept;
 
 /// Runs one task on the calling thread. For `called` and the result see `trampoline`.

@@ -26,7 +26,8 @@ promise_base& task_header::root() noexcept {
   return std::coroutine_handle<promise_base>::from_address(frame).promise();
 }
 
-inline promise_base* task_header::attempted(context& c, attempt result) noexcept {
+[[gnu::always_inline]] inline promise_base* task_header::attempted(context& c,
+                                                                   attempt result) noexcept {
   switch (result) {
     case attempt::ready:
       return c.frame_ != nullptr ? c.frame_ : ended(c, outcome::value);
@@ -40,7 +41,7 @@ inline promise_base* task_header::attempted(context& c, attempt result) noexcept
 
 // Decides what the due run of a context does. Returns the frame to resume, or null if the context
 // suspended again or ended.
-inline promise_base* task_header::enter(context& c) noexcept {
+[[gnu::always_inline]] inline promise_base* task_header::enter(context& c) noexcept {
   switch (c.entry_) {
     case entry::start:
       if (c.must_stop()) return ended(c, outcome::stopped);
@@ -173,7 +174,8 @@ void task_header::finish(outcome what) noexcept {
     if (loop.called && waiting.kind_ != strand::thread) loop.next_hint = &waiting.task();
     complete(*end.waiter);
   } else if (end.detached) {
-    report_unobserved(*this, &home.core());
+    if (what == outcome::exception) [[unlikely]]
+      report_unobserved(*this, &home.core());
     drop_reference();
   }
 }
@@ -190,7 +192,8 @@ void task_header::refuse() noexcept {
 void task_header::release_handle() noexcept {
   if (join_.detach()) return;
   // The runtime of the task may be gone: its hook is that of the thread, if any.
-  report_unobserved(*this, this_thread().runtime);
+  if (outcome_ == outcome::exception) [[unlikely]]
+    report_unobserved(*this, this_thread().runtime);
   drop_reference();
 }
 
