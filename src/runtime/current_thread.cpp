@@ -42,13 +42,15 @@ class current_thread_scheduler::turn {
   thread_state previous_;
 };
 
-inline task_header* current_thread_scheduler::take_hinted(const task_header* hint) noexcept {
-  if (hint != nullptr && ready_.back() == hint && calls_ != call_streak_limit) {
-    ++calls_;
-    return ready_.pop_back();
+inline task_header* current_thread_scheduler::take_hinted(task_header* hint) noexcept {
+  if (hint == nullptr || !hint->in_ready_queue_ || calls_ == call_streak_limit) {
+    calls_ = 0;
+    return nullptr;
   }
-  calls_ = 0;
-  return nullptr;
+  ++calls_;
+  ready_.erase(hint);
+  hint->in_ready_queue_ = false;
+  return hint;
 }
 
 inline task_header* current_thread_scheduler::next() noexcept {
@@ -56,12 +58,15 @@ inline task_header* current_thread_scheduler::next() noexcept {
     runs_to_injected_ = inject_interval;
     if (task_header* task = injected_.pop()) return task;
   }
-  if (task_header* task = ready_.pop_front()) return task;
+  if (task_header* task = ready_.pop_front()) {
+    task->in_ready_queue_ = false;
+    return task;
+  }
   return injected_.pop();
 }
 
 void current_thread_scheduler::flush_deferred() noexcept {
-  while (task_header* task = deferred_.pop_front()) ready_.push_back(task);
+  while (task_header* task = deferred_.pop_front()) make_ready(*task);
 }
 
 bool current_thread_scheduler::is_idle() const noexcept {
@@ -74,7 +79,7 @@ void current_thread_scheduler::run_until(const Done& done,
   thread_state& thread = this_thread();
   const auto& options = core().options;
   auto busy_since = steady_clock::now();
-  const task_header* hint = nullptr;
+  task_header* hint = nullptr;
   while (!done()) {
     if (--runs_to_poll_ == 0) [[unlikely]] {
       runs_to_poll_ = options.event_interval;

@@ -34,15 +34,20 @@ class current_thread_scheduler final : public scheduler, private executor {
 
   void push(task_header& task) noexcept override {
     local_schedules_.add();
-    ready_.push_back(&task);
+    make_ready(task);
   }
   void defer(task_header& task) noexcept override { deferred_.push_back(&task); }
+
+  void make_ready(task_header& task) noexcept {
+    task.in_ready_queue_ = true;
+    ready_.push_back(&task);
+  }
 
   class turn;
   template <class Done>
   void run_until(const Done& done, std::optional<std::chrono::steady_clock::time_point> deadline);
   [[nodiscard]] task_header* next() noexcept;
-  [[nodiscard]] task_header* take_hinted(const task_header* hint) noexcept;
+  [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
   [[nodiscard]] bool is_idle() const noexcept;
   void hand_out_news() noexcept;
   void flush_deferred() noexcept;

@@ -33,7 +33,7 @@ void worker::run() noexcept {
   thread_state& thread = this_thread();
   thread.current = this;
   busy_since_ = steady_clock::now();
-  const task_header* hint = nullptr;
+  task_header* hint = nullptr;
   for (;;) {
     if (--runs_to_poll_ == 0) [[unlikely]]
       maintain();
@@ -64,8 +64,7 @@ void worker::run() noexcept {
   home_.loop_ended();
 }
 
-inline const task_header* worker::execute(thread_state& thread, task_header& task,
-                                          bool called) noexcept {
+inline task_header* worker::execute(thread_state& thread, task_header& task, bool called) noexcept {
   if (searching_) [[unlikely]] {
     searching_ = false;
     if (home_.idle_.transition_from_searching()) home_.notify_one();
@@ -74,12 +73,11 @@ inline const task_header* worker::execute(thread_state& thread, task_header& tas
   return run_task(thread, task, called);
 }
 
-inline task_header* worker::take_hinted(const task_header* hint) noexcept {
+inline task_header* worker::take_hinted(task_header* hint) noexcept {
   if (hint != nullptr && calls_ != call_streak_limit) {
     ++calls_;
     if (slot_.load(std::memory_order_relaxed) == hint) return take_slot();
-    // It was in the queue, so it is a task of ours, to be changed.
-    if (queue_.pop_newest(hint)) return const_cast<task_header*>(hint);
+    if (queue_.pop_newest(hint)) return hint;
   }
   calls_ = 0;
   return nullptr;

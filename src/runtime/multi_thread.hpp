@@ -83,9 +83,9 @@ class alignas(cache_line) worker final : public executor {
   void flush_deferred() noexcept;
   void push_ring(task_header* task) noexcept;
   void notify_if_useful() noexcept;
-  const task_header* execute(thread_state& thread, task_header& task, bool called) noexcept;
+  task_header* execute(thread_state& thread, task_header& task, bool called) noexcept;
   [[nodiscard]] task_header* take_slot() noexcept;
-  [[nodiscard]] task_header* take_hinted(const task_header* hint) noexcept;
+  [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
   [[nodiscard]] task_header* next() noexcept;
   [[nodiscard]] task_header* take_injected() noexcept;
   [[nodiscard]] task_header* steal() noexcept;

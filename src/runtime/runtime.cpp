@@ -163,18 +163,6 @@ scheduler& current_scheduler(const char* what) {
 
 scheduler& scheduler_of(runtime_core& core) noexcept { return *core.home; }
 
-namespace {
-inline void schedule_on(const thread_state& thread, task_header& task) noexcept {
-  executor* current = thread.current;
-  if (current != nullptr && current->home() == task.scheduler_) [[likely]]
-    current->push(task);
-  else
-    task.scheduler_->schedule_remote(task);
-}
-}  // namespace
-
-void schedule_task(task_header& task) noexcept { schedule_on(this_thread(), task); }
-
 void reschedule(task_header& task) noexcept {
   executor* current = this_thread().current;
   if (current != nullptr)
@@ -194,7 +182,7 @@ void launch(task_header& task) noexcept {
   }
   if (core.options.on_task_spawn) [[unlikely]]
     core.options.on_task_spawn(task_id(task.id_), task.where_);
-  schedule_on(thread, task);
+  schedule_task(thread, task);
 }
 
 void scheduler::task_ended(task_header& task) noexcept {

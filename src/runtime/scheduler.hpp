@@ -112,7 +112,14 @@ struct thread_state {
 KIOTO_NOINLINE thread_state& this_thread() noexcept;
 
 /// Makes a ready task run. Any thread; the caller owns the task.
-void schedule_task(task_header& task) noexcept;
+inline void schedule_task(const thread_state& thread, task_header& task) noexcept {
+  executor* current = thread.current;
+  if (current != nullptr && current->home() == task.scheduler_) [[likely]]
+    current->push(task);
+  else
+    task.scheduler_->schedule_remote(task);
+}
+inline void schedule_task(task_header& task) noexcept { schedule_task(this_thread(), task); }
 /// The running task gives way.
 void reschedule(task_header& task) noexcept;
 /// Hands the exception of a task, which nobody will see, to the hook of `core`, or to stderr if it
@@ -120,9 +127,9 @@ void reschedule(task_header& task) noexcept;
 void report_unobserved(task_header& task, runtime_core* core) noexcept;
 
 /// Runs one task on the calling thread. For `called` and the result see `trampoline`.
-inline const task_header* run_task(thread_state& thread, task_header& task, bool called) noexcept {
+inline task_header* run_task(thread_state& thread, task_header& task, bool called) noexcept {
   thread.running = &task;
-  const task_header* hint = task.run(called);
+  task_header* hint = task.run(called);
   thread.running = nullptr;
   thread.in_place = false;
   return hint;

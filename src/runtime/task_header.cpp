@@ -112,7 +112,7 @@ inline void task_header::run_frames(promise_base* frame, trampoline& loop) noexc
   }
 }
 
-const task_header* task_header::run(bool called) noexcept {
+task_header* task_header::run(bool called) noexcept {
   trampoline loop;
   loop.called = called;
   loop_ = &loop;
@@ -171,7 +171,8 @@ void task_header::finish(outcome what) noexcept {
   // The handle may have freed the block by now, unless it left it to this thread.
   if (end.waiter != nullptr) {
     context& waiting = *end.waiter->context_;
-    if (loop.called && waiting.kind_ != strand::thread) loop.next_hint = &waiting.task();
+    if (loop.called && waiting.kind_ != strand::thread && waiting.task().scheduler_ == &home)
+      loop.next_hint = &waiting.task();
     complete(*end.waiter);
   } else if (end.detached) {
     if (what == outcome::exception) [[unlikely]]
@@ -283,7 +284,7 @@ void task_header::run_branches(trampoline& loop) noexcept {
 
 void schedule(context& c) noexcept {
   switch (c.kind_) {
-    case strand::task:
+    [[likely]] case strand::task:
       schedule_task(static_cast<task_header&>(c));
       break;
     case strand::branch: {

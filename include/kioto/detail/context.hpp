@@ -59,8 +59,9 @@ struct trampoline {
   promise_base* target = nullptr;
   /// A hint for the scheduler: the task that should run next, as by a call or a return. Either this
   /// task awaits it; or it awaits this task, which has ended and was itself run because of a hint.
-  /// Only compared with what is ready, so it may dangle.
-  const task_header* next_hint = nullptr;
+  /// It lives until this thread runs another task, unless other threads run tasks of the scheduler,
+  /// too; then it may dangle.
+  task_header* next_hint = nullptr;
   std::uint32_t budget = budget_of_a_run;
   std::uint32_t depth = transfers_before_unwinding;
 

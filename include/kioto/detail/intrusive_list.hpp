@@ -201,15 +201,13 @@ class intrusive_queue {
   T* tail_ = nullptr;
 };
 
-/// A queue from which the newest element can be taken, too: for objects with public members
+/// A queue from which any element can be taken out: for objects with public members
 /// `T* queue_next` and `T* queue_prev`, which belong to the queue while the object is in it. Owns
 /// nothing, allocates nothing, every operation is O(1).
 template <class T>
 class intrusive_deque {
  public:
   [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
-  /// The newest element; null when empty.
-  [[nodiscard]] T* back() const noexcept { return tail_; }
 
   void push_back(T* element) noexcept {
     element->queue_next = nullptr;
@@ -225,13 +223,12 @@ class intrusive_deque {
     (head_ == nullptr ? tail_ : head_->queue_prev) = nullptr;
     return element;
   }
-  /// Removes the newest element; null when empty.
-  T* pop_back() noexcept {
-    T* element = tail_;
-    if (element == nullptr) return nullptr;
-    tail_ = std::exchange(element->queue_prev, nullptr);
-    (tail_ == nullptr ? head_ : tail_->queue_next) = nullptr;
-    return element;
+  /// Removes an element, which must be in this queue.
+  void erase(T* element) noexcept {
+    T* const next = std::exchange(element->queue_next, nullptr);
+    T* const prev = std::exchange(element->queue_prev, nullptr);
+    (prev == nullptr ? head_ : prev->queue_next) = next;
+    (next == nullptr ? tail_ : next->queue_prev) = prev;
   }
 
  private:

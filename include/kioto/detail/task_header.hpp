@@ -68,7 +68,7 @@ class alignas(16) task_header : public block_info,
   /// Runs the task until it suspends, yields or ends. The caller owns the strand and gives it up:
   /// nothing of the task may be touched afterwards. Takes and returns what
   /// `trampoline::called` and `trampoline::next_hint` are about.
-  const task_header* run(bool called) noexcept;
+  task_header* run(bool called) noexcept;
 
   /// Requests a stop, from any thread that keeps the block alive.
   void abort() noexcept {
@@ -108,6 +108,7 @@ class alignas(16) task_header : public block_info,
   std::atomic<std::uint32_t> references_{1};
   std::uint16_t shard_ = 0;
   outcome outcome_ = outcome::none;
+  bool in_ready_queue_ = false;  ///< of a current-thread scheduler, whose thread alone uses this
 
  private:
   void run_frames(promise_base* frame, trampoline& loop) noexcept;
