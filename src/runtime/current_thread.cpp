@@ -96,7 +96,7 @@ void current_thread_scheduler::run_until(const Done& done,
     }
     hint = nullptr;
     if (!deferred_.empty()) {
-      seat_.turn(std::chrono::nanoseconds::zero());
+      if (++rounds_ % rounds_to_poll == 0) seat_.turn(std::chrono::nanoseconds::zero());
       flush_deferred();
       continue;
     }

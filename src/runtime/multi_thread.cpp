@@ -41,7 +41,7 @@ void worker::run() noexcept {
     task_header* task = called != nullptr ? called : next();
     if (task == nullptr) [[unlikely]] {
       if (!deferred_.empty()) {
-        poll_driver();
+        if (++rounds_ % rounds_to_poll == 0) poll_driver();
         flush_deferred();
         continue;
       }

@@ -82,12 +82,15 @@ class executor {
 
   /// A task became ready on this thread.
   virtual void push(task_header& task) noexcept = 0;
-  /// A task gives way: it runs after the reactor had a turn.
+  /// A task gives way: it runs after all others that are ready.
   virtual void defer(task_header& task) noexcept = 0;
 
  protected:
   /// Runs in a row that are due to a hint.
   static constexpr unsigned call_streak_limit = 64;
+  /// When all that is left to run are tasks that gave way, the reactor has a turn once in so many
+  /// rounds of theirs: it costs a system call.
+  static constexpr unsigned rounds_to_poll = 4;
 
   ~executor() = default;
 
