@@ -107,7 +107,7 @@ void current_thread_scheduler::push(task_header& task) noexcept {
 }
 
 void current_thread_scheduler::schedule_remote(task_header& task) noexcept {
-  remote_schedules_.fetch_add(1, std::memory_order_relaxed);
+  const remote_call call(*this);
   if (!injected_.push(&task)) std::terminate();  // never closed
   wake_all();
 }
@@ -165,7 +165,7 @@ void current_thread_scheduler::read_metrics(runtime_metrics& out) const {
   w.local_schedules = local_schedules_.load(std::memory_order_relaxed);
   w.busy = std::chrono::nanoseconds(busy_ns_.load(std::memory_order_relaxed));
   out.injection_depth = injected_.size();
-  out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
+  out.remote_schedules = remote_schedules();
 }
 
 }  // namespace kioto::detail

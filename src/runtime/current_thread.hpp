@@ -17,6 +17,7 @@ namespace kioto::detail {
 class current_thread_scheduler final : public scheduler, private executor {
  public:
   explicit current_thread_scheduler(runtime_core& core);
+  ~current_thread_scheduler() override { wait_for_remote_calls(); }
 
   void schedule_remote(task_header& task) noexcept override;
   void timer_moved_up() noexcept override { seat_.timer_moved_up(); }
@@ -57,8 +58,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   intrusive_queue<task_header> deferred_;
   unsigned tick_ = 0;
 
-  std::atomic<std::uint64_t> polls_{0}, parks_{0}, local_schedules_{0}, remote_schedules_{0},
-      busy_ns_{0};
+  std::atomic<std::uint64_t> polls_{0}, parks_{0}, local_schedules_{0}, busy_ns_{0};
 };
 
 }  // namespace kioto::detail

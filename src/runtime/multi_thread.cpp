@@ -280,6 +280,7 @@ multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t w
 
 multi_thread_scheduler::~multi_thread_scheduler() {
   for (os_thread& thread : threads_) thread.join();
+  wait_for_remote_calls();
 }
 
 std::error_code multi_thread_scheduler::start() {
@@ -297,7 +298,7 @@ std::error_code multi_thread_scheduler::start() {
 }
 
 void multi_thread_scheduler::schedule_remote(task_header& task) noexcept {
-  remote_schedules_.fetch_add(1, std::memory_order_relaxed);
+  const remote_call call(*this);
   // Never closed while a task is left to be pushed.
   if (!injected_.push(&task)) std::terminate();
   notify_one();
@@ -423,7 +424,7 @@ void multi_thread_scheduler::read_metrics(runtime_metrics& out) const {
   out.workers.resize(workers_.size());
   for (std::size_t i = 0; i != workers_.size(); ++i) workers_[i]->read_metrics(out.workers[i]);
   out.injection_depth = injected_.size();
-  out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
+  out.remote_schedules = remote_schedules();
 }
 
 }  // namespace kioto::detail
