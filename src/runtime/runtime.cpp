@@ -94,6 +94,7 @@ blocking_pool_options blocking_options_of(runtime_core& core) {
   out.keep_alive = core.options.blocking_keep_alive;
   out.thread_name = core.options.thread_name;
   out.stack_size = core.options.thread_stack_size;
+  out.owner = [&core] { return core.shared_from_this(); };
   out.on_thread_start = [&core] {
     this_thread().runtime = &core;
     if (core.options.on_thread_start) core.options.on_thread_start();

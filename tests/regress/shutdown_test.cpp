@@ -64,3 +64,36 @@ TEST_CASE("a wake-up from outside touched the runtime after the task had ended")
   other.join();
   CHECK(descriptor_alive);
 }
+
+// The threads of the blocking pool run the hooks of their runtime, and what they call may spawn. A
+// runtime that had not waited for them was freed under them.
+TEST_CASE("a blocking call outlived the runtime whose hooks it ran") {
+  for (const flavour f : {flavour::current_thread, flavour::one_worker, flavour::four_workers}) {
+    INFO("scheduler " << static_cast<int>(f));
+    const auto alive = std::make_shared<std::atomic<int>>(0);
+    const flag started = make_flag();
+    const flag release = make_flag();
+    const flag refused = make_flag();
+    {
+      auto builder = builder_for(f);
+      builder.on_thread_stop([alive] { ++*alive; });
+      runtime rt = std::move(builder.build()).value();
+      auto job = rt.spawn_blocking([started, release, refused] {
+        started->store(true);
+        while (!release->load()) std::this_thread::sleep_for(1ms);
+        auto late = kioto::spawn([]() -> task<> { co_return; });
+        refused->store(late.is_finished());
+      });
+      if (f == flavour::current_thread)
+        rt.block_on([]() -> task<> { co_await yield_now(); });
+      REQUIRE(comes_true(*started));
+      CHECK_FALSE(rt.shutdown(1ms));
+    }
+    CHECK(alive.use_count() > 1);
+    const int before = alive->load();
+    release->store(true);
+    CHECK(comes_true(*refused));
+    for (int i = 0; i != 20000 && alive->load() == before; ++i) std::this_thread::sleep_for(1ms);
+    CHECK(alive->load() > before);
+  }
+}
