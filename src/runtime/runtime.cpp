@@ -116,6 +116,16 @@ runtime_core::runtime_core(runtime_options with, std::size_t threads, io_driver_
       blocking(blocking_options_of(*this)),
       owner(std::this_thread::get_id()) {}
 
+void runtime_core::leave_behind() noexcept {
+  // Reachable from here, so that leak checkers do not take it for lost.
+  static constinit std::atomic<runtime_core*> all{nullptr};
+  self_ = shared_from_this();
+  next_left_behind_ = all.load(std::memory_order_relaxed);
+  while (!all.compare_exchange_weak(next_left_behind_, this, std::memory_order_release,
+                                    std::memory_order_relaxed)) {
+  }
+}
+
 std::error_code os_thread::start(runtime_core& core, std::function<void()> body) {
   struct start_data {
     std::shared_ptr<runtime_core> core;
@@ -300,6 +310,8 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
   core->timers.shutdown();
   const bool pool_ended =
       core->blocking.shutdown(deadline.value_or(steady_clock::time_point::max()));
+  // Workers go on until the last task has ended, and keep the core; here nobody does.
+  if (!drained && !core->is_multi_thread) core->leave_behind();
   return drained && pool_ended;
 }
 

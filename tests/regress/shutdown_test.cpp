@@ -84,8 +84,7 @@ TEST_CASE("a blocking call outlived the runtime whose hooks it ran") {
         auto late = kioto::spawn([]() -> task<> { co_return; });
         refused->store(late.is_finished());
       });
-      if (f == flavour::current_thread)
-        rt.block_on([]() -> task<> { co_await yield_now(); });
+      if (f == flavour::current_thread) rt.block_on([]() -> task<> { co_await yield_now(); });
       REQUIRE(comes_true(*started));
       CHECK_FALSE(rt.shutdown(1ms));
     }
@@ -96,4 +95,36 @@ TEST_CASE("a blocking call outlived the runtime whose hooks it ran") {
     for (int i = 0; i != 20000 && alive->load() == before; ++i) std::this_thread::sleep_for(1ms);
     CHECK(alive->load() > before);
   }
+}
+
+// A task that could not be ended within the time limit was left behind by its current-thread
+// runtime; its wake-up went to a scheduler that was gone.
+TEST_CASE("a task that outlived its current-thread runtime was scheduled on it") {
+  signal s;
+  const auto alive = std::make_shared<int>(0);
+  std::optional<join_handle<>> left;
+  {
+    auto rt = std::move(runtime::builder().current_thread().on_thread_stop([alive] {}).build());
+    REQUIRE(rt.has_value());
+    left.emplace(rt->spawn([](signal* from) -> task<> { co_await shield(from->wait()); }, &s));
+    rt->block_on([]() -> task<> { co_await yield_now(); });
+    CHECK_FALSE(rt->shutdown(1ms));
+  }
+  CHECK(alive.use_count() > 1);
+  s.set();
+  CHECK_FALSE(left->is_finished());
+  left->abort();
+}
+
+TEST_CASE("a current-thread runtime dropped by one of its tasks was freed under its own loop") {
+  const auto alive = std::make_shared<int>(0);
+  auto built = runtime::builder().current_thread().on_thread_stop([alive] {}).build();
+  auto rt = std::make_unique<runtime>(std::move(built).value());
+  std::weak_ptr<int> seen = alive;
+  rt->block_on([](std::unique_ptr<runtime>* mine, std::weak_ptr<int> options) -> task<> {
+    mine->reset();
+    CHECK(options.use_count() > 1);
+    co_return;
+  }(&rt, seen));
+  CHECK(rt == nullptr);
 }
