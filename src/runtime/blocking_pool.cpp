@@ -249,6 +249,10 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   return all;
 }
 
+bool blocking_pool::runs_on_this_thread() const noexcept {
+  return this_thread_pool() == state_.get();
+}
+
 blocking_pool::counts blocking_pool::read_counts() const noexcept {
   state& s = *state_;
   std::lock_guard lock(s.mutex);

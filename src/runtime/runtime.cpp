@@ -286,11 +286,11 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
   core->owned.for_each([](task_header& task) { task.abort(); });
   core->home->wake_all();
 
-  const bool inside = core->home->runs_on_this_thread();
+  const bool inside = core->home->runs_on_this_thread() || core->blocking.runs_on_this_thread();
   if (inside) {
     std::fputs(
-        "kioto: a runtime was shut down from within one of its own tasks, which cannot wait for "
-        "itself: the shutdown goes on in the background\n",
+        "kioto: a runtime was shut down from within one of its own tasks or blocking calls, which "
+        "cannot wait for itself: the shutdown goes on in the background\n",
         stderr);
     deadline = steady_clock::now();
   }

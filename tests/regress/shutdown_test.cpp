@@ -128,3 +128,27 @@ TEST_CASE("a current-thread runtime dropped by one of its tasks was freed under 
   }(&rt, seen));
   CHECK(rt == nullptr);
 }
+
+// A blocking call is a part of the runtime, too: dropping the runtime there waited for itself.
+TEST_CASE("a runtime dropped inside a blocking call of its own waited for ever") {
+  for (const flavour f : {flavour::current_thread, flavour::one_worker, flavour::four_workers}) {
+    INFO("scheduler " << static_cast<int>(f));
+    const flag dropped = make_flag();
+    auto rt = std::make_shared<std::optional<runtime>>(make_runtime(f));
+    const handle h = (*rt)->handle();
+    auto job = h.spawn_blocking([rt, dropped] {
+      rt->reset();
+      dropped->store(true);
+    });
+    if (f == flavour::current_thread) {
+      const auto yields = [](flag end) -> task<> {
+        while (!end->load()) co_await yield_now();
+      };
+      try {
+        h.block_on(yields(dropped));
+      } catch (const task_cancelled&) {
+      }
+    }
+    CHECK(comes_true(*dropped));
+  }
+}

@@ -73,6 +73,9 @@ class blocking_pool {
   /// not wait for itself.
   bool shutdown(std::chrono::steady_clock::time_point deadline) noexcept;
 
+  /// True on the threads of this pool.
+  [[nodiscard]] bool runs_on_this_thread() const noexcept;
+
   [[nodiscard]] counts read_counts() const noexcept;
 
  private:
