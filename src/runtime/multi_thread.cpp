@@ -193,15 +193,18 @@ void worker::park() noexcept {
   if (options.on_thread_park) options.on_thread_park();
 
   for (;;) {
-    const auto limit = stand_sentinel();
-    in_driver_ = true;
-    const park_result result = parker_.park(home_.seat_, limit);
-    in_driver_ = false;
-    home_.step_down(*this);
-    home_.wake_sentinel();
+    // The hook may have made something ready.
+    if (!has_work()) {
+      const auto limit = stand_sentinel();
+      in_driver_ = true;
+      const park_result result = parker_.park(home_.seat_, limit);
+      in_driver_ = false;
+      home_.step_down(*this);
+      home_.wake_sentinel();
 
-    if (result == park_result::timed_out)
-      if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
+      if (result == park_result::timed_out)
+        if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
+    }
 
     if (!home_.idle_.is_parked(index_)) {
       searching_ = true;  // named by a notifier
