@@ -82,21 +82,17 @@ void current_thread_scheduler::run_until(const Done& done,
     count(busy_ns_, static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
     hand_out_news();
-    // Who pushes from outside looks at `asleep_` with a read-modify-write afterwards: either it
-    // sees 1 and unparks the seat, or this exchange comes later, acquires, and the queue is seen
-    // filled.
-    asleep_.exchange(1, std::memory_order_acq_rel);
+    asleep_.fall_asleep();
     // The hook may have made something ready, too.
     if (ready_.empty() && deferred_.empty() && injected_.is_empty() && !done()) {
-      if (deadline) {
-        if (steady_clock::now() >= *deadline) return;
+      if (deadline)
         seat_.turn_until(*deadline);
-      } else {
+      else
         seat_.turn(std::nullopt);
-      }
     }
-    asleep_.store(0, std::memory_order_relaxed);
+    asleep_.wake_up();
     if (options.on_thread_unpark) options.on_thread_unpark();
+    if (deadline && steady_clock::now() >= *deadline) return;
     busy_since = steady_clock::now();
   }
 }
@@ -134,7 +130,7 @@ void current_thread_scheduler::hand_out_news() noexcept {
 }
 
 void current_thread_scheduler::wake_all() noexcept {
-  if (asleep_.exchange(0, std::memory_order_acq_rel) != 0) seat_.unpark();
+  if (asleep_.must_wake()) seat_.unpark();
 }
 
 bool current_thread_scheduler::drain(std::optional<steady_clock::time_point> deadline) noexcept {

@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include <kioto/detail/inject_queue.hpp>
+#include <kioto/detail/sleep_mark.hpp>
 
 #include "driver_seat.hpp"
 #include "scheduler.hpp"
@@ -51,7 +52,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   std::condition_variable turned_over_;
   bool taken_ = false;    // by mutex_
   unsigned waiting_ = 0;  // by mutex_: threads that want the turn
-  std::atomic<unsigned> asleep_{0};
+  sleep_mark asleep_;
 
   // Of the thread that runs tasks.
   intrusive_queue<task_header> ready_;
