@@ -104,27 +104,23 @@ void current_thread_scheduler::run_until(const Done& done,
     busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
     hand_out_news();
-    // Who pushes from outside looks at `asleep_` with a read-modify-write afterwards: either it
-    // sees 1 and unparks the seat, or this exchange comes later, acquires, and the queue is seen
-    // filled.
-    asleep_.exchange(1, std::memory_order_acq_rel);
+    asleep_.fall_asleep();
     // The hook may have made something ready, too.
     if (is_idle() && !done()) {
-      if (deadline) {
-        if (steady_clock::now() >= *deadline) return;
+      if (deadline)
         seat_.turn_until(*deadline);
-      } else {
+      else
         seat_.turn(std::nullopt);
-      }
     }
-    asleep_.store(0, std::memory_order_relaxed);
+    asleep_.wake_up();
     if (options.on_thread_unpark) options.on_thread_unpark();
+    if (deadline && steady_clock::now() >= *deadline) return;
     busy_since = steady_clock::now();
   }
 }
 
 void current_thread_scheduler::schedule_remote(task_header& task) noexcept {
-  remote_schedules_.fetch_add(1, std::memory_order_relaxed);
+  const remote_call call(*this);
   if (!injected_.push(&task)) std::terminate();  // never closed
   wake_all();
 }
@@ -151,7 +147,7 @@ void current_thread_scheduler::hand_out_news() noexcept {
 }
 
 void current_thread_scheduler::wake_all() noexcept {
-  if (asleep_.exchange(0, std::memory_order_acq_rel) != 0) seat_.unpark();
+  if (asleep_.must_wake()) seat_.unpark();
 }
 
 bool current_thread_scheduler::drain(std::optional<steady_clock::time_point> deadline) noexcept {
@@ -182,7 +178,7 @@ void current_thread_scheduler::read_metrics(runtime_metrics& out) const {
   w.local_schedules = local_schedules_.get();
   w.busy = std::chrono::nanoseconds(busy_ns_.get());
   out.injection_depth = injected_.size();
-  out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
+  out.remote_schedules = remote_schedules();
 }
 
 }  // namespace kioto::detail

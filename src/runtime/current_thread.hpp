@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include <kioto/detail/inject_queue.hpp>
+#include <kioto/detail/sleep_mark.hpp>
 
 #include "driver_seat.hpp"
 #include "scheduler.hpp"
@@ -17,6 +18,7 @@ namespace kioto::detail {
 class current_thread_scheduler final : public scheduler, private executor {
  public:
   explicit current_thread_scheduler(runtime_core& core);
+  ~current_thread_scheduler() override { wait_for_remote_calls(); }
 
   void schedule_remote(task_header& task) noexcept override;
   void timer_moved_up() noexcept override { seat_.timer_moved_up(); }
@@ -60,7 +62,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   std::condition_variable turned_over_;
   bool taken_ = false;    // by mutex_
   unsigned waiting_ = 0;  // by mutex_: threads that want the turn
-  std::atomic<unsigned> asleep_{0};
+  sleep_mark asleep_;
 
   // Of the thread that runs tasks.
   intrusive_deque<task_header> ready_;
@@ -69,8 +71,6 @@ class current_thread_scheduler final : public scheduler, private executor {
   unsigned rounds_ = 0;  ///< of tasks that gave way
   unsigned runs_to_poll_ = 1;
   unsigned runs_to_injected_ = inject_interval;
-
-  std::atomic<std::uint64_t> remote_schedules_{0};
 };
 
 }  // namespace kioto::detail

@@ -208,15 +208,18 @@ void worker::park() noexcept {
   if (options.on_thread_park) options.on_thread_park();
 
   for (;;) {
-    const auto limit = stand_sentinel();
-    in_driver_ = true;
-    const park_result result = parker_.park(home_.seat_, limit);
-    in_driver_ = false;
-    home_.step_down(*this);
-    home_.wake_sentinel();
+    // The hook may have made something ready.
+    if (!has_work()) {
+      const auto limit = stand_sentinel();
+      in_driver_ = true;
+      const park_result result = parker_.park(home_.seat_, limit);
+      in_driver_ = false;
+      home_.step_down(*this);
+      home_.wake_sentinel();
 
-    if (result == park_result::timed_out)
-      if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
+      if (result == park_result::timed_out)
+        if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
+    }
 
     if (!home_.idle_.is_parked(index_)) {
       searching_ = true;  // named by a notifier
@@ -295,6 +298,7 @@ multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t w
 
 multi_thread_scheduler::~multi_thread_scheduler() {
   for (os_thread& thread : threads_) thread.join();
+  wait_for_remote_calls();
 }
 
 std::error_code multi_thread_scheduler::start() {
@@ -312,7 +316,7 @@ std::error_code multi_thread_scheduler::start() {
 }
 
 void multi_thread_scheduler::schedule_remote(task_header& task) noexcept {
-  remote_schedules_.fetch_add(1, std::memory_order_relaxed);
+  const remote_call call(*this);
   // Never closed while a task is left to be pushed.
   if (!injected_.push(&task)) std::terminate();
   notify_one();
@@ -438,7 +442,7 @@ void multi_thread_scheduler::read_metrics(runtime_metrics& out) const {
   out.workers.resize(workers_.size());
   for (std::size_t i = 0; i != workers_.size(); ++i) workers_[i]->read_metrics(out.workers[i]);
   out.injection_depth = injected_.size();
-  out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
+  out.remote_schedules = remote_schedules();
 }
 
 }  // namespace kioto::detail

@@ -166,7 +166,6 @@ class multi_thread_scheduler final : public scheduler {
   std::atomic<unsigned> sentinel_asleep_{0};  ///< it sleeps without a limit
   std::vector<std::uint64_t> seen_polls_;     ///< by the sentinel, at its last look
 
-  std::atomic<std::uint64_t> remote_schedules_{0};
   std::mutex end_mutex_;
   std::condition_variable ended_;
   std::size_t loops_running_ = 0;  // by end_mutex_

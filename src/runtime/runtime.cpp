@@ -93,6 +93,7 @@ blocking_pool_options blocking_options_of(runtime_core& core) {
   out.keep_alive = core.options.blocking_keep_alive;
   out.thread_name = core.options.thread_name;
   out.stack_size = core.options.thread_stack_size;
+  out.owner = [&core] { return core.shared_from_this(); };
   out.on_thread_start = [&core] {
     this_thread().runtime = &core;
     if (core.options.on_thread_start) core.options.on_thread_start();
@@ -113,6 +114,16 @@ runtime_core::runtime_core(runtime_options with, std::size_t threads, io_driver_
       io(std::move(driver)),
       blocking(blocking_options_of(*this)),
       owner(std::this_thread::get_id()) {}
+
+void runtime_core::leave_behind() noexcept {
+  // Reachable from here, so that leak checkers do not take it for lost.
+  static constinit std::atomic<runtime_core*> all{nullptr};
+  self_ = shared_from_this();
+  next_left_behind_ = all.load(std::memory_order_relaxed);
+  while (!all.compare_exchange_weak(next_left_behind_, this, std::memory_order_release,
+                                    std::memory_order_relaxed)) {
+  }
+}
 
 std::error_code os_thread::start(runtime_core& core, std::function<void()> body) {
   struct start_data {
@@ -273,11 +284,11 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
   core->owned.for_each([](task_header& task) { task.abort(); });
   core->home->wake_all();
 
-  const bool inside = core->home->runs_on_this_thread();
+  const bool inside = core->home->runs_on_this_thread() || core->blocking.runs_on_this_thread();
   if (inside) {
     std::fputs(
-        "kioto: a runtime was shut down from within one of its own tasks, which cannot wait for "
-        "itself: the shutdown goes on in the background\n",
+        "kioto: a runtime was shut down from within one of its own tasks or blocking calls, which "
+        "cannot wait for itself: the shutdown goes on in the background\n",
         stderr);
     deadline = steady_clock::now();
   }
@@ -297,6 +308,8 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
   core->timers.shutdown();
   const bool pool_ended =
       core->blocking.shutdown(deadline.value_or(steady_clock::time_point::max()));
+  // Workers go on until the last task has ended, and keep the core; here nobody does.
+  if (!drained && !core->is_multi_thread) core->leave_behind();
   return drained && pool_ended;
 }
 

@@ -7,8 +7,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <thread>
 
 #include <kioto/config.hpp>
+#include <kioto/detail/sync_policy.hpp>
 #include <kioto/detail/task_header.hpp>
 #include <kioto/metrics.hpp>
 
@@ -44,10 +46,38 @@ class scheduler {
   /// The frame of a task is destroyed; its join handle does not know yet.
   void task_ended(task_header& task) noexcept;
 
+ protected:
+  /// The lifetime of a schedule_remote(). As soon as it has handed its task over, the task may run
+  /// and end, and the runtime be dropped: the destructor waits for those that are not through.
+  // A call is counted before it hands over, so whoever learns that its task has ended sees that.
+  // Leaving releases what the call did, and is its last access.
+  class remote_call {
+   public:
+    explicit remote_call(scheduler& home) noexcept : home_(home) {
+      home.remote_begun_.fetch_add(1, std::memory_order_relaxed);
+    }
+    remote_call(const remote_call&) = delete;
+    remote_call& operator=(const remote_call&) = delete;
+    ~remote_call() { home_.remote_through_.fetch_add(1, std::memory_order_release); }
+
+   private:
+    scheduler& home_;
+  };
+  void wait_for_remote_calls() const noexcept {
+    while (remote_through_.load(std::memory_order_acquire) != remote_schedules())
+      std::this_thread::yield();
+  }
+  [[nodiscard]] std::uint64_t remote_schedules() const noexcept {
+    return remote_begun_.load(std::memory_order_relaxed);
+  }
+
  private:
   void task_ended_in_shutdown() noexcept;
 
   runtime_core& core_;
+  // Apart from what the workers read.
+  alignas(cache_line) std::atomic<std::uint64_t> remote_begun_{0};
+  std::atomic<std::uint64_t> remote_through_{0};
 };
 
 /// Counts with plain loads and stores, so that counting costs no read-modify-write: of the thread

@@ -191,12 +191,13 @@ class basic_registration {
   }
 
   /// After a read or write that moved fewer bytes than asked, on an edge-triggered plain stream:
-  /// the next system call would block. The closed bits stay: behind the bytes may be the end.
+  /// the next system call would block. The closed bits stay: behind the bytes may be the end. Nor
+  /// does it hold where urgent data came, because a read ends at its mark, whatever is behind it.
   void clear_after_short_io(const ready_event& event, direction d) noexcept {
-    if (d == direction::read)
-      clear(event, net::ready::readable(), {});
-    else
+    if (d == direction::write)
       clear(event, {}, net::ready::writable());
+    else if ((event.word_ & word::bits(net::ready::priority())) == 0)
+      clear(event, net::ready::readable(), {});
   }
 
   /// The driver is gone: everybody wakes, and nobody waits any more. Idempotent, any thread.
