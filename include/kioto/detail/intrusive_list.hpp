@@ -68,6 +68,10 @@ class intrusive_list {
   /// The first and the last element; null when empty.
   [[nodiscard]] T* front() noexcept { return empty() ? nullptr : item(end_.next_); }
   [[nodiscard]] T* back() noexcept { return empty() ? nullptr : item(end_.prev_); }
+  /// The element of a list that has exactly one; otherwise null.
+  [[nodiscard]] T* only() noexcept {
+    return end_.next_ == end_.prev_ && !empty() ? item(end_.next_) : nullptr;
+  }
   /// The element behind a linked one; null behind the last.
   [[nodiscard]] T* next(T& element) noexcept {
     node* following = static_cast<node&>(element).next_;
