@@ -40,6 +40,7 @@ class model_leaf {
   }
 
   void fire() noexcept {
+    check(ended_.load(std::memory_order_relaxed) == 0, "an operation that ended is gone");
     if (word_.complete(ticket_.fired)) run();
   }
   void stop() {
