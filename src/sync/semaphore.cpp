@@ -11,10 +11,9 @@ void throw_foreign_permit() {
   throw std::logic_error("semaphore permits were merged that belong to different semaphores");
 }
 
-void check_permits(std::size_t count) {
-  if (count > sync::semaphore::max_permits)
-    throw std::invalid_argument(fmt::format("{} permits are more than a semaphore can have ({})",
-                                            count, sync::semaphore::max_permits));
+std::size_t refused_permits(std::size_t count) {
+  throw std::invalid_argument(fmt::format("{} permits are more than a semaphore can have ({})",
+                                          count, sync::semaphore::max_permits));
 }
 
 void check_more_permits(const semaphore_core& core, std::size_t count) {

@@ -29,7 +29,14 @@ task<> append(mutex<std::vector<int>>& m, int what) {
   log->push_back(what);
 }
 
+// No order of initialisation to think of.
+constinit mutex<int> global(3);
+
 }  // namespace
+
+TEST_CASE("a mutex can be a global object that needs no initialisation") {
+  CHECK(*global.try_lock() == 3);
+}
 
 TEST_CASE("a mutex guards its value, one task at a time") {
   on_every_scheduler([]() -> task<> {

@@ -17,6 +17,8 @@ using names = std::vector<std::string>;
 
 namespace {
 
+[[maybe_unused]] constinit notify global;  // needs no initialisation
+
 task<> wait_for(notify& n, std::string name, names& log) {
   co_await n.notified();
   log.push_back(std::move(name));

@@ -18,6 +18,16 @@ using namespace kioto;
 using namespace kioto_test;
 using sync::once_cell;
 
+namespace {
+constinit once_cell<std::string> global;
+}
+
+TEST_CASE("a cell can be a global object that needs no initialisation") {
+  CHECK(global.get() == nullptr);
+  CHECK(global.set("set"));
+  CHECK(*global.get() == "set");
+}
+
 TEST_CASE("a cell is initialised by the first one, and the others wait for that") {
   on_every_scheduler([]() -> task<> {
     once_cell<std::string> cell;

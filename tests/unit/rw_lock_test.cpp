@@ -18,6 +18,8 @@ using sync::rw_lock;
 
 namespace {
 
+[[maybe_unused]] constinit rw_lock<int> global(4);  // needs no initialisation
+
 struct person {
   std::string name;
   int age = 0;

@@ -17,6 +17,8 @@ using sync::semaphore;
 
 namespace {
 
+[[maybe_unused]] constinit semaphore global(2);  // needs no initialisation
+
 task<> take(semaphore& s, std::size_t n, std::string name, std::vector<std::string>& log) {
   auto permit = co_await s.acquire_many(n);
   log.push_back(permit ? name : name + " closed");

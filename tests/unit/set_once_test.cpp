@@ -16,6 +16,10 @@ using namespace kioto;
 using namespace kioto_test;
 using sync::set_once;
 
+namespace {
+[[maybe_unused]] constinit set_once<int> global;  // needs no initialisation
+}
+
 TEST_CASE("a value is set once and seen by all who wait, before and after") {
   on_every_scheduler([]() -> task<> {
     set_once<std::string> cell;

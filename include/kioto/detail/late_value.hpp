@@ -12,7 +12,7 @@ namespace kioto::detail {
 template <class T>
 class late_value {
  public:
-  late_value() noexcept {}
+  constexpr late_value() noexcept : nothing_() {}
   late_value(const late_value&) = delete;
   late_value& operator=(const late_value&) = delete;
   ~late_value() {}
@@ -29,6 +29,7 @@ class late_value {
 
  private:
   union {
+    char nothing_;
     T value_;
   };
 };

@@ -40,7 +40,8 @@ template <class T>
 class guarded_value {
  public:
   template <class... Args>
-  explicit guarded_value(std::in_place_t, Args&&... args) : value_(std::forward<Args>(args)...) {}
+  constexpr explicit guarded_value(std::in_place_t, Args&&... args)
+      : value_(std::forward<Args>(args)...) {}
   [[nodiscard]] T* address() noexcept { return std::addressof(value_); }
   [[nodiscard]] T take() { return std::move(value_); }
 
@@ -51,7 +52,7 @@ template <class T>
   requires std::is_void_v<T>
 class guarded_value<T> {
  public:
-  explicit guarded_value(std::in_place_t) noexcept {}
+  constexpr explicit guarded_value(std::in_place_t) noexcept {}
   [[nodiscard]] static T* address() noexcept { return nullptr; }
 };
 

@@ -51,15 +51,15 @@ class mutex {
   /// The value is made from `args`.
   template <class... Args>
     requires std::is_void_v<T> || std::is_constructible_v<T, Args...>
-  explicit mutex(std::in_place_t, Args&&... args)
+  constexpr explicit mutex(std::in_place_t, Args&&... args)
       : core_(1), value_(std::in_place, std::forward<Args>(args)...) {}
-  mutex()
+  constexpr mutex()
     requires std::is_void_v<T> || std::default_initializable<T>
       : mutex(std::in_place) {}
   template <class U = T>
     requires(!std::is_void_v<T>) && std::is_constructible_v<T, U> &&
             (!std::is_same_v<std::remove_cvref_t<U>, std::in_place_t>)
-  explicit mutex(U&& value) : mutex(std::in_place, std::forward<U>(value)) {}
+  constexpr explicit mutex(U&& value) : mutex(std::in_place, std::forward<U>(value)) {}
   mutex(const mutex&) = delete;
   mutex& operator=(const mutex&) = delete;
 

@@ -127,7 +127,7 @@ inline detail::notified_operation notified::operator co_await() noexcept {
 ///     }
 class notify {
  public:
-  notify() noexcept = default;
+  constexpr notify() noexcept = default;
   notify(const notify&) = delete;
   notify& operator=(const notify&) = delete;
 

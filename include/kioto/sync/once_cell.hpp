@@ -103,7 +103,7 @@ class once_cell {
  public:
   using value_type = T;
 
-  once_cell() noexcept : core_(1) {}
+  constexpr once_cell() noexcept : core_(1) {}
   once_cell(const once_cell&) = delete;
   once_cell& operator=(const once_cell&) = delete;
   ~once_cell() {

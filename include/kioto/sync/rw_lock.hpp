@@ -52,15 +52,15 @@ class rw_lock {
   /// The value is made from `args`.
   template <class... Args>
     requires std::is_void_v<T> || std::is_constructible_v<T, Args...>
-  explicit rw_lock(std::in_place_t, Args&&... args)
+  constexpr explicit rw_lock(std::in_place_t, Args&&... args)
       : core_(detail::all_permits), value_(std::in_place, std::forward<Args>(args)...) {}
-  rw_lock()
+  constexpr rw_lock()
     requires std::is_void_v<T> || std::default_initializable<T>
       : rw_lock(std::in_place) {}
   template <class U = T>
     requires(!std::is_void_v<T>) && std::is_constructible_v<T, U> &&
             (!std::is_same_v<std::remove_cvref_t<U>, std::in_place_t>)
-  explicit rw_lock(U&& value) : rw_lock(std::in_place, std::forward<U>(value)) {}
+  constexpr explicit rw_lock(U&& value) : rw_lock(std::in_place, std::forward<U>(value)) {}
   rw_lock(const rw_lock&) = delete;
   rw_lock& operator=(const rw_lock&) = delete;
 

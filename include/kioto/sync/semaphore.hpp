@@ -15,8 +15,8 @@ namespace kioto {
 namespace detail {
 
 [[noreturn]] void throw_foreign_permit();
-/// Throws std::invalid_argument if no semaphore can have so many permits.
-void check_permits(std::size_t count);
+/// Throws std::invalid_argument: no semaphore can have so many permits.
+[[noreturn]] std::size_t refused_permits(std::size_t count);
 /// Throws std::overflow_error if `core` cannot take so many more permits.
 void check_more_permits(const semaphore_core& core, std::size_t count);
 
@@ -145,13 +145,14 @@ class semaphore {
  public:
   static constexpr std::size_t max_permits = core::max_permits;
 
-  explicit semaphore(std::size_t permits) : core_((detail::check_permits(permits), permits)) {}
+  constexpr explicit semaphore(std::size_t permits)
+      : core_(permits <= max_permits ? permits : detail::refused_permits(permits)) {}
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
 
   [[nodiscard]] operation acquire() noexcept { return operation(core_, &core_, 1); }
   [[nodiscard]] operation acquire_many(std::size_t n) {
-    detail::check_permits(n);
+    if (n > max_permits) detail::refused_permits(n);
     return operation(core_, &core_, n);
   }
   [[nodiscard]] result<semaphore_permit> try_acquire() noexcept { return try_acquire_many(1); }
@@ -172,7 +173,7 @@ class semaphore {
   }
   [[nodiscard]] static owned_operation acquire_many_owned(std::shared_ptr<semaphore> self,
                                                           std::size_t n) {
-    detail::check_permits(n);
+    if (n > max_permits) detail::refused_permits(n);
     core& c = self->core_;
     return owned_operation(c, share(std::move(self)), n);
   }

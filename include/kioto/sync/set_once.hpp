@@ -53,7 +53,7 @@ class set_once {
  public:
   using value_type = T;
 
-  set_once() noexcept : core_(0) {}
+  constexpr set_once() noexcept : core_(0) {}
   set_once(const set_once&) = delete;
   set_once& operator=(const set_once&) = delete;
   ~set_once() {
