@@ -45,7 +45,7 @@ class [[nodiscard]] barrier_operation final : public leaf_awaiter<barrier_operat
   bool cancel() noexcept override;
   void fire() noexcept { complete(*this); }
 
-  [[nodiscard]] sync::barrier_wait_result await_resume() const noexcept {
+  sync::barrier_wait_result await_resume() const noexcept {
     return sync::barrier_wait_result(leader_);
   }
 
