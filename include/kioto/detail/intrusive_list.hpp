@@ -14,7 +14,7 @@ class intrusive_list;
 template <class Tag = void>
 class list_node {
  public:
-  list_node() noexcept = default;
+  constexpr list_node() noexcept = default;
   list_node(const list_node&) = delete;
   list_node& operator=(const list_node&) = delete;
 
@@ -56,7 +56,7 @@ class intrusive_list {
   using node = list_node<Tag>;
 
  public:
-  intrusive_list() noexcept { reset(); }
+  constexpr intrusive_list() noexcept { reset(); }
   intrusive_list(const intrusive_list&) = delete;
   intrusive_list& operator=(const intrusive_list&) = delete;
   ~intrusive_list() {
@@ -130,11 +130,11 @@ class intrusive_list {
  private:
   // Circular around `end_`: no operation has a special case for the ends.
   struct sentinel : node {
-    sentinel() noexcept = default;
+    constexpr sentinel() noexcept = default;
   };
 
   static T* item(node* n) noexcept { return static_cast<T*>(n); }
-  void reset() noexcept {
+  constexpr void reset() noexcept {
     end_.prev_ = &end_;
     end_.next_ = &end_;
   }
