@@ -24,13 +24,9 @@ class driver_seat {
   }
   void unlock() noexcept { locked_.store(false, std::memory_order_release); }
 
-  /// Zero polls; anything else sleeps until an event, the next timer or an unpark. A limit for
-  /// sleepers outside of the driver does not concern this one.
+  /// Zero polls; anything else sleeps until an event, the next timer, an unpark, or that long.
   void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
-    if (timeout && *timeout == std::chrono::nanoseconds::zero())
-      turn_for(timeout, false);
-    else
-      turn_for(std::nullopt, true);
+    turn_for(timeout, !timeout || *timeout != std::chrono::nanoseconds::zero());
   }
   /// Sleeps like `turn(nullopt)`, but not beyond `deadline`.
   void turn_until(std::chrono::steady_clock::time_point deadline) noexcept {

@@ -208,19 +208,7 @@ void worker::park() noexcept {
   if (options.on_thread_park) options.on_thread_park();
 
   for (;;) {
-    // The hook may have made something ready.
-    if (!has_work()) {
-      const auto limit = stand_sentinel();
-      in_driver_ = true;
-      const park_result result = parker_.park(home_.seat_, limit);
-      in_driver_ = false;
-      home_.step_down(*this);
-      home_.wake_sentinel();
-
-      if (result == park_result::timed_out)
-        if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
-    }
-
+    if (!has_work()) sleep();  // the hook may have made something ready
     if (!home_.idle_.is_parked(index_)) {
       searching_ = true;  // named by a notifier
       break;
@@ -231,6 +219,7 @@ void worker::park() noexcept {
       break;
     }
   }
+  home_.left_sleep(*this);
 
   busy_since_ = steady_clock::now();
   if (options.on_thread_unpark) options.on_thread_unpark();
@@ -239,24 +228,25 @@ void worker::park() noexcept {
   if (!searching_ && !queue_.is_empty()) notify_if_useful();
 }
 
-// Before a sleep outside of the driver: takes the role of the sentinel if nobody has it. Returns
-// how long to sleep. The role is given back in step_down(), also if the sleep turns out to be in
-// the seat.
-std::optional<std::chrono::nanoseconds> worker::stand_sentinel() noexcept {
-  if (home_.workers_.size() == 1) return std::nullopt;
-  worker* holder = nullptr;
-  if (!home_.sentinel_.compare_exchange_strong(holder, this, std::memory_order_acq_rel,
-                                               std::memory_order_relaxed))
-    return std::nullopt;
-  if (home_.seat_.is_sleeping()) {
-    // Everybody else may be asleep. Who wakes up looks at this word with a read-modify-write, after
-    // it left the seat or the idle set: either it sees 1 and wakes the sentinel, or this exchange
-    // comes later, acquires, and the checks below see that worker awake.
-    home_.sentinel_asleep_.exchange(1, std::memory_order_acq_rel);
-    if (home_.seat_.is_sleeping() && home_.idle_.parked() == home_.workers_.size())
-      return std::nullopt;
-    home_.sentinel_asleep_.exchange(0, std::memory_order_acq_rel);
-  }
+void worker::sleep() noexcept {
+  const auto limit = limit_of_sleep();
+  const auto begin = limit ? steady_clock::now() : steady_clock::time_point();
+  in_driver_ = true;
+  parker_.park(home_.seat_, limit);
+  in_driver_ = false;
+  if (std::exchange(unlimited_, false)) home_.sentinel_.woke_up();
+  if (limit && home_.sentinel_.has(index_) && steady_clock::now() - begin >= *limit)
+    if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
+}
+
+// Takes the role of the sentinel if nobody has it, and with it the limit.
+std::optional<std::chrono::nanoseconds> worker::limit_of_sleep() noexcept {
+  if (home_.workers_.size() == 1 || !home_.sentinel_.take(index_)) return std::nullopt;
+  const auto all_asleep = [this] {
+    return home_.idle_.parked() == home_.workers_.size() && home_.seat_.is_sleeping();
+  };
+  unlimited_ = all_asleep() && home_.sentinel_.may_sleep(all_asleep);
+  if (unlimited_) return std::nullopt;
   return multi_thread_scheduler::sentinel_period;
 }
 
@@ -333,38 +323,46 @@ bool multi_thread_scheduler::work_pending() const noexcept {
   return false;
 }
 
-void multi_thread_scheduler::wake_sentinel() noexcept {
-  if (sentinel_asleep_.fetch_or(0, std::memory_order_acq_rel) == 0) return;
-  if (worker* sentinel = sentinel_.load(std::memory_order_acquire)) sentinel->unpark();
+// `w` is in the seat. If it is the sentinel, another sleeper shall be: one beside the seat, so that
+// the events of the driver do not concern the role. False: there is none.
+bool multi_thread_scheduler::watched_by_another(worker& w) noexcept {
+  if (!sentinel_.has(w.index_)) return true;
+  if (std::exchange(w.unlimited_, false)) sentinel_.woke_up();  // it meant to sleep beside the seat
+  if (idle_.parked() <= 1) return false;
+  sentinel_.resign(w.index_);
+  if (const auto other = idle_.find_sleeper([&w](std::size_t i) { return i != w.index_; })) {
+    workers_[*other]->unpark();
+    return true;
+  }
+  return !sentinel_.take(w.index_);
 }
 
-// `w` is awake, or has got the seat. If it was the sentinel, another sleeper has to take the role:
-// it is woken, finds nothing to do, and takes it on its way back to sleep.
-void multi_thread_scheduler::step_down(worker& w) noexcept {
-  worker* self = &w;
-  if (!sentinel_.compare_exchange_strong(self, nullptr, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed))
-    return;
-  sentinel_asleep_.exchange(0, std::memory_order_acq_rel);
-  if (workers_.size() == 2) return;  // no other sleeper but, perhaps, the one in the seat
-  for (std::size_t i = 0; i != workers_.size(); ++i) {
-    worker& other = *workers_[i];
-    if (&other == &w || seat_.is_held_by(other) || !idle_.is_parked(i)) continue;
-    other.unpark();
-    return;
+// `w` is awake. If nobody looks after the others now, another sleeper has to: it is woken, finds
+// nothing to do, and takes the role on its way back to sleep; best one beside the seat.
+void multi_thread_scheduler::left_sleep(worker& w) noexcept {
+  if (workers_.size() == 1) return;
+  const bool vacant = sentinel_.resign(w.index_);
+  std::optional<std::size_t> next = sentinel_.whom_to_wake();
+  if (!next && vacant) {
+    next = idle_.find_sleeper([this](std::size_t i) { return !seat_.is_held_by(*workers_[i]); });
+    if (!next) next = idle_.find_sleeper([](std::size_t) { return true; });
   }
+  if (next) workers_[*next]->unpark();
 }
 
 void worker_seat::turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
-  auto& self = static_cast<worker&>(*this_thread().current);
-  if (!timeout || *timeout > std::chrono::nanoseconds::zero()) {
-    holder_.store(&self, std::memory_order_relaxed);
-    home_.step_down(self);
+  if (timeout && *timeout == std::chrono::nanoseconds::zero()) {
     driver_seat::turn(timeout);
-    holder_.store(nullptr, std::memory_order_relaxed);
-  } else {
-    driver_seat::turn(timeout);
+    return;
   }
+  auto& self = static_cast<worker&>(*this_thread().current);
+  holder_.store(&self, std::memory_order_relaxed);
+  if (home_.watched_by_another(self))
+    timeout.reset();
+  else
+    timeout = multi_thread_scheduler::sentinel_period;
+  driver_seat::turn(timeout);
+  holder_.store(nullptr, std::memory_order_relaxed);
 }
 
 // The sentinel looks round. A worker that has not begun another run since its last look is stuck.

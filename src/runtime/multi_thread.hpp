@@ -15,6 +15,7 @@
 #include <kioto/detail/inject_queue.hpp>
 #include <kioto/detail/local_queue.hpp>
 #include <kioto/detail/parker.hpp>
+#include <kioto/detail/sentinel.hpp>
 #include <kioto/detail/sync_policy.hpp>
 
 #include "driver_seat.hpp"
@@ -77,7 +78,8 @@ class alignas(cache_line) worker final : public executor {
   };
 
   void park() noexcept;
-  [[nodiscard]] std::optional<std::chrono::nanoseconds> stand_sentinel() noexcept;
+  void sleep() noexcept;
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> limit_of_sleep() noexcept;
   void maintain() noexcept;
   void poll_driver() noexcept;
   void flush_deferred() noexcept;
@@ -105,6 +107,7 @@ class alignas(cache_line) worker final : public executor {
   unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;
   bool in_driver_ = false;
+  bool unlimited_ = false;  ///< the sentinel, asleep like everybody else
   std::chrono::steady_clock::time_point busy_since_;
   intrusive_queue<task_header> deferred_;
   handover_job handover_;
@@ -121,11 +124,10 @@ class alignas(cache_line) worker final : public executor {
 /// Work-stealing scheduler. Its parts: a worker each thread, the queue for tasks from outside, the
 /// set of sleeping workers, and the seat of the reactor, in which the first idle worker sleeps.
 ///
-/// The sentinel. While some workers sleep and others run, one sleeper wakes every few milliseconds.
+/// The sentinel (`basic_sentinel`) is a sleeper that wakes every few milliseconds while others run.
 /// If it finds the reactor without a poller it takes the seat; if it finds a worker stuck in one
 /// task it takes the task in that worker's slot. So one blocked worker delays I/O, timers and
-/// the tasks it woke by milliseconds at most, at no cost for those that run. When everybody sleeps
-/// the sentinel sleeps without a limit, and the first to wake up wakes it.
+/// the tasks it woke by milliseconds at most, at no cost for those that run.
 class multi_thread_scheduler final : public scheduler {
  public:
   multi_thread_scheduler(runtime_core& core, std::size_t workers);
@@ -150,8 +152,8 @@ class multi_thread_scheduler final : public scheduler {
 
   void notify_one() noexcept;
   [[nodiscard]] bool work_pending() const noexcept;
-  void wake_sentinel() noexcept;
-  void step_down(worker& w) noexcept;
+  [[nodiscard]] bool watched_by_another(worker& w) noexcept;
+  void left_sleep(worker& w) noexcept;
   friend class worker_seat;
   [[nodiscard]] task_header* take_stranded(worker& thief) noexcept;
   void loop_ended() noexcept;
@@ -162,9 +164,8 @@ class multi_thread_scheduler final : public scheduler {
   basic_inject_queue<std_sync, task_header> injected_;
   worker_seat seat_;
 
-  std::atomic<worker*> sentinel_{nullptr};
-  std::atomic<unsigned> sentinel_asleep_{0};  ///< it sleeps without a limit
-  std::vector<std::uint64_t> seen_polls_;     ///< by the sentinel, at its last look
+  sentinel sentinel_;
+  std::vector<std::uint64_t> seen_polls_;  ///< by the sentinel, at its last look
 
   std::mutex end_mutex_;
   std::condition_variable ended_;

@@ -41,3 +41,20 @@ TEST_CASE("a task spawned by on_thread_park waited until something else woke its
     CHECK(comes_true(*ran, 5s));
   }
 }
+
+// The only other worker slept in the driver, where it did not look after the others.
+TEST_CASE("a task in the slot of a blocked worker was stranded while the other one was idle") {
+  for (const unsigned workers : {2U, 3U, 4U}) {
+    INFO(workers << " workers");
+    auto rt = std::move(runtime::builder().worker_threads(workers).build()).value();
+    for (int round = 0; round != 5; ++round) {
+      std::this_thread::sleep_for(5ms);  // for the others to fall asleep
+      const bool ran = rt.block_on([]() -> task<bool> {
+        const flag f = make_flag();
+        spawn(raises(f));
+        co_return comes_true(*f, 5s);  // blocks the worker
+      });
+      CHECK(ran);
+    }
+  }
+}

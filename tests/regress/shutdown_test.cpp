@@ -104,7 +104,7 @@ TEST_CASE("a task that outlived its current-thread runtime was scheduled on it")
   const auto alive = std::make_shared<int>(0);
   std::optional<join_handle<>> left;
   {
-    auto rt = std::move(runtime::builder().current_thread().on_thread_stop([alive] {}).build());
+    auto rt = runtime::builder().current_thread().on_thread_stop([alive] {}).build();
     REQUIRE(rt.has_value());
     left.emplace(rt->spawn([](signal* from) -> task<> { co_await shield(from->wait()); }, &s));
     rt->block_on([]() -> task<> { co_await yield_now(); });
