@@ -2,6 +2,8 @@
 #include "current_thread.hpp"
 
 #include <exception>
+#include <new>
+#include <utility>
 
 #include "core.hpp"
 
@@ -16,7 +18,12 @@ void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
 }  // namespace
 
 current_thread_scheduler::current_thread_scheduler(runtime_core& core)
-    : scheduler(core), executor(static_cast<scheduler&>(*this)), seat_(*core.io, core.timers) {}
+    : scheduler(core),
+      executor(static_cast<scheduler&>(*this)),
+      seat_(*core.io, core.timers, core.clock),
+      random_(core.options.rng_seed.value_or(fresh_seed())) {
+  if (core.options.rng_seed) lots_ = std::make_unique<std::vector<task_header*>>();
+}
 
 /// The calling thread runs the tasks for the lifetime of this.
 class current_thread_scheduler::turn {
@@ -49,10 +56,40 @@ class current_thread_scheduler::turn {
 };
 
 task_header* current_thread_scheduler::next() noexcept {
-  if (tick_ % inject_interval == 0)
-    if (task_header* task = injected_.pop()) return task;
+  if (--until_turn_ == 0) [[unlikely]]
+    return next_in_turn();
   if (task_header* task = ready_.pop_front()) return task;
   return injected_.pop();
+}
+
+task_header* current_thread_scheduler::next_in_turn() noexcept {
+  if (lots_ != nullptr) {
+    until_turn_ = 1;
+    return next_by_lot();
+  }
+  until_turn_ = inject_interval;
+  if (task_header* task = injected_.pop()) return task;
+  return ready_.pop_front();
+}
+
+// Every ready task may be the next one. None is passed over for ever: each has the same chance each
+// time.
+task_header* current_thread_scheduler::next_by_lot() noexcept {
+  try {
+    while (task_header* task = injected_.pop()) ready_.push_back(task);
+    while (!ready_.empty()) {
+      lots_->push_back(ready_.front());
+      ready_.pop_front();
+    }
+  } catch (const std::bad_alloc&) {
+    return ready_.pop_front();  // out of memory: this one, then
+  }
+  if (lots_->empty()) return nullptr;
+  const std::size_t drawn = random_.below(static_cast<std::uint32_t>(lots_->size()));
+  std::swap((*lots_)[drawn], lots_->back());
+  task_header* task = lots_->back();
+  lots_->pop_back();
+  return task;
 }
 
 template <class Done>
@@ -82,23 +119,72 @@ void current_thread_scheduler::run_until(const Done& done,
     count(busy_ns_, static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
     hand_out_news();
+    // A paused clock moves on only if the reactor has nothing, either.
+    if (core().clock.is_paused()) [[unlikely]]
+      seat_.turn(std::chrono::nanoseconds::zero());
     // Who pushes from outside looks at `asleep_` with a read-modify-write afterwards: either it
     // sees 1 and unparks the seat, or this exchange comes later, acquires, and the queue is seen
     // filled.
     asleep_.exchange(1, std::memory_order_acq_rel);
     // The hook may have made something ready, too.
-    if (ready_.empty() && deferred_.empty() && injected_.is_empty() && !done()) {
+    if (has_nothing_to_run() && !done()) {
+      std::optional<std::chrono::nanoseconds> limit;
       if (deadline) {
-        if (steady_clock::now() >= *deadline) return;
-        seat_.turn_until(*deadline);
-      } else {
-        seat_.turn(std::nullopt);
+        limit = *deadline - steady_clock::now();
+        if (*limit <= std::chrono::nanoseconds::zero()) return;
       }
+      if (core().clock.is_paused()) [[unlikely]]
+        seat_.turn_beside_timers(limit, [this] { return clock_has_to_wait(); });
+      else if (limit)
+        seat_.turn_for(*limit);
+      else
+        seat_.turn(std::nullopt);
     }
     asleep_.store(0, std::memory_order_relaxed);
     if (options.on_thread_unpark) options.on_thread_unpark();
     busy_since = steady_clock::now();
   }
+}
+
+// There is nothing to run, and the clock is paused. False: it has moved to the next timer, or the
+// operations that waited for this moment have completed. True: something has to come from outside.
+bool current_thread_scheduler::clock_has_to_wait() noexcept {
+  if (!core().clock.is_paused()) return false;  // another thread lets it go on
+  // A blocking job hands its task over before it stops being counted. So this comes first, and the
+  // queue is looked at afterwards. If there is a job, its end wakes this thread.
+  if (!core().blocking.is_quiet_or_tells()) return injected_.is_empty();
+  if (!injected_.is_empty()) return false;
+  bool awaited = false;
+  {
+    const std::lock_guard lock(mutex_);
+    awaited = !idle_waiters_.empty();
+  }
+  const auto next = core().timers.earliest_deadline();
+  if (next && (awaited || core().clock.advances_by_itself())) {
+    core().clock.advance_to(*next);  // the end of this turn fires the timers
+    return false;
+  }
+  if (awaited && !next) {
+    release_idle();
+    return false;
+  }
+  return true;
+}
+
+void current_thread_scheduler::wait_for_idle(idle_operation& op) noexcept {
+  const std::lock_guard lock(mutex_);
+  idle_waiters_.push_back(op);
+}
+bool current_thread_scheduler::stop_waiting(idle_operation& op) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!op.is_linked()) return false;
+  idle_waiters_.erase(op);
+  return true;
+}
+void current_thread_scheduler::release_idle() noexcept {
+  const std::lock_guard lock(mutex_);
+  // Completing only queues a task: nothing runs under the lock.
+  idle_waiters_.consume([](idle_operation& op) { complete(op); });
 }
 
 void current_thread_scheduler::push(task_header& task) noexcept {
