@@ -46,7 +46,7 @@ struct runtime_options {
   std::size_t thread_stack_size = 0;
   std::string thread_name = "kioto-worker";
   unsigned event_interval = 61;
-  std::optional<time::auto_advance> start_paused;
+  std::optional<auto_advance> start_paused;
   std::optional<std::uint64_t> rng_seed;
   std::function<void()> on_thread_start, on_thread_stop, on_thread_park, on_thread_unpark;
   std::function<void(task_id, std::source_location)> on_task_spawn;
@@ -165,7 +165,7 @@ class runtime_builder {
 
   /// For tests: the clock stands still from the beginning, see `time::pause`. Only for
   /// current-thread and local runtimes; `build` throws std::logic_error for others.
-  runtime_builder& start_paused(time::auto_advance by_itself = time::auto_advance::on) {
+  runtime_builder& start_paused(auto_advance by_itself = auto_advance::on) {
     return set(options_.start_paused, by_itself);
   }
   /// For tests: any ready task may run next, and any branch of a `select` may go first, as a

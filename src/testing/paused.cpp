@@ -3,7 +3,7 @@
 
 namespace kioto::testing {
 
-runtime paused_runtime(time::auto_advance by_itself, std::optional<std::uint64_t> seed) {
+runtime paused_runtime(auto_advance by_itself, std::optional<std::uint64_t> seed) {
   runtime_builder builder = runtime::builder();
   builder.current_thread().start_paused(by_itself);
   if (seed) builder.rng_seed(*seed);

@@ -41,9 +41,9 @@ bool runtime_clock::advances_by_itself() const noexcept {
   return is_paused() && advances_by_itself_;
 }
 
-void runtime_clock::pause(time::auto_advance by_itself) noexcept {
+void runtime_clock::pause(auto_advance by_itself) noexcept {
   const std::lock_guard lock(mutex_);
-  advances_by_itself_ = by_itself == time::auto_advance::on;
+  advances_by_itself_ = by_itself == auto_advance::on;
   if (is_paused()) return;
   // At a whole millisecond, where the ticks are: so what a test measures does not depend on the
   // moment at which it started.

@@ -38,7 +38,7 @@ class runtime_clock {
   [[nodiscard]] bool advances_by_itself() const noexcept;
 
   /// Pauses it. If it is paused, changes only whether it advances by itself.
-  void pause(time::auto_advance by_itself) noexcept;
+  void pause(auto_advance by_itself) noexcept;
   /// Lets it go on; nothing if it is not paused.
   void resume() noexcept;
   /// Moves a paused clock. False, and nothing done, if it is not paused.

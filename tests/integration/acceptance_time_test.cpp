@@ -67,7 +67,7 @@ task<> note_turns(int me, std::shared_ptr<order> out) {
 
 order run_with(std::optional<std::uint64_t> seed) {
   auto out = std::make_shared<order>();
-  auto rt = testing::paused_runtime(time::auto_advance::on, seed);
+  auto rt = testing::paused_runtime(auto_advance::on, seed);
   rt.block_on([](std::shared_ptr<order> o) -> task<> {
     std::vector<join_handle<>> all;
     for (int i = 0; i != 20; ++i) all.push_back(spawn(note_turns(i, o)));
@@ -111,7 +111,7 @@ class ticks_by_hand {
 
 void missed_ticks(missed_tick how, const std::function<void(ticks_by_hand&)>& after_650,
                   std::initializer_list<std::chrono::milliseconds> later) {
-  runtime rt = testing::paused_runtime(time::auto_advance::off);
+  runtime rt = testing::paused_runtime(auto_advance::off);
   const times expected(later.begin(), later.end());
   rt.block_on(
       [](missed_tick m, const std::function<void(ticks_by_hand&)>* check, times rest) -> task<> {

@@ -36,7 +36,7 @@ TEST_CASE("durations become nanoseconds and saturate", "[deadline]") {
 }
 
 TEST_CASE("a deadline knows what remains of it", "[deadline]") {
-  const runtime rt = testing::paused_runtime(time::auto_advance::off);
+  const runtime rt = testing::paused_runtime(auto_advance::off);
   const auto guard = rt.enter();
   const auto limit = deadline::after(3s);
   CHECK(limit.time() == now() + 3s);

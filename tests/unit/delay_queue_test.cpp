@@ -108,7 +108,7 @@ TEST_CASE("entries are removed and reset by their keys", "[delay_queue]") {
 }
 
 TEST_CASE("a key is never given twice", "[delay_queue]") {
-  const runtime rt = testing::paused_runtime(time::auto_advance::off);
+  const runtime rt = testing::paused_runtime(auto_advance::off);
   const auto guard = rt.enter();
   delay_queue<int> queue;
   const auto old = queue.insert(1, 1s);
@@ -283,7 +283,7 @@ TEST_CASE("a delay queue agrees with a sorted list", "[delay_queue]") {
 }
 
 TEST_CASE("memory is freed when it is asked for", "[delay_queue]") {
-  const runtime rt = testing::paused_runtime(time::auto_advance::off);
+  const runtime rt = testing::paused_runtime(auto_advance::off);
   const auto guard = rt.enter();
   delay_queue<int> queue;
   CHECK(queue.capacity() == 0);
@@ -306,7 +306,7 @@ TEST_CASE("memory is freed when it is asked for", "[delay_queue]") {
 }
 
 TEST_CASE("a delay queue owns its values and moves", "[delay_queue]") {
-  const runtime rt = testing::paused_runtime(time::auto_advance::off);
+  const runtime rt = testing::paused_runtime(auto_advance::off);
   const auto guard = rt.enter();
   int destroyed = 0;
   {

@@ -81,7 +81,7 @@ TEST_CASE("an operation is driven by hand, without a runtime", "[driven]") {
 }
 
 TEST_CASE("a driven operation that was not woken is not run", "[driven]") {
-  const runtime rt = testing::paused_runtime(time::auto_advance::off);
+  const runtime rt = testing::paused_runtime(auto_advance::off);
   const auto guard = rt.enter();
   auto gate = std::make_shared<std::atomic<bool>>(false);
   join_handle<> other = spawn([]() -> task<> { co_await sleep(1s); });
@@ -96,7 +96,7 @@ TEST_CASE("a driven operation that was not woken is not run", "[driven]") {
 }
 
 TEST_CASE("a driven operation uses the clock of the runtime it is in", "[driven]") {
-  runtime rt = testing::paused_runtime(time::auto_advance::off);
+  runtime rt = testing::paused_runtime(auto_advance::off);
   rt.block_on([]() -> task<> {
     driven nap(sleep(100ms));
     CHECK_FALSE(nap.poll());
@@ -143,7 +143,7 @@ TEST_CASE("a driven operation is woken by other tasks and threads", "[driven]") 
 }
 
 TEST_CASE("adaptors and combinators are driven as well", "[driven]") {
-  runtime rt = testing::paused_runtime(time::auto_advance::off);
+  runtime rt = testing::paused_runtime(auto_advance::off);
   rt.block_on([]() -> task<> {
     driven limited(timeout(1s, sleep(1h)));
     CHECK_FALSE(limited.poll());
@@ -239,7 +239,7 @@ TEST_CASE("sockets are driven by hand", "[driven]") {
 TEST_CASE("the numbers of a runtime are a function of its seed", "[driven][random]") {
   std::vector<std::uint32_t> first;
   for (int round = 0; round != 2; ++round) {
-    runtime rt = testing::paused_runtime(time::auto_advance::on, 99);
+    runtime rt = testing::paused_runtime(auto_advance::on, 99);
     std::vector<std::uint32_t> drawn;
     for (int i = 0; i != 5; ++i) drawn.push_back(rt.block_on(draws()));
     {

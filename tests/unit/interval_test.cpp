@@ -60,7 +60,7 @@ TEST_CASE("ticks are never early", "[interval]") {
 
 TEST_CASE("a small delay does not count as a missed tick", "[interval]") {
   for (const missed_tick m : {missed_tick::burst, missed_tick::delay, missed_tick::skip}) {
-    runtime rt = testing::paused_runtime(time::auto_advance::off);
+    runtime rt = testing::paused_runtime(auto_advance::off);
     rt.block_on([](missed_tick how) -> task<> {
       const auto start = now();
       interval every(100ms, how);

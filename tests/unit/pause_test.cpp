@@ -75,7 +75,7 @@ TEST_CASE("a paused clock jumps to the next timer when nothing else is to do", "
 }
 
 TEST_CASE("without auto-advance the clock moves only when it is told to", "[pause]") {
-  runtime rt = testing::paused_runtime(time::auto_advance::off);
+  runtime rt = testing::paused_runtime(auto_advance::off);
   rt.block_on([]() -> task<> {
     const auto start = now();
     const journal seen = make_journal();
@@ -102,7 +102,7 @@ TEST_CASE("without auto-advance the clock moves only when it is told to", "[paus
 }
 
 TEST_CASE("advance_until_idle goes from timer to timer until none is left", "[pause]") {
-  for (const auto mode : {time::auto_advance::off, time::auto_advance::on}) {
+  for (const auto mode : {auto_advance::off, auto_advance::on}) {
     runtime rt = testing::paused_runtime(mode);
     rt.block_on([]() -> task<> {
       const auto start = now();
@@ -165,7 +165,7 @@ TEST_CASE("a clock that goes on does so from where it stood", "[pause]") {
 }
 
 TEST_CASE("who waits for idleness is released when the clock goes on", "[pause]") {
-  runtime rt = testing::paused_runtime(time::auto_advance::off);
+  runtime rt = testing::paused_runtime(auto_advance::off);
   rt.block_on([]() -> task<> {
     auto long_sleep = spawn([]() -> task<> { co_await sleep(1h); });
     // The pool is busy, so that idleness does not come before the clock goes on.
@@ -287,7 +287,7 @@ TEST_CASE("the hooks of parking may set timers of a paused clock", "[pause]") {
 }
 
 TEST_CASE("a runtime with a paused clock shuts down", "[pause]") {
-  for (const auto mode : {time::auto_advance::off, time::auto_advance::on}) {
+  for (const auto mode : {auto_advance::off, auto_advance::on}) {
     int destroyed = 0;
     {
       runtime rt = testing::paused_runtime(mode);
@@ -309,7 +309,7 @@ TEST_CASE("another thread may pause the clock and let it go on", "[pause]") {
     std::thread other([&rt] {
       const auto guard = rt.enter();
       for (int n = 0; n != 20; ++n) {
-        time::pause(time::auto_advance::off);
+        time::pause(auto_advance::off);
         std::this_thread::yield();
         time::resume();
       }

@@ -35,7 +35,7 @@ TEST_CASE("a paused runtime advances by itself only if it may", "[paused]") {
     co_await sleep(1h);
     CHECK(now() - start == 1h);
   });
-  runtime by_hand = testing::paused_runtime(time::auto_advance::off);
+  runtime by_hand = testing::paused_runtime(auto_advance::off);
   by_hand.block_on([]() -> task<> {
     auto h = spawn([]() -> task<> { co_await sleep(1h); });
     for (int i = 0; i != 100; ++i) co_await yield_now();

@@ -43,7 +43,7 @@ class basic_driver_seat {
   template <class Predicate>
   void turn_beside_timers(std::optional<std::chrono::nanoseconds> limit,
                           Predicate&& may_sleep) noexcept {
-    sleeping_.exchange(1, std::memory_order_acq_rel);
+    sleeping_.exchange(1, std::memory_order_acq_rel);  // as in sleep()
     if (may_sleep()) io_.turn(limit);
     sleeping_.exchange(0, std::memory_order_acq_rel);
     timers_.process(clock_.now());

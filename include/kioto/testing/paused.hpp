@@ -16,7 +16,7 @@ namespace kioto::testing {
 /// function of it; see `runtime_builder::rng_seed`.
 ///
 /// Throws std::system_error if the system lacks what a runtime needs.
-[[nodiscard]] runtime paused_runtime(time::auto_advance by_itself = time::auto_advance::on,
+[[nodiscard]] runtime paused_runtime(auto_advance by_itself = auto_advance::on,
                                      std::optional<std::uint64_t> seed = std::nullopt);
 
 /// Runs a task to its end on such a runtime, and returns its result or rethrows:

@@ -32,10 +32,8 @@ std::chrono::steady_clock::time_point now_of_this_runtime() noexcept;
   return detail::now_of_this_runtime();
 }
 
-namespace time {
-
-/// Whether a paused clock jumps to the next timer when its runtime has nothing else to do.
+/// Whether a paused clock jumps to the next timer when its runtime has nothing else to do. See
+/// `time::pause`.
 enum class auto_advance : std::uint8_t { off, on };
 
-}  // namespace time
 }  // namespace kioto

@@ -9,6 +9,9 @@
 
 // A clock that tests control. It belongs to a current-thread or local runtime; with several workers
 // there is no moment at which nothing can happen any more.
+//
+// For tests, and therefore not part of <kioto/kioto.hpp>: with a using-directive for kioto, the
+// namespace `time` would take the unqualified name from the function of the C library.
 
 namespace kioto {
 namespace detail {
@@ -79,7 +82,7 @@ void resume();
 /// - Cancellation: a task that is asked to stop stops here; the clock has moved.
 /// - Thread safety: any task of the runtime.
 ///
-///     time::pause(time::auto_advance::off);
+///     time::pause(auto_advance::off);
 ///     auto job = spawn(cleans_up_every_hour());
 ///     co_await time::advance(1h);
 template <class Rep, class Period>
