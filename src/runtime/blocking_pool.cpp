@@ -123,6 +123,13 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
         job->run(job);
         lock.lock();
         --running;
+        if (tells_quiet && running == 0 && jobs.empty() && !closed) {
+          // Neither running nor idle: shutdown() waits for this thread.
+          tells_quiet = false;
+          lock.unlock();
+          options.on_quiet();
+          lock.lock();
+        }
       }
     } while (!closed && wait_for_wakeup(lock));
     --threads;
@@ -175,6 +182,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   std::size_t wakeups = 0;
   std::size_t queued = 0;
   std::optional<pthread_t> last_ended;  // to be joined
+  bool tells_quiet = false;
   bool closed = false;
   bool abandoned = false;
 };
@@ -213,6 +221,14 @@ bool blocking_pool::try_remove(blocking_job& job) noexcept {
   s.jobs.erase(job);
   --s.queued;
   return true;
+}
+
+bool blocking_pool::is_quiet_or_tells() noexcept {
+  state& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  const bool quiet = s.running == 0 && s.jobs.empty();
+  s.tells_quiet = !quiet;
+  return quiet;
 }
 
 bool blocking_pool::shutdown(clock::time_point deadline) noexcept {

@@ -2,6 +2,8 @@
 #include "current_thread.hpp"
 
 #include <exception>
+#include <new>
+#include <utility>
 
 #include "core.hpp"
 
@@ -10,7 +12,12 @@ namespace kioto::detail {
 using std::chrono::steady_clock;
 
 current_thread_scheduler::current_thread_scheduler(runtime_core& core)
-    : scheduler(core), executor(static_cast<scheduler&>(*this), 0), seat_(*core.io, core.timers) {}
+    : scheduler(core),
+      executor(static_cast<scheduler&>(*this), 0),
+      seat_(*core.io, core.timers, core.clock),
+      random_(core.options.rng_seed.value_or(fresh_seed())) {
+  if (core.options.rng_seed) lots_ = std::make_unique<std::vector<task_header*>>();
+}
 
 /// The calling thread runs the tasks for the lifetime of this.
 class current_thread_scheduler::turn {
@@ -42,8 +49,10 @@ class current_thread_scheduler::turn {
   thread_state previous_;
 };
 
+// With a seed the lot decides, and calls are no exception.
 inline task_header* current_thread_scheduler::take_hinted(task_header* hint) noexcept {
-  if (hint == nullptr || !hint->in_ready_queue_ || calls_ == call_streak_limit) {
+  if (hint == nullptr || !hint->in_ready_queue_ || calls_ == call_streak_limit ||
+      lots_ != nullptr) {
     calls_ = 0;
     return nullptr;
   }
@@ -53,24 +62,51 @@ inline task_header* current_thread_scheduler::take_hinted(task_header* hint) noe
   return hint;
 }
 
+inline task_header* current_thread_scheduler::take_ready() noexcept {
+  task_header* const task = ready_.pop_front();
+  if (task != nullptr) task->in_ready_queue_ = false;
+  return task;
+}
+
 inline task_header* current_thread_scheduler::next() noexcept {
-  if (--runs_to_injected_ == 0) [[unlikely]] {
-    runs_to_injected_ = inject_interval;
-    if (task_header* task = injected_.pop()) return task;
-  }
-  if (task_header* task = ready_.pop_front()) {
-    task->in_ready_queue_ = false;
-    return task;
-  }
+  if (--runs_to_turn_ == 0) [[unlikely]]
+    return next_in_turn();
+  if (task_header* task = take_ready()) return task;
   return injected_.pop();
+}
+
+task_header* current_thread_scheduler::next_in_turn() noexcept {
+  if (lots_ != nullptr) {
+    runs_to_turn_ = 1;
+    return next_by_lot();
+  }
+  runs_to_turn_ = inject_interval;
+  if (task_header* task = injected_.pop()) return task;
+  return take_ready();
+}
+
+// Every ready task may be the next one. None is passed over for ever: each has the same chance each
+// time.
+task_header* current_thread_scheduler::next_by_lot() noexcept {
+  try {
+    while (task_header* task = injected_.pop()) make_ready(*task);
+    while (!ready_.empty()) {
+      lots_->push_back(nullptr);  // the room first: this may throw
+      lots_->back() = take_ready();
+    }
+  } catch (const std::bad_alloc&) {
+    return take_ready();  // out of memory: this one, then
+  }
+  if (lots_->empty()) return nullptr;
+  const std::size_t drawn = random_.below(static_cast<std::uint32_t>(lots_->size()));
+  std::swap((*lots_)[drawn], lots_->back());
+  task_header* task = lots_->back();
+  lots_->pop_back();
+  return task;
 }
 
 void current_thread_scheduler::flush_deferred() noexcept {
   while (task_header* task = deferred_.pop_front()) make_ready(*task);
-}
-
-bool current_thread_scheduler::is_idle() const noexcept {
-  return ready_.empty() && deferred_.empty() && injected_.is_empty();
 }
 
 template <class Done>
@@ -104,19 +140,66 @@ void current_thread_scheduler::run_until(const Done& done,
     busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
     hand_out_news();
+    // A paused clock moves on only if the reactor has nothing, either.
+    if (core().clock.is_paused()) [[unlikely]]
+      seat_.turn(std::chrono::nanoseconds::zero());
     asleep_.fall_asleep();
     // The hook may have made something ready, too.
-    if (is_idle() && !done()) {
+    if (has_nothing_to_run() && !done()) {
+      std::optional<std::chrono::nanoseconds> limit;
       if (deadline)
-        seat_.turn_until(*deadline);
+        limit = std::max(*deadline - steady_clock::now(), std::chrono::nanoseconds::zero());
+      if (core().clock.is_paused()) [[unlikely]]
+        seat_.turn_beside_timers(limit, [this] { return clock_has_to_wait(); });
       else
-        seat_.turn(std::nullopt);
+        seat_.turn(limit);
     }
     asleep_.wake_up();
     if (options.on_thread_unpark) options.on_thread_unpark();
     if (deadline && steady_clock::now() >= *deadline) return;
     busy_since = steady_clock::now();
   }
+}
+
+// There is nothing to run, and the clock is paused. False: it has moved to the next timer, or the
+// operations that waited for this moment have completed. True: something has to come from outside.
+bool current_thread_scheduler::clock_has_to_wait() noexcept {
+  if (!core().clock.is_paused()) return false;  // another thread lets it go on
+  // A blocking job hands its task over before it stops being counted. So this comes first, and the
+  // queue is looked at afterwards. If there is a job, its end wakes this thread.
+  if (!core().blocking.is_quiet_or_tells()) return injected_.is_empty();
+  if (!injected_.is_empty()) return false;
+  bool awaited = false;
+  {
+    const std::lock_guard lock(mutex_);
+    awaited = !idle_waiters_.empty();
+  }
+  const auto next = core().timers.earliest_deadline();
+  if (next && (awaited || core().clock.advances_by_itself())) {
+    core().clock.advance_to(*next);  // the end of this turn fires the timers
+    return false;
+  }
+  if (awaited && !next) {
+    release_idle();
+    return false;
+  }
+  return true;
+}
+
+void current_thread_scheduler::wait_for_idle(idle_operation& op) noexcept {
+  const std::lock_guard lock(mutex_);
+  idle_waiters_.push_back(op);
+}
+bool current_thread_scheduler::stop_waiting(idle_operation& op) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!op.is_linked()) return false;
+  idle_waiters_.erase(op);
+  return true;
+}
+void current_thread_scheduler::release_idle() noexcept {
+  const std::lock_guard lock(mutex_);
+  // Completing only queues a task: nothing runs under the lock.
+  idle_waiters_.consume([](idle_operation& op) { complete(op); });
 }
 
 void current_thread_scheduler::schedule_remote(task_header& task) noexcept {

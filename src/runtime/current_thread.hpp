@@ -3,10 +3,14 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include <kioto/detail/inject_queue.hpp>
+#include <kioto/detail/random.hpp>
 #include <kioto/detail/sleep_mark.hpp>
+#include <kioto/time/pause.hpp>
 
 #include "driver_seat.hpp"
 #include "scheduler.hpp"
@@ -28,6 +32,10 @@ class current_thread_scheduler final : public scheduler, private executor {
   void release_threads(bool) noexcept override {}
   [[nodiscard]] bool runs_on_this_thread() const noexcept override;
   void read_metrics(runtime_metrics& out) const override;
+  [[nodiscard]] std::uint32_t random() noexcept override { return random_.next(); }
+  void wait_for_idle(idle_operation& op) noexcept override;
+  bool stop_waiting(idle_operation& op) noexcept override;
+  void release_idle() noexcept override;
 
  private:
   // Looks at the queue from outside first once in so many runs, so that local tasks cannot starve
@@ -50,7 +58,13 @@ class current_thread_scheduler final : public scheduler, private executor {
   void run_until(const Done& done, std::optional<std::chrono::steady_clock::time_point> deadline);
   [[nodiscard]] task_header* next() noexcept;
   [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
-  [[nodiscard]] bool is_idle() const noexcept;
+  [[nodiscard]] task_header* take_ready() noexcept;
+  [[nodiscard]] task_header* next_in_turn() noexcept;
+  [[nodiscard]] task_header* next_by_lot() noexcept;
+  [[nodiscard]] bool has_nothing_to_run() const noexcept {
+    return ready_.empty() && deferred_.empty() && injected_.is_empty();
+  }
+  [[nodiscard]] bool clock_has_to_wait() noexcept;
   void hand_out_news() noexcept;
   void flush_deferred() noexcept;
 
@@ -60,8 +74,9 @@ class current_thread_scheduler final : public scheduler, private executor {
   // Who runs tasks.
   std::mutex mutex_;
   std::condition_variable turned_over_;
-  bool taken_ = false;    // by mutex_
-  unsigned waiting_ = 0;  // by mutex_: threads that want the turn
+  bool taken_ = false;                                     // by mutex_
+  unsigned waiting_ = 0;                                   // by mutex_: threads that want the turn
+  intrusive_list<idle_operation, idle_tag> idle_waiters_;  // by mutex_
   sleep_mark asleep_;
 
   // Of the thread that runs tasks.
@@ -70,7 +85,10 @@ class current_thread_scheduler final : public scheduler, private executor {
   unsigned calls_ = 0;   ///< runs in a row that are due to a hint
   unsigned rounds_ = 0;  ///< of tasks that gave way
   unsigned runs_to_poll_ = 1;
-  unsigned runs_to_injected_ = inject_interval;
+  unsigned runs_to_turn_ = 1;  ///< runs until next() looks at the queue from outside first
+  random_source random_;
+  // With a seed: the ready tasks, of which any one may be next. Null without.
+  std::unique_ptr<std::vector<task_header*>> lots_;
 };
 
 }  // namespace kioto::detail

@@ -281,8 +281,11 @@ void worker::read_metrics(worker_metrics& out) const noexcept {
   out.queue_depth = queue_.size();
 }
 
+worker_seat::worker_seat(multi_thread_scheduler& home, runtime_core& core) noexcept
+    : driver_seat(*core.io, core.timers, core.clock), home_(home) {}
+
 multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t workers)
-    : scheduler(core), idle_(workers), seat_(*this, *core.io, core.timers), seen_polls_(workers) {
+    : scheduler(core), idle_(workers), seat_(*this, core), seen_polls_(workers) {
   for (std::size_t i = 0; i != workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 }
 
@@ -434,6 +437,13 @@ void multi_thread_scheduler::release_threads(bool drained) noexcept {
 bool multi_thread_scheduler::runs_on_this_thread() const noexcept {
   const thread_state& thread = this_thread();
   return thread.running != nullptr && thread.running->scheduler_ == this;
+}
+
+std::uint32_t multi_thread_scheduler::random() noexcept {
+  // Of the thread, not of a worker: a task that blocks in place has no worker.
+  std::optional<random_source>& mine = this_thread().random;
+  if (!mine) mine.emplace(fresh_seed());
+  return mine->next();
 }
 
 void multi_thread_scheduler::read_metrics(runtime_metrics& out) const {

@@ -30,8 +30,7 @@ class worker;
 /// The seat of the reactor, for workers.
 class worker_seat final : public driver_seat {
  public:
-  worker_seat(multi_thread_scheduler& home, io_driver& io, time_driver& timers) noexcept
-      : driver_seat(io, timers), home_(home) {}
+  worker_seat(multi_thread_scheduler& home, runtime_core& core) noexcept;
   void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept;
   [[nodiscard]] bool is_held_by(const worker& w) const noexcept {
     return holder_.load(std::memory_order_relaxed) == &w;
@@ -144,6 +143,7 @@ class multi_thread_scheduler final : public scheduler {
   void release_threads(bool drained) noexcept override;
   [[nodiscard]] bool runs_on_this_thread() const noexcept override;
   void read_metrics(runtime_metrics& out) const override;
+  [[nodiscard]] std::uint32_t random() noexcept override;
 
  private:
   friend class worker;

@@ -101,6 +101,7 @@ blocking_pool_options blocking_options_of(runtime_core& core) {
   out.on_thread_stop = [&core] {
     if (core.options.on_thread_stop) core.options.on_thread_stop();
   };
+  out.on_quiet = [&core] { core.home->wake_all(); };
   return out;
 }
 
@@ -182,6 +183,14 @@ void reschedule(task_header& task) noexcept {
     task.scheduler_->schedule_remote(task);
 }
 
+std::uint64_t fresh_seed() noexcept {
+  static std::atomic<std::uint64_t> count{0};
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  return static_cast<std::uint64_t>(now) + (count.fetch_add(1, std::memory_order_relaxed) << 48);
+}
+
+std::uint32_t runtime_random(task_header& task) noexcept { return task.scheduler_->random(); }
+
 void launch(task_header& task) noexcept {
   runtime_core& core = task.scheduler_->core();
   thread_state& thread = this_thread();
@@ -237,6 +246,11 @@ result<core_pointer> make_core(runtime_options options, bool local) {
     return std::errc::invalid_argument;
   std::size_t workers = 1;
   const bool multi_thread = !options.current_thread && !local;
+  if (multi_thread && (options.start_paused || options.rng_seed))
+    throw std::logic_error(
+        fmt::format("runtime_builder::{} was used for a multi-thread runtime, which it cannot make "
+                    "reproducible: call current_thread(), too, or build_local()",
+                    options.start_paused ? "start_paused" : "rng_seed"));
   if (multi_thread) {
     if (options.worker_threads) {
       workers = *options.worker_threads;
@@ -256,6 +270,7 @@ result<core_pointer> make_core(runtime_options options, bool local) {
                                              std::move(chosen->reason));
   core->is_local = local;
   core->is_multi_thread = multi_thread;
+  if (core->options.start_paused) core->clock.pause(*core->options.start_paused);
   if (!multi_thread) {
     core->home = std::make_unique<current_thread_scheduler>(*core);
     return core;
@@ -277,7 +292,7 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
   using std::chrono::steady_clock;
   if (core == nullptr || core->shut_down.exchange(true)) return true;
   std::optional<steady_clock::time_point> deadline;
-  if (limit) deadline = deadline_after(*limit);
+  if (limit) deadline = saturating_add(steady_clock::now(), *limit);
 
   core->owned.close();
   core->shutting_down.store(true, std::memory_order_release);

@@ -10,12 +10,14 @@
 #include <thread>
 
 #include <kioto/config.hpp>
+#include <kioto/detail/random.hpp>
 #include <kioto/detail/sync_policy.hpp>
 #include <kioto/detail/task_header.hpp>
 #include <kioto/metrics.hpp>
 
 namespace kioto::detail {
 
+class idle_operation;
 class runtime_core;
 
 /// Where the tasks of a runtime run.
@@ -42,9 +44,18 @@ class scheduler {
   virtual void release_threads(bool drained) noexcept = 0;
   [[nodiscard]] virtual bool runs_on_this_thread() const noexcept = 0;
   virtual void read_metrics(runtime_metrics& out) const = 0;
+  /// See `runtime_random`. Called by a thread that runs tasks of this.
+  [[nodiscard]] virtual std::uint32_t random() noexcept = 0;
+
+  // Of the schedulers whose clock can be paused.
+  /// Completes the operation once there is nothing to do and no timer to wait for.
+  virtual void wait_for_idle(idle_operation&) noexcept {}
+  /// True: the operation waits no more.
+  virtual bool stop_waiting(idle_operation&) noexcept { return false; }
+  virtual void release_idle() noexcept {}
 
   /// The frame of a task is destroyed; its join handle does not know yet.
-  void task_ended(task_header& task) noexcept;
+  virtual void task_ended(task_header& task) noexcept;
 
  protected:
   /// The lifetime of a schedule_remote(). As soon as it has handed its task over, the task may run
@@ -139,6 +150,7 @@ struct thread_state {
   bool in_place = false;      ///< inside block_in_place: blocking is allowed
   std::uint64_t next_id = 0;  ///< task ids are handed to threads in blocks
   std::uint64_t last_id = 0;
+  std::optional<random_source> random;  ///< of a thread that runs tasks of a multi-thread runtime
 };
 
 /// Never inlined: the address of a thread-local must not be kept across a suspension.

@@ -36,6 +36,7 @@ struct blocking_pool_options {
   std::function<std::shared_ptr<void>()> owner;
   // Run on the thread in question, without a lock; must not throw.
   std::function<void()> on_thread_start, on_thread_stop;
+  std::function<void()> on_quiet;  ///< see `is_quiet_or_tells`; not called after `shutdown` began
   /// For tests: called before a thread is created; a result other than 0 is the error number with
   /// which that fails.
   int (*fail_thread_creation)() noexcept = nullptr;
@@ -66,6 +67,10 @@ class blocking_pool {
 
   /// Takes back a job that still waits for a thread. False: a callback was called or will be.
   [[nodiscard]] bool try_remove(blocking_job& job) noexcept;
+
+  /// True if no job waits or runs. False: `on_quiet` will be called when that is so, once, on the
+  /// thread of the job that ended last; what that job did happens before.
+  [[nodiscard]] bool is_quiet_or_tells() noexcept;
 
   /// Refuses new jobs, cancels the queued ones and waits for the running ones. `time_point::max()`
   /// is no deadline. True: all threads have ended. False: some go on beyond the deadline, until

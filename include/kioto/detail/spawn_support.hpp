@@ -24,8 +24,9 @@ scheduler& scheduler_of(runtime_core& core) noexcept;
 /// Binds a task to its runtime and makes it runnable, or refuses it when the runtime shuts down.
 void launch(task_header& task) noexcept;
 
+/// Makes a task one of its own, which `home` runs. Nobody else knows of it yet.
 template <class T>
-join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location where) {
+join_handle<T> bind_task(scheduler& home, task<T>&& work, std::source_location where) {
   typed_promise<T>& root = task_access::release(std::move(work));
   task_header* memory = root.block();
   const block_info block = *memory;
@@ -33,8 +34,13 @@ join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location wh
       task_header(block, home, where, &block_layout<T>::manage_result);
   root.context_ = header;
   header->frame_ = &root;
-  auto handle = join_handle_access::make<T>(header);
-  launch(*header);
+  return join_handle_access::make<T>(header);
+}
+
+template <class T>
+join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location where) {
+  auto handle = bind_task(home, std::move(work), where);
+  launch(*join_handle_access::header(handle));
   return handle;
 }
 
