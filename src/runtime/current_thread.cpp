@@ -106,6 +106,14 @@ void current_thread_scheduler::push(task_header& task) noexcept {
   ready_.push_back(&task);
 }
 
+std::uint32_t current_thread_scheduler::random_below(std::uint32_t bound) noexcept {
+  // xorshift32 (Marsaglia, "Xorshift RNGs", 2003).
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 17;
+  random_ ^= random_ << 5;
+  return random_ % bound;
+}
+
 void current_thread_scheduler::schedule_remote(task_header& task) noexcept {
   remote_schedules_.fetch_add(1, std::memory_order_relaxed);
   if (!injected_.push(&task)) std::terminate();  // never closed

@@ -34,6 +34,7 @@ class current_thread_scheduler final : public scheduler, private executor {
 
   void push(task_header& task) noexcept override;
   void defer(task_header& task) noexcept override { deferred_.push_back(&task); }
+  std::uint32_t random_below(std::uint32_t bound) noexcept override;
 
   class turn;
   template <class Done>
@@ -56,6 +57,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   intrusive_queue<task_header> ready_;
   intrusive_queue<task_header> deferred_;
   unsigned tick_ = 0;
+  std::uint32_t random_ = 0x7F4A7C15U;
 
   std::atomic<std::uint64_t> polls_{0}, parks_{0}, local_schedules_{0}, remote_schedules_{0},
       busy_ns_{0};

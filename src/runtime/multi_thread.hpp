@@ -53,6 +53,7 @@ class alignas(cache_line) worker final : public executor {
 
   void push(task_header& task) noexcept override;
   void defer(task_header& task) noexcept override { deferred_.push_back(&task); }
+  std::uint32_t random_below(std::uint32_t bound) noexcept override { return random() % bound; }
 
   /// The running task is going to block: another thread goes on with this worker. False: none could
   /// be had, the worker stays.

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <exception>
 #include <optional>
 
 #include <kioto/config.hpp>
@@ -58,6 +59,8 @@ class executor {
   virtual void push(task_header& task) noexcept = 0;
   /// A task gives way: it runs after the reactor had a turn.
   virtual void defer(task_header& task) noexcept = 0;
+  /// A number below `bound`, which is not zero.
+  virtual std::uint32_t random_below(std::uint32_t bound) noexcept = 0;
 
  protected:
   ~executor() = default;
@@ -79,12 +82,16 @@ struct thread_state {
 /// Never inlined: the address of a thread-local must not be kept across a suspension.
 KIOTO_NOINLINE thread_state& this_thread() noexcept;
 
+/// Ids are never used twice.
+std::uint64_t next_task_id() noexcept;
+
 /// Makes a ready task run. Any thread; the caller owns the task.
 void schedule_task(task_header& task) noexcept;
 /// The running task gives way.
 void reschedule(task_header& task) noexcept;
 /// Hands an exception that nobody will see to the hook of `core`, or to stderr if it is null.
 void report_unobserved(task_header& task, runtime_core* core) noexcept;
+void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept;
 
 /// Runs one task on the calling thread.
 inline void run_task(thread_state& thread, task_header& task) noexcept {

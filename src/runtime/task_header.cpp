@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <exception>
 
+#include <kioto/detail/combinator.hpp>
 #include <kioto/detail/promise.hpp>
+#include <kioto/detail/scope_core.hpp>
 
 #include "core.hpp"
 #include "scheduler.hpp"
@@ -29,7 +31,7 @@ promise_base& task_header::root() noexcept {
 void task_header::run() noexcept {
   trampoline loop;
   loop_ = &loop;
-  loop.forked = fork_ != nullptr;
+  loop.forked = entry_ == entry::nested;
   if (!loop.forked) run_frames(enter(*this), loop);
   // While the strand is forked it stays owned until run_branches() gives it up; otherwise the
   // frames have published it, or ended the task, and it must not be touched.
@@ -72,8 +74,11 @@ promise_base* task_header::enter(context& c) noexcept {
   switch (c.entry_) {
     case entry::start:
       if (c.must_stop()) return ended(c, outcome::stopped);
-      if (c.frame_ != nullptr) return c.frame_;
+      if (c.kind_ == strand::task) return c.frame_;
       static_cast<void>(c.loop().try_charge());  // its turn has come, whatever is left
+      c.entry_ = entry::resume;
+      if (static_cast<branch_context&>(c).inherits_stop_) c.word_.begin_stopped();
+      if (c.frame_ != nullptr) return c.frame_;
       return attempted(c, c.current_->try_or_wait());
     case entry::resume:
       if (c.must_stop()) return unwind(*c.frame_);
@@ -143,7 +148,6 @@ promise_base* task_header::ended(context& c, outcome what) noexcept {
     return nullptr;
   }
   auto& branch = static_cast<branch_context&>(c);
-  branch.ended_ = true;
   return branch.owner_->branch_ended(branch, what);
 }
 
@@ -152,6 +156,7 @@ void task_header::finish(outcome what) noexcept {
   promise_base& frame = root();
   frame.outcome_ = outcome::none;  // the result is the header's from here on
   frame.handle().destroy();        // parameters die before anyone learns of the end
+  if (scope_ != nullptr) return scope_->finish(*this);
   scheduler& home = *scheduler_;
   home.task_ended(*this);
   const auto end = join_.finish();
@@ -186,84 +191,6 @@ void task_header::release_block() noexcept {
   free_block();
 }
 
-// Forked strands.
-
-void fork(context& c, promise_base& frame, combinator& op, fork_state& state) noexcept {
-  task_header& task = c.task();
-  c.current_ = &op;
-  c.frame_ = &frame;
-  c.entry_ = entry::nested;
-  if (task.fork_ == nullptr) {
-    task.fork_ = &state;
-    task.loop_->forked = true;
-    task.branches_.open();
-  } else {
-    ++task.fork_->depth;
-  }
-}
-
-promise_base* join_fork(context& c) noexcept {
-  task_header& task = c.task();
-  if (--task.fork_->depth == 0) {
-    task.fork_ = nullptr;
-    task.loop_->forked = false;
-    task.branches_.close();
-  }
-  return c.frame_;
-}
-
-void run_branch_soon(branch_context& branch) noexcept {
-  fork_state& state = *branch.task_->fork_;
-  (branch.task_->loop_->budget != 0 ? state.ready : state.yielded).push_back(&branch);
-}
-
-void request_stop(branch_context& branch) noexcept {
-  if (branch.ended_) return;
-  if (branch.word_.request_stop())
-    run_branch_soon(branch);  // was suspended in a leaf; enter() cancels it
-  else if (branch.entry_ == entry::nested && branch.shields_ == 0)
-    branch.current_->cancel();
-  // Otherwise it is queued or running, and meets the request at its next leaf.
-}
-
-void task_header::run_branches(trampoline& loop) noexcept {
-  for (;;) {
-    fork_state& state = *fork_;
-    branch_context* list = branches_.take();
-    if (!state.stop_seen && word_.stop_requested()) {
-      state.stop_seen = true;
-      if (shields_ == 0) current_->cancel();
-    }
-    // Newest first; turned round, so that branches run in the order of their completion.
-    branch_context* in_order = nullptr;
-    while (list != nullptr) {
-      branch_context* next = list->queue_next;
-      list->queue_next = in_order;
-      in_order = list;
-      list = next;
-    }
-    while (in_order != nullptr) {
-      branch_context* next = in_order->queue_next;
-      state.ready.push_back(in_order);
-      in_order = next;
-    }
-    if (state.ready.empty()) {
-      if (!state.yielded.empty()) {
-        state.ready.splice_back(state.yielded);
-        reschedule(*this);  // publishes
-        return;
-      }
-      if (branches_.release()) return;
-      continue;
-    }
-    while (branch_context* branch = state.ready.pop_front()) {
-      run_frames(enter(*branch), loop);
-      if (!loop.forked) return;
-      if (fork_ != &state) break;  // that combinator is done, and the task has begun another one
-    }
-  }
-}
-
 void schedule(context& c) noexcept {
   switch (c.kind_) {
     case strand::task:
@@ -279,14 +206,6 @@ void schedule(context& c) noexcept {
       static_cast<thread_strand&>(c).unpark();
       break;
   }
-}
-
-void yield(context& c) noexcept {
-  if (c.kind_ == strand::branch)
-    static_cast<branch_context&>(c).task_->fork_->yielded.push_back(
-        &static_cast<branch_context&>(c));
-  else
-    reschedule(static_cast<task_header&>(c));
 }
 
 }  // namespace kioto::detail

@@ -145,8 +145,14 @@ class leaf_operation {
   /// Hands the operation to its backend. `link()` returns false if it turned out to be complete.
   template <class Link>
   attempt wait(Link&& link) noexcept {
+    if (context_->must_stop()) return attempt::stopped;
+    return hand_over(std::forward<Link>(link));
+  }
+
+  /// The same, also when a stop is pending: then `cancel()` is called once it is armed.
+  template <class Link>
+  attempt hand_over(Link&& link) noexcept {
     context& c = *context_;
-    if (c.must_stop()) return attempt::stopped;
     const suspension::ticket ticket = c.word_.prepare();
     fired_ = ticket.fired;
     c.current_ = this;

@@ -58,6 +58,10 @@ class basic_join_state {
     return word_.compare_exchange_strong(expected, std::uintptr_t{detached},
                                          std::memory_order_acq_rel, std::memory_order_acquire);
   }
+  /// True once the handle has detached: it will not come back.
+  [[nodiscard]] bool is_detached() const noexcept {
+    return word_.load(std::memory_order_relaxed) == detached;
+  }
   [[nodiscard]] bool is_done() const noexcept {
     return word_.load(std::memory_order_acquire) == done;
   }
