@@ -74,7 +74,10 @@ class [[nodiscard]] timeout_operation final : public combinator {
   }
 
  private:
-  bool settle(branch_context&) noexcept override { return true; }
+  bool settle(branch_context& branch) noexcept override {
+    // A timer that met a stop which was pending tells nothing: the operation meets it, too.
+    return &branch != &timer_.strand() || !branch.inherits_stop_;
+  }
   attempt conclude() noexcept override {
     return operation_.has_result() || timer_.has_result() ? attempt::ready : attempt::stopped;
   }

@@ -86,7 +86,7 @@ promise_base* combinator::advance() noexcept {
   return is_done() ? go_on() : nullptr;
 }
 
-// Starts branches up to the first one that has to be queued.
+// Starts branches up to the first one that has not run when it returns.
 void combinator::start_some() noexcept {
   context& c = *context_;
   while (next_ != nullptr) {
@@ -104,6 +104,8 @@ void combinator::start_some() noexcept {
     const attempt first = b.current_->try_or_wait();
     if (first != attempt::suspended)
       end_branch(b, first == attempt::ready ? outcome::value : outcome::stopped);
+    else if (!c.task().fork()->ready_.empty())
+      break;  // a combinator, whose own branches are queued
   }
   if ((next_ != nullptr) == is_starter_) return;
   if (is_starter_) {
