@@ -41,7 +41,7 @@ void scope_core::finish(task_header& child) noexcept {
   if (is_shared) child.add_reference();
   const auto end = child.join_.finish();
   if (end.waiter != nullptr) {
-    complete(*end.waiter);
+    end.waiter->task_ended(*end.waiter);
   } else if (end.detached) {
     report_unobserved(child, &home.core());
     child.destroy_result();  // it may refer to what the parent owns

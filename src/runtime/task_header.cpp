@@ -162,7 +162,7 @@ void task_header::finish(outcome what) noexcept {
   const auto end = join_.finish();
   // The handle may have freed the block by now, unless it left it to this thread.
   if (end.waiter != nullptr)
-    complete(*end.waiter);
+    end.waiter->task_ended(*end.waiter);
   else if (end.detached) {
     report_unobserved(*this, &home.core());
     drop_reference();

@@ -7,6 +7,21 @@
 
 namespace kioto::detail {
 
+/// Who is to learn of the end of a task.
+class join_waiter {
+ public:
+  using callback = void (*)(join_waiter&) noexcept;
+  explicit join_waiter(callback on_task_ended) noexcept : task_ended(on_task_ended) {}
+  join_waiter(const join_waiter&) = delete;
+  join_waiter& operator=(const join_waiter&) = delete;
+
+  /// Called once, by the thread that ended the task.
+  callback task_ended;
+
+ protected:
+  ~join_waiter() = default;
+};
+
 /// The meeting point of a spawned task and its join handle: one word, one exchange each.
 ///
 /// States: *running* (0), *waited for* (the address of the waiter), *detached*, *done*. The task

@@ -113,7 +113,7 @@ class alignas(16) task_header : public block_info,
   manager manage_result_;
   scope_core* scope_ = nullptr;  ///< whose child this is
   basic_branch_queue<std_sync, branch_context> branches_;
-  basic_join_state<std_sync, leaf_operation> join_;
+  basic_join_state<std_sync, join_waiter> join_;
   std::uint64_t id_ = 0;  ///< given at launch
   std::source_location where_;
   std::atomic<std::uint32_t> references_{1};
