@@ -6,6 +6,7 @@
 #include <memory>
 
 #include <kioto/cancellation_token.hpp>
+#include <kioto/join_set.hpp>
 #include <kioto/task_tracker.hpp>
 
 #include "support/cancel_harness.hpp"
@@ -67,7 +68,77 @@ task<> close(std::shared_ptr<task_tracker> t) {
   co_return;
 }
 
+/// A set of tasks that end when `released` is set.
+struct task_set {
+  join_set<int> set;
+  std::atomic<bool> released{false};
+  std::atomic<int> taken{0};
+
+  static task<int> member(std::shared_ptr<task_set> s, int result) {
+    while (!s->released.load()) co_await sleep(1ms);
+    co_return result;
+  }
+};
+task<bool> wait_join_next(std::shared_ptr<task_set> s) {
+  if (s->set.empty()) s->set.spawn(&task_set::member, s, 3);
+  auto r = co_await s->set.join_next();
+  ++s->taken;
+  co_return std::move(*r).value() == 3;
+}
+task<bool> wait_join_all(std::shared_ptr<task_set> s) {
+  for (int i = 0; i != 3; ++i) s->set.spawn(&task_set::member, s, i);
+  auto r = co_await s->set.join_all();
+  ++s->taken;
+  co_return r.size() == 3;
+}
+task<bool> wait_shutdown(std::shared_ptr<task_set> s) {
+  // Its tasks cannot stop before they are released.
+  s->set.spawn(
+      [](std::shared_ptr<task_set> t) -> task<int> {
+        while (!t->released.load()) {
+          const auto r = co_await as_result(sleep(1ms));
+          if (!r) co_await shield(yield_now());
+        }
+        co_return 1;
+      },
+      s);
+  co_await s->set.shutdown();
+  ++s->taken;
+  co_return s->set.empty();
+}
+task<> release(std::shared_ptr<task_set> s) {
+  s->released = true;
+  co_return;
+}
+
+task<> nothing_is_lost(task<bool> (*wait)(std::shared_ptr<task_set>)) {
+  for (const point p : {point::before_start, point::armed, point::beside_completion,
+                        point::from_a_thread, point::after_completion, point::never}) {
+    auto s = std::make_shared<task_set>();
+    auto make = [s, wait] {
+      return subject{[s, wait] { return wait(s); }, [s] { return release(s); }};
+    };
+    co_await drive(std::move(make), p);
+    // Who was cancelled has taken nothing: every task is still in the set.
+    const bool all_there = s->taken == 1 ? s->set.empty() : true;
+    CHECK(all_there);
+    const std::size_t left = s->set.size();
+    std::size_t found = 0;
+    for (;;) {
+      auto r = co_await s->set.join_next();
+      if (!r) break;
+      ++found;
+    }
+    CHECK(found == left);
+  }
+}
+
 }  // namespace
+
+TEST_CASE("cancel at every suspension: join_set") {
+  for (auto* wait : {&wait_join_next, &wait_join_all, &wait_shutdown})
+    on_every_scheduler([wait]() -> task<> { return nothing_is_lost(wait); });
+}
 
 TEST_CASE("cancel at every suspension: cancellation_token") {
   cancel_everywhere<cancellation_token>(&wait_cancelled, &cancel);
