@@ -30,6 +30,7 @@ promise_base& task_header::root() noexcept {
 
 void task_header::run() noexcept {
   trampoline loop;
+  loop.strand = this;
   loop_ = &loop;
   loop.forked = entry_ == entry::nested;
   if (!loop.forked) run_frames(enter(*this), loop);
@@ -173,7 +174,10 @@ void task_header::refuse() noexcept {
   outcome_ = outcome::stopped;
   promise_base& frame = root();
   frame.outcome_ = outcome::none;
+  thread_state& thread = this_thread();
+  task_header* const running = std::exchange(thread.running, this);
   frame.handle().destroy();
+  thread.running = running;
   const auto end = join_.finish();
   if (end.detached) drop_reference();
 }

@@ -56,6 +56,7 @@ struct trampoline {
   request action = request::none;
   bool forked = false;  ///< the strand runs branches; it is still owned when the frames return
   promise_base* target = nullptr;
+  context* strand = nullptr;  ///< whose frames run: that of the task, or of a branch
   std::uint32_t budget = budget_of_a_run;
   std::uint32_t depth = transfers_before_unwinding;
 
