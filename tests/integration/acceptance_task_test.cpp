@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <kioto/join_set.hpp>
+#include <kioto/task_local.hpp>
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"
@@ -20,6 +21,39 @@ task<int> sleeps_for(std::chrono::milliseconds time, int result) {
   co_return result;
 }
 task<int> nearly_done(int result) { co_return result; }
+
+constinit task_local<int> number;
+
+/// What a destructor can know of the task that it runs in.
+struct seen_at_end {
+  std::vector<int> values;
+  std::vector<task_id> ids;
+};
+class looks_at_end {
+ public:
+  explicit looks_at_end(seen_at_end& seen) noexcept : seen_(&seen) {}
+  looks_at_end(looks_at_end&& other) noexcept : seen_(std::exchange(other.seen_, nullptr)) {}
+  looks_at_end& operator=(looks_at_end&&) = delete;
+  ~looks_at_end() {
+    if (seen_ == nullptr) return;
+    seen_->values.push_back(number.try_get() != nullptr ? number.get() : -1);
+    seen_->ids.push_back(current_task_id());
+  }
+
+ private:
+  seen_at_end* seen_;
+};
+task<> holds(looks_at_end, seen_at_end* seen, bool completes) {
+  const looks_at_end local(*seen);
+  if (completes)
+    co_await yield_now();
+  else
+    co_await sleep(1000h);
+}
+task<> holds_with_value(looks_at_end outside, seen_at_end* seen, bool completes) {
+  const looks_at_end also_outside = std::move(outside);
+  co_await number.scope(21, holds(looks_at_end(*seen), seen, completes));
+}
 
 }  // namespace
 
@@ -121,4 +155,40 @@ TEST_CASE("acceptance 20: draining a thousand ended tasks gives way") {
     auto r = co_await other;
     CHECK(r.is_cancelled());
   });
+}
+
+TEST_CASE("acceptance 21: task local and task id are readable in destructors") {
+  on_every_scheduler([]() -> task<> {
+    for (const bool completes : {true, false}) {
+      seen_at_end seen;
+      auto h = spawn(holds_with_value(looks_at_end(seen), &seen, completes));
+      const task_id id = h.id();
+      if (!completes) {
+        for (int i = 0; i != 10; ++i) co_await yield_now();
+        h.abort();
+      }
+      auto r = co_await h;
+      CHECK(r.is_cancelled() == !completes);
+      CHECK(seen.values == std::vector<int>{21, 21, -1});
+      CHECK(seen.ids == std::vector<task_id>(3, id));
+    }
+    // Aborted before it ran: the frame is destroyed in the task, too.
+    seen_at_end seen;
+    auto h = spawn(holds_with_value(looks_at_end(seen), &seen, true));
+    const task_id id = h.id();
+    h.abort();
+    auto r = co_await h;
+    if (r.is_cancelled() && seen.ids.size() == 1) CHECK(seen.ids.front() == id);
+  });
+}
+
+TEST_CASE("acceptance 21: a task that is refused is destroyed under its own id") {
+  auto rt = make_runtime(flavour::one_worker);
+  const auto handle = rt.handle();
+  CHECK(rt.shutdown(10s));
+  seen_at_end seen;
+  auto h = handle.spawn(holds(looks_at_end(seen), &seen, true));
+  CHECK(h.is_finished());
+  CHECK(seen.ids == std::vector<task_id>{h.id()});
+  CHECK(current_task_id() == task_id());
 }
