@@ -12,6 +12,7 @@ void throw_no_such_delay(const char* what) {
 }
 
 void delay_wheel::insert(timer_node& timer, std::chrono::steady_clock::time_point at) noexcept {
+  if (wheel_.empty()) wheel_.advance(grid_.tick_at_or_before(now()), due_);
   const std::uint64_t tick = grid_.tick_at_or_after(at);
   const bool is_due = !wheel_.insert(timer, tick);
   if (is_due) due_.push_back(timer);

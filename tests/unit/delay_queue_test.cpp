@@ -10,6 +10,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -303,6 +304,19 @@ TEST_CASE("memory is freed when it is asked for", "[delay_queue]") {
   queue.compact();
   CHECK(queue.capacity() == 0);
   CHECK(queue.empty());
+}
+
+TEST_CASE("a delay queue may be made before the clock that it is used under", "[delay_queue]") {
+  runtime rt = testing::paused_runtime();
+  std::this_thread::sleep_for(5ms);
+  delay_queue<int> queue;  // made later than the clock of the runtime says
+  rt.block_on([](delay_queue<int>* q) -> task<> {
+    const auto start = now();
+    q->insert(1, 2ms);
+    auto e = co_await q->next();
+    CHECK(e.has_value());
+    CHECK(now() - start == 2ms);
+  }(&queue));
 }
 
 TEST_CASE("a delay queue owns its values and moves", "[delay_queue]") {

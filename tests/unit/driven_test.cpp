@@ -59,7 +59,7 @@ class this_task {
 
 task<std::uint32_t> draws() {
   auto& me = co_await this_task();
-  co_return detail::runtime_random(me);
+  co_return detail::runtime_random_below(me, 1U << 31U);
 }
 
 }  // namespace

@@ -28,8 +28,11 @@ class random_source {
     return static_cast<std::uint32_t>((state_ * 0x2545F4914F6CDD1D) >> 32);
   }
   /// A number below `bound`, which is not zero.
-  std::uint32_t below(std::uint32_t bound) noexcept {
-    return static_cast<std::uint32_t>((std::uint64_t{next()} * bound) >> 32);
+  std::uint32_t below(std::uint32_t bound) noexcept { return scale(next(), bound); }
+
+  /// Maps a random number to one below `bound`.
+  static std::uint32_t scale(std::uint32_t number, std::uint32_t bound) noexcept {
+    return static_cast<std::uint32_t>((std::uint64_t{number} * bound) >> 32);
   }
 
  private:
@@ -43,5 +46,9 @@ std::uint64_t fresh_seed() noexcept;
 /// With `runtime_builder::rng_seed` the numbers are a function of the seed. Only for the thread
 /// that runs `task`.
 std::uint32_t runtime_random(task_header& task) noexcept;
+/// The same, below `bound`, which is not zero.
+inline std::uint32_t runtime_random_below(task_header& task, std::uint32_t bound) noexcept {
+  return random_source::scale(runtime_random(task), bound);
+}
 
 }  // namespace kioto::detail

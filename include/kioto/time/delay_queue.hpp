@@ -62,7 +62,9 @@ class delay_waiter;
 /// woken when a timer is due before that, and when the last one is taken out.
 class delay_wheel {
  public:
-  delay_wheel() noexcept : grid_(tick_grid::start_at_or_before(now())) {}
+  // Ticks count from the beginning of the clock: a queue may be made outside of the runtime, under
+  // another clock, than it is used in.
+  delay_wheel() noexcept : grid_(std::chrono::steady_clock::time_point()) {}
   delay_wheel(const delay_wheel&) = delete;
   delay_wheel& operator=(const delay_wheel&) = delete;
   ~delay_wheel() = default;
@@ -147,8 +149,9 @@ class [[nodiscard]] next_delayed_operation final
 /// Inserting, removing and resetting cost constant time; memory is taken in pages of 64 entries,
 /// and freed by `compact` and with the queue. An empty queue is 6 KiB.
 ///
-/// Thread safety: none; a task, and the branches of its combinators, share it without a lock. So
-/// one branch may insert while another waits in `next()`, which takes notice.
+/// Thread safety: none. The branches of a task share a queue without a lock, and so do the tasks of
+/// a current-thread or local runtime: one may insert while another waits in `next()`, which takes
+/// notice.
 ///
 ///     delay_queue<session_id> idle;
 ///     auto key = idle.insert(id, 30s);
