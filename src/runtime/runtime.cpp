@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <ostream>
 #include <stdexcept>
 #include <string>
@@ -131,7 +132,9 @@ std::error_code os_thread::start(runtime_core& core, std::function<void()> body)
     std::shared_ptr<runtime_core> core;
     std::function<void()> body;
   };
-  auto data = std::make_unique<start_data>(start_data{core.shared_from_this(), std::move(body)});
+  std::unique_ptr<start_data> data(new (std::nothrow)
+                                       start_data{core.shared_from_this(), std::move(body)});
+  if (data == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes)) return {error, std::generic_category()};
   if (core.options.thread_stack_size != 0)

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+// What a lack of memory broke. The k-th allocation of the thread fails, for every k there is.
+#include <cstdlib>
+#include <new>
+
+#include "support/catch.hpp"
+#include "support/runtimes.hpp"
+
+using namespace kioto;
+using namespace kioto_test;
+
+namespace {
+
+thread_local long allocations_left = -1;  // negative: no limit
+
+// Not inlined: a compiler that sees both ends believes that new and free do not match.
+[[gnu::noinline]] void* allocate(std::size_t size) noexcept {
+  if (allocations_left == 0) return nullptr;
+  if (allocations_left > 0) --allocations_left;
+  return std::malloc(size != 0 ? size : 1);
+}
+[[gnu::noinline]] void deallocate(void* p) noexcept { std::free(p); }
+
+}  // namespace
+
+void* operator new(std::size_t size) {
+  void* p = allocate(size);
+  if (p == nullptr) throw std::bad_alloc();
+  return p;
+}
+void* operator new[](std::size_t size) { return operator new(size); }
+void operator delete(void* p) noexcept { deallocate(p); }
+void operator delete(void* p, std::size_t) noexcept { deallocate(p); }
+void operator delete[](void* p) noexcept { deallocate(p); }
+void operator delete[](void* p, std::size_t) noexcept { deallocate(p); }
+
+namespace {
+
+/// Calls `attempt` with memory for 0, 1, 2, … allocations until it succeeds, which it tells.
+template <class Attempt>
+void with_little_memory(Attempt attempt) {
+  bool succeeded = false;
+  for (long k = 0; !succeeded && k != 10000; ++k) {
+    allocations_left = k;
+    try {
+      succeeded = attempt();
+    } catch (const std::bad_alloc&) {
+    }
+    allocations_left = -1;
+  }
+  CHECK(succeeded);
+}
+
+}  // namespace
+
+// The reactor was made by functions that must not throw.
+TEST_CASE("a runtime that could not be built for lack of memory ended the program") {
+  const no_descriptor_leak leak;
+  for (const flavour f : {flavour::current_thread, flavour::four_workers}) {
+    INFO("scheduler " << static_cast<int>(f));
+    with_little_memory([f] {
+      auto built = builder_for(f).build();
+      allocations_left = -1;
+      if (!built) {
+        CHECK(built.error() == errc::not_enough_memory);
+        return false;
+      }
+      return built->block_on([]() -> task<bool> { co_return true; });
+    });
+  }
+}
+
+TEST_CASE("a runtime that gets no thread is an error, and nothing is left of it") {
+  const no_descriptor_leak leak;
+  const auto built =
+      runtime::builder().worker_threads(4).thread_stack_size(std::size_t{1} << 46).build();
+  CHECK((!built && built.error() == errc::resource_unavailable_try_again));
+}
