@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include <kioto/detail/intrusive_list.hpp>
 #include <kioto/detail/spinlock.hpp>
@@ -14,10 +16,25 @@
 
 namespace kioto::detail {
 
+/// Keeps the block of a task: its header, not its frame.
+class task_reference {
+ public:
+  explicit task_reference(task_header& task) noexcept : task_(&task) { task.add_reference(); }
+  task_reference(task_reference&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  task_reference& operator=(task_reference&&) = delete;
+  ~task_reference() {
+    if (task_ != nullptr) task_->drop_reference();
+  }
+  [[nodiscard]] task_header& operator*() const noexcept { return *task_; }
+
+ private:
+  task_header* task_;
+};
+
 /// Every task of a runtime that has not ended, in shards so that spawning threads do not meet.
 ///
 /// A task is in the list from its launch until its frame is destroyed. Who holds the lock of its
-/// shard may therefore use the task.
+/// shard may therefore take a reference to it. The lock is for that, and for nothing longer.
 class owned_tasks {
  public:
   explicit owned_tasks(std::size_t threads)
@@ -51,14 +68,37 @@ class owned_tasks {
     }
   }
 
-  template <class Visitor>
-  void for_each(Visitor&& visit) {
+  /// Asks every task to stop, once the list is closed.
+  void abort_all() noexcept {
+    for (std::size_t i = 0; i <= mask_; ++i) {
+      shard& s = shards_[i];
+      std::unique_lock lock(s.lock);
+      while (task_header* task = s.tasks.pop_front()) {
+        s.stopping.push_back(*task);  // from where remove() takes it
+        {
+          const task_reference held(*task);
+          lock.unlock();
+          task->abort();
+        }
+        lock.lock();
+      }
+    }
+  }
+
+  /// The tasks there are. Some of those that are launched meanwhile may be missing.
+  [[nodiscard]] std::vector<task_reference> snapshot() {
+    std::vector<task_reference> out;
+    const std::size_t now = size();
+    out.reserve(now + now / 8 + 64);
     for (std::size_t i = 0; i <= mask_; ++i) {
       shard& s = shards_[i];
       const std::lock_guard lock(s.lock);
-      for (task_header* task = s.tasks.front(); task != nullptr; task = s.tasks.next(*task))
-        visit(*task);
+      for (task_list* list : {&s.tasks, &s.stopping})
+        for (task_header* t = list->front(); t != nullptr && out.size() != out.capacity();
+             t = list->next(*t))
+          out.emplace_back(*t);
     }
+    return out;
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return sum(&shard::size); }
@@ -66,12 +106,15 @@ class owned_tasks {
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
 
  private:
+  using task_list = intrusive_list<task_header, owned_list_tag>;
+
   struct alignas(cache_line) shard {
     spinlock lock;
     bool closed = false;
     std::size_t size = 0;
     std::size_t spawned = 0;
-    intrusive_list<task_header, owned_list_tag> tasks;
+    task_list tasks;
+    task_list stopping;  ///< asked to stop by abort_all()
   };
 
   std::size_t sum(std::size_t shard::* field) const noexcept {

@@ -286,7 +286,7 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
 
   core->owned.close();
   core->shutting_down.store(true, std::memory_order_release);
-  core->owned.for_each([](task_header& task) { task.abort(); });
+  core->owned.abort_all();
   core->home->wake_all();
 
   const bool inside = core->home->runs_on_this_thread() || core->blocking.runs_on_this_thread();

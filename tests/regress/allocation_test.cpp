@@ -5,9 +5,11 @@
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"
+#include "support/signal.hpp"
 
 using namespace kioto;
 using namespace kioto_test;
+using namespace std::chrono_literals;
 
 namespace {
 
@@ -52,6 +54,24 @@ void with_little_memory(Attempt attempt) {
 }
 
 }  // namespace
+
+// The strand of the task was borrowed, and not given back.
+TEST_CASE("a dump without memory lost the task it was looking at") {
+  for (const flavour f : {flavour::current_thread, flavour::one_worker, flavour::four_workers}) {
+    INFO("scheduler " << static_cast<int>(f));
+    runtime rt = make_runtime(f);
+    signal s;
+    auto h = rt.spawn([](signal* from) -> task<> { co_await from->wait(); }, &s);
+    rt.block_on([]() -> task<> { co_await sleep(2ms); });
+    with_little_memory([&rt] { return !rt.dump().empty(); });
+    s.set();
+    const bool ended = rt.block_on([](join_handle<> j) -> task<bool> {
+      for (int i = 0; i != 5000 && !j.is_finished(); ++i) co_await sleep(1ms);
+      co_return j.is_finished();
+    }(std::move(h)));
+    CHECK(ended);
+  }
+}
 
 // The reactor was made by functions that must not throw.
 TEST_CASE("a runtime that could not be built for lack of memory ended the program") {
