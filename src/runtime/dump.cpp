@@ -38,7 +38,7 @@ std::vector<task_dump> dump_tasks(runtime_core& core) {
     task_header& task = *reference;
     task_dump& entry = out.emplace_back();
     entry.id = task_id(task.id_);
-    entry.spawned_at = task.where_;
+    entry.spawned_at = task.where_.load(std::memory_order_relaxed);
     const borrowed_strand strand(task);
     if (!strand.is_mine()) continue;
     entry.now = task_dump::state::suspended;

@@ -201,7 +201,8 @@ void launch(task_header& task) noexcept {
     task.refuse();
     return;
   }
-  if (core.options.on_task_spawn) core.options.on_task_spawn(task_id(task.id_), task.where_);
+  if (core.options.on_task_spawn)
+    core.options.on_task_spawn(task_id(task.id_), task.where_.load(std::memory_order_relaxed));
   schedule_task(task);
 }
 
@@ -215,15 +216,16 @@ void report_unobserved(task_header& task, runtime_core* core) noexcept {
   if (task.outcome_ != outcome::exception) return;
   std::exception_ptr error;
   task.manage_result_(task, task_header::manage::read_error, &error);
+  const std::source_location where = task.where_.load(std::memory_order_relaxed);
   if (core != nullptr && core->options.on_unhandled_exception) {
-    core->options.on_unhandled_exception({task_id(task.id_), task.where_, std::move(error)});
+    core->options.on_unhandled_exception({task_id(task.id_), where, std::move(error)});
     return;
   }
   std::fprintf(
       stderr,
       "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
-      static_cast<unsigned long long>(task.id_), task.where_.file_name(),
-      static_cast<unsigned>(task.where_.line()), describe(error).c_str());
+      static_cast<unsigned long long>(task.id_), where.file_name(),
+      static_cast<unsigned>(where.line()), describe(error).c_str());
 }
 
 void check_local_thread(runtime_core& core, const char* what) {
