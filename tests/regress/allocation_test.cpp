@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 // What a lack of memory broke. The k-th allocation of the thread fails, for every k there is.
 
-// The sanitizers of clang bring an operator new that cannot be replaced.
-#if defined(__has_feature)
+// The sanitizers bring an operator new of their own.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KIOTO_TEST_OWN_NEW 0
+#elif defined(__has_feature)
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
 #define KIOTO_TEST_OWN_NEW 0
 #endif
