@@ -230,7 +230,7 @@ combinator* combinator::ask_to_stop(branch_context& branch) noexcept {
 void* combinator::local_value(const void*) noexcept { return nullptr; }
 
 std::uint32_t random_branch(context& c, std::uint32_t bound) noexcept {
-  return static_cast<std::uint32_t>((std::uint64_t{runtime_random(c.task())} * bound) >> 32);
+  return runtime_random_below(c.task(), bound);
 }
 
 void throw_no_branch(const char* what) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <ostream>
 #include <stdexcept>
 #include <string>
@@ -131,7 +132,9 @@ std::error_code os_thread::start(runtime_core& core, std::function<void()> body)
     std::shared_ptr<runtime_core> core;
     std::function<void()> body;
   };
-  auto data = std::make_unique<start_data>(start_data{core.shared_from_this(), std::move(body)});
+  std::unique_ptr<start_data> data(new (std::nothrow)
+                                       start_data{core.shared_from_this(), std::move(body)});
+  if (data == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes)) return {error, std::generic_category()};
   if (core.options.thread_stack_size != 0)
@@ -201,7 +204,7 @@ void launch(task_header& task) noexcept {
     return;
   }
   if (core.options.on_task_spawn) [[unlikely]]
-    core.options.on_task_spawn(task_id(task.id_), task.where_);
+    core.options.on_task_spawn(task_id(task.id_), task.where_.load(std::memory_order_relaxed));
   schedule_task(thread, task);
 }
 
@@ -225,15 +228,16 @@ void report_unobserved(task_header& task, runtime_core* core) noexcept {
 }
 
 void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept {
+  const std::source_location where = task.where_.load(std::memory_order_relaxed);
   if (core != nullptr && core->options.on_unhandled_exception) {
-    core->options.on_unhandled_exception({task_id(task.id_), task.where_, std::move(error)});
+    core->options.on_unhandled_exception({task_id(task.id_), where, std::move(error)});
     return;
   }
   std::fprintf(
       stderr,
       "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
-      static_cast<unsigned long long>(task.id_), task.where_.file_name(),
-      static_cast<unsigned>(task.where_.line()), describe(error).c_str());
+      static_cast<unsigned long long>(task.id_), where.file_name(),
+      static_cast<unsigned>(where.line()), describe(error).c_str());
 }
 
 void check_local_thread(runtime_core& core, const char* what) {
@@ -302,7 +306,7 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
 
   core->owned.close();
   core->shutting_down.store(true, std::memory_order_release);
-  core->owned.for_each_root([](task_header& task) { task.abort(); });
+  core->owned.abort_all();
   core->home->wake_all();
 
   const bool inside = core->home->runs_on_this_thread() || core->blocking.runs_on_this_thread();

@@ -20,7 +20,8 @@ void scope_core::launch(task_header& child) noexcept {
     is_registered_ = true;
     core.owned.insert(*this, parent_->id_ >> 8);
   }
-  if (core.options.on_task_spawn) core.options.on_task_spawn(task_id(child.id_), child.where_);
+  if (core.options.on_task_spawn) [[unlikely]]
+    core.options.on_task_spawn(task_id(child.id_), child.where_.load(std::memory_order_relaxed));
   switch (state_.admit(child)) {
     case state_type::admission::start_stopped:
       static_cast<void>(child.word_.request_stop());

@@ -87,7 +87,9 @@ class adopt_location {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
     context& c = *frame.promise().context_;
-    if (c.kind_ == strand::task && c.task().where_.line() == 0) c.task().where_ = where_;
+    // Relaxed: what it points to is constant.
+    if (c.kind_ == strand::task && c.task().where_.load(std::memory_order_relaxed).line() == 0)
+      c.task().where_.store(where_, std::memory_order_relaxed);
     return false;
   }
   static void await_resume() noexcept {}

@@ -119,7 +119,8 @@ class alignas(16) task_header : public block_info,
   basic_branch_queue<std_sync, branch_context> branches_;
   basic_join_state<std_sync, join_waiter> join_;
   std::uint64_t id_ = 0;  ///< given at launch
-  std::source_location where_;
+  /// Where it was spawned. A task made of a callable learns it when it runs; others may be reading.
+  std::atomic<std::source_location> where_;
   std::atomic<std::uint32_t> references_{1};
   std::uint8_t shard_ = 0;
   outcome outcome_ = outcome::none;
