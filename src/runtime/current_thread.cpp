@@ -128,11 +128,15 @@ void current_thread_scheduler::run_until(const Done& done,
     asleep_.exchange(1, std::memory_order_acq_rel);
     // The hook may have made something ready, too.
     if (has_nothing_to_run() && !done()) {
-      if (deadline && steady_clock::now() >= *deadline) return;
+      std::optional<std::chrono::nanoseconds> limit;
+      if (deadline) {
+        limit = *deadline - steady_clock::now();
+        if (*limit <= std::chrono::nanoseconds::zero()) return;
+      }
       if (core().clock.is_paused()) [[unlikely]]
-        seat_.turn_beside_timers(deadline, [this] { return clock_has_to_wait(); });
-      else if (deadline)
-        seat_.turn_until(*deadline);
+        seat_.turn_beside_timers(limit, [this] { return clock_has_to_wait(); });
+      else if (limit)
+        seat_.turn_for(*limit);
       else
         seat_.turn(std::nullopt);
     }

@@ -35,18 +35,16 @@ class basic_driver_seat {
     else
       sleep(std::nullopt);
   }
-  /// Sleeps like `turn(nullopt)`, but not beyond `deadline`, which is one of the system's clock.
-  void turn_until(std::chrono::steady_clock::time_point deadline) noexcept {
-    sleep(time_until(deadline));
-  }
+  /// Sleeps like `turn(nullopt)`, but not longer than `limit`.
+  void turn_for(std::chrono::nanoseconds limit) noexcept { sleep(limit); }
 
   /// Sleeps until an event or an unpark: the timers stand still. `may_sleep()` is called first; a
   /// timer that moves up after it looked at them ends the sleep.
   template <class Predicate>
-  void turn_beside_timers(std::optional<std::chrono::steady_clock::time_point> deadline,
+  void turn_beside_timers(std::optional<std::chrono::nanoseconds> limit,
                           Predicate&& may_sleep) noexcept {
     sleeping_.exchange(1, std::memory_order_acq_rel);  // as in sleep()
-    if (may_sleep()) io_.turn(deadline ? std::optional(time_until(*deadline)) : std::nullopt);
+    if (may_sleep()) io_.turn(limit);
     sleeping_.exchange(0, std::memory_order_acq_rel);
     timers_.process(clock_.now());
   }
@@ -65,11 +63,6 @@ class basic_driver_seat {
   }
 
  private:
-  static std::chrono::nanoseconds time_until(std::chrono::steady_clock::time_point t) noexcept {
-    const auto now = std::chrono::steady_clock::now();
-    return t > now ? std::chrono::nanoseconds(t - now) : std::chrono::nanoseconds::zero();
-  }
-
   void poll() noexcept {
     io_.turn(std::chrono::nanoseconds::zero());
     timers_.process(clock_.now());
