@@ -220,8 +220,9 @@ class runtime_builder {
 /// - Destruction shuts down without a time limit: no new tasks; every task is cancelled, and its
 ///   frame destroyed; then the reactor ends and the blocking pool is joined. Every I/O operation
 ///   after that fails with `error::runtime_shutdown`.
-/// - Destroying it from within one of its own tasks cannot wait for that task: the shutdown then
-///   goes on in the background, and a line on stderr says so.
+/// - Destroying it from within one of its own tasks or blocking calls cannot wait for that: the
+///   shutdown then goes on in the background, and a line on stderr says so. A current-thread
+///   runtime has no background: the tasks that are left are never destroyed.
 /// - Thread safety: all members but the destructor and moves may be called from any thread.
 class runtime {
  public:

@@ -36,6 +36,14 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   bool is_multi_thread = false;
   bool is_local = false;
   std::thread::id owner;  ///< of a local runtime
+
+  /// The runtime is let go of with tasks in it that no thread will run any more. What they wait for
+  /// may come all the same, and their handles stay valid: from now on this is never destroyed.
+  void leave_behind() noexcept;
+
+ private:
+  std::shared_ptr<runtime_core> self_;
+  runtime_core* next_left_behind_ = nullptr;
 };
 
 inline runtime_core& core_of(context& c) noexcept { return c.task().scheduler_->core(); }

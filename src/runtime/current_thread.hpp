@@ -9,6 +9,7 @@
 
 #include <kioto/detail/inject_queue.hpp>
 #include <kioto/detail/random.hpp>
+#include <kioto/detail/sleep_mark.hpp>
 #include <kioto/time/pause.hpp>
 
 #include "driver_seat.hpp"
@@ -21,6 +22,7 @@ namespace kioto::detail {
 class current_thread_scheduler final : public scheduler, private executor {
  public:
   explicit current_thread_scheduler(runtime_core& core);
+  ~current_thread_scheduler() override { wait_for_remote_calls(); }
 
   void schedule_remote(task_header& task) noexcept override;
   void timer_moved_up() noexcept override { seat_.timer_moved_up(); }
@@ -40,13 +42,23 @@ class current_thread_scheduler final : public scheduler, private executor {
   // it.
   static constexpr unsigned inject_interval = 31;
 
-  void push(task_header& task) noexcept override;
+  void push(task_header& task) noexcept override {
+    local_schedules_.add();
+    make_ready(task);
+  }
   void defer(task_header& task) noexcept override { deferred_.push_back(&task); }
+
+  void make_ready(task_header& task) noexcept {
+    task.in_ready_queue_ = true;
+    ready_.push_back(&task);
+  }
 
   class turn;
   template <class Done>
   void run_until(const Done& done, std::optional<std::chrono::steady_clock::time_point> deadline);
   [[nodiscard]] task_header* next() noexcept;
+  [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
+  [[nodiscard]] task_header* take_ready() noexcept;
   [[nodiscard]] task_header* next_in_turn() noexcept;
   [[nodiscard]] task_header* next_by_lot() noexcept;
   [[nodiscard]] bool has_nothing_to_run() const noexcept {
@@ -54,7 +66,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   }
   [[nodiscard]] bool clock_has_to_wait() noexcept;
   void hand_out_news() noexcept;
-  void flush_deferred() noexcept { ready_.splice_back(deferred_); }
+  void flush_deferred() noexcept;
 
   basic_inject_queue<std_sync, task_header> injected_;
   driver_seat seat_;
@@ -65,19 +77,18 @@ class current_thread_scheduler final : public scheduler, private executor {
   bool taken_ = false;                                     // by mutex_
   unsigned waiting_ = 0;                                   // by mutex_: threads that want the turn
   intrusive_list<idle_operation, idle_tag> idle_waiters_;  // by mutex_
-  std::atomic<unsigned> asleep_{0};
+  sleep_mark asleep_;
 
   // Of the thread that runs tasks.
-  intrusive_queue<task_header> ready_;
+  intrusive_deque<task_header> ready_;
   intrusive_queue<task_header> deferred_;
-  unsigned tick_ = 0;
-  unsigned until_turn_ = 1;  ///< calls of next() until it looks at the queue from outside first
+  unsigned calls_ = 0;   ///< runs in a row that are due to a hint
+  unsigned rounds_ = 0;  ///< of tasks that gave way
+  unsigned runs_to_poll_ = 1;
+  unsigned runs_to_turn_ = 1;  ///< runs until next() looks at the queue from outside first
   random_source random_;
   // With a seed: the ready tasks, of which any one may be next. Null without.
   std::unique_ptr<std::vector<task_header*>> lots_;
-
-  std::atomic<std::uint64_t> polls_{0}, parks_{0}, local_schedules_{0}, remote_schedules_{0},
-      busy_ns_{0};
 };
 
 }  // namespace kioto::detail

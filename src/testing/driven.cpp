@@ -57,7 +57,7 @@ class hand_scheduler::state final : private some_core, public scheduler {
     thread.runtime = &core();
     thread.running = task_;
     thread.in_place = false;
-    task_->run();
+    task_->run(false);
     thread.current = before.current;
     thread.runtime = before.runtime;
     thread.running = before.running;

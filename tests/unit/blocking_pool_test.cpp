@@ -164,8 +164,8 @@ TEST_CASE("each of several blocking jobs gets a thread, however idle ones are wo
     second.join();
     for (job& j : jobs) REQUIRE(j.ran.reaches(1));
   }
-  // Threads are used again. How many there are is a matter of luck: one that is through with its job
-  // but was not scheduled since does not count as idle.
+  // Threads are used again. How many there are is a matter of luck: one that is through with its
+  // job but was not scheduled since does not count as idle.
   CHECK(pool.read_counts().threads <= 100);
   CHECK(pool.shutdown(no_deadline));
 }

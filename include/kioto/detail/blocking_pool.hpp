@@ -31,6 +31,9 @@ struct blocking_pool_options {
   std::chrono::nanoseconds keep_alive = std::chrono::seconds(10);  ///< of an idle thread
   std::string thread_name = "kioto-blocking";
   std::size_t stack_size = 0;  ///< 0: the default of the system
+  /// What each thread keeps alive until it has ended: the hooks and the jobs use it. Asked for when
+  /// a thread is started.
+  std::function<std::shared_ptr<void>()> owner;
   // Run on the thread in question, without a lock; must not throw.
   std::function<void()> on_thread_start, on_thread_stop;
   std::function<void()> on_quiet;  ///< see `is_quiet_or_tells`; not called after `shutdown` began
@@ -74,6 +77,9 @@ class blocking_pool {
   /// their jobs return, and need nothing of this object. A thread of the pool that calls this does
   /// not wait for itself.
   bool shutdown(std::chrono::steady_clock::time_point deadline) noexcept;
+
+  /// True on the threads of this pool.
+  [[nodiscard]] bool runs_on_this_thread() const noexcept;
 
   [[nodiscard]] counts read_counts() const noexcept;
 

@@ -27,16 +27,13 @@ class basic_driver_seat {
   }
   void unlock() noexcept { locked_.store(false, std::memory_order_release); }
 
-  /// Zero polls; anything else sleeps until an event, the next timer or an unpark. A limit for
-  /// sleepers outside of the driver does not concern this one.
+  /// Zero polls; anything else sleeps until an event, the next timer, an unpark, or that long.
   void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
     if (timeout && *timeout == std::chrono::nanoseconds::zero())
       poll();
     else
-      sleep(std::nullopt);
+      sleep(timeout);
   }
-  /// Sleeps like `turn(nullopt)`, but not longer than `limit`.
-  void turn_for(std::chrono::nanoseconds limit) noexcept { sleep(limit); }
 
   /// Sleeps until an event or an unpark: the timers stand still. `may_sleep()` is called first; a
   /// timer that moves up after it looked at them ends the sleep.
