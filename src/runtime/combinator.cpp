@@ -48,6 +48,7 @@ void task_header::run_branches(trampoline& loop) noexcept {
       if (shields_ == 0) top.cancel();
     }
     if (branch_context* branch = top.ready_.pop_front()) {
+      loop.strand = branch;
       run_frames(enter(*branch), loop);
       if (!loop.forked) return;
       continue;  // maybe in another combinator: that one may be done, and the task in the next
@@ -101,7 +102,9 @@ void combinator::start_some() noexcept {
     }
     b.entry_ = entry::resume;
     if (b.inherits_stop_) b.word_.begin_stopped();
+    c.loop().strand = &b;
     const attempt first = b.current_->try_or_wait();
+    c.loop().strand = &c;  // the task is still owned by this thread
     if (first != attempt::suspended)
       end_branch(b, first == attempt::ready ? outcome::value : outcome::stopped);
     else if (!c.task().fork()->ready_.empty())
@@ -157,6 +160,7 @@ promise_base* combinator::branch_ended(branch_context& branch, outcome what) noe
 promise_base* combinator::go_on() noexcept {
   context& c = *context_;
   c.entry_ = entry::resume;
+  c.loop().strand = &c;
   if (c.kind_ == strand::task) c.loop().forked = false;
   const attempt result = conclude();
   if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
@@ -223,10 +227,10 @@ combinator* combinator::ask_to_stop(branch_context& branch) noexcept {
   return nullptr;
 }
 
-std::uint32_t random_branch(context&, std::uint32_t bound) noexcept {
-  // A thread that lost its worker in block_in_place has no executor until the task next waits.
-  executor* current = this_thread().current;
-  return current != nullptr ? current->random_below(bound) : 0;
+void* combinator::local_value(const void*) noexcept { return nullptr; }
+
+std::uint32_t random_branch(context& c, std::uint32_t bound) noexcept {
+  return static_cast<std::uint32_t>((std::uint64_t{runtime_random(c.task())} * bound) >> 32);
 }
 
 void throw_no_branch(const char* what) {

@@ -28,7 +28,7 @@ class owned_tasks {
 
   /// False: the list is closed.
   [[nodiscard]] bool insert(task_header& task, std::size_t hint) noexcept {
-    task.shard_ = static_cast<std::uint16_t>(hint & mask_);
+    task.shard_ = static_cast<std::uint8_t>(hint & mask_);
     shard& s = shards_[task.shard_];
     const std::lock_guard lock(s.lock);
     if (s.closed) return false;

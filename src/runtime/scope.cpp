@@ -14,7 +14,8 @@ namespace kioto::detail {
 void scope_core::launch(task_header& child) noexcept {
   runtime_core& core = parent_->scheduler_->core();
   child.scope_ = this;
-  child.id_ = next_task_id();
+  thread_state& thread = this_thread();
+  child.id_ = next_task_id(thread);
   if (!is_registered_) {
     is_registered_ = true;
     core.owned.insert(*this, parent_->id_ >> 8);
@@ -25,7 +26,7 @@ void scope_core::launch(task_header& child) noexcept {
       static_cast<void>(child.word_.request_stop());
       [[fallthrough]];
     case state_type::admission::start:
-      schedule_task(child);
+      schedule_task(thread, child);
       break;
     case state_type::admission::later:
       break;
@@ -41,7 +42,7 @@ void scope_core::finish(task_header& child) noexcept {
   if (is_shared) child.add_reference();
   const auto end = child.join_.finish();
   if (end.waiter != nullptr) {
-    complete(*end.waiter);
+    end.waiter->task_ended(*end.waiter, *child.loop_);
   } else if (end.detached) {
     report_unobserved(child, &home.core());
     child.destroy_result();  // it may refer to what the parent owns

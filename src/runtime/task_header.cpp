@@ -28,44 +28,16 @@ promise_base& task_header::root() noexcept {
   return std::coroutine_handle<promise_base>::from_address(frame).promise();
 }
 
-void task_header::run() noexcept {
-  trampoline loop;
-  loop_ = &loop;
-  loop.forked = entry_ == entry::nested;
-  if (!loop.forked) run_frames(enter(*this), loop);
-  // While the strand is forked it stays owned until run_branches() gives it up; otherwise the
-  // frames have published it, or ended the task, and it must not be touched.
-  if (loop.forked) run_branches(loop);
-}
-
-void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
-  while (frame != nullptr || loop.action != request::none) {
-    if (frame != nullptr && loop.action == request::none) {
-      loop.depth = trampoline::transfers_before_unwinding;
-      if (completed_through_hooks(*frame)) frame->handle().resume();
-      frame = nullptr;
-    }
-    const request action = std::exchange(loop.action, request::none);
-    switch (action) {
-      case request::none:
-        break;
-      case request::proceed:
-        frame = loop.target;
-        break;
-      case request::unwind:
-        frame = unwind(*loop.target);
-        break;
-      case request::returned:
-        // Ends like at its final suspension; the awaiter, or finish(), destroys the frame.
-        frame = loop.target->awaiter_ != nullptr
-                    ? &loop.target->awaiter_->parent()
-                    : ended(*loop.target->context_, loop.target->outcome_);
-        break;
-      case request::finished:
-        frame = ended(*loop.target->context_, loop.target->outcome_);
-        break;
-    }
+promise_base* task_header::attempted(context& c, attempt result) noexcept {
+  switch (result) {
+    case attempt::ready:
+      return c.frame_ != nullptr ? c.frame_ : ended(c, outcome::value);
+    case attempt::stopped:
+      return c.frame_ != nullptr ? unwind(*c.frame_) : ended(c, outcome::stopped);
+    case attempt::suspended:
+      break;
   }
+  return nullptr;
 }
 
 // Decides what the due run of a context does. Returns the frame to resume, or null if the context
@@ -111,21 +83,66 @@ promise_base* task_header::enter(context& c) noexcept {
   return nullptr;
 }
 
-promise_base* task_header::attempted(context& c, attempt result) noexcept {
-  switch (result) {
-    case attempt::ready:
-      return c.frame_ != nullptr ? c.frame_ : ended(c, outcome::value);
-    case attempt::stopped:
-      return c.frame_ != nullptr ? unwind(*c.frame_) : ended(c, outcome::stopped);
-    case attempt::suspended:
+// Does what a frame asked for. Returns the frame to go on with, if any.
+promise_base* task_header::answer(trampoline& loop) noexcept {
+  switch (std::exchange(loop.action, request::none)) {
+    case request::none:
       break;
+    case request::proceed:
+      return loop.target;
+    case request::unwind:
+      return unwind(*loop.target);
+    case request::returned:
+      // Ends like at its final suspension; the awaiter, or finish(), destroys the frame.
+      if (loop.target->awaiter_ != nullptr) return &loop.target->awaiter_->parent();
+      [[fallthrough]];
+    case request::finished:
+      return ended(*loop.target->context_, loop.target->outcome_);
   }
   return nullptr;
 }
 
+// Resumes `frame`, if any, and goes on as long as something is asked for.
+void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
+  for (;;) {
+    if (frame != nullptr) [[likely]] {
+      loop.depth = trampoline::transfers_before_unwinding;
+      if (completed_through_hooks(*frame)) frame->handle().resume();
+    }
+    do {
+      if (loop.action == request::none) return;
+      frame = answer(loop);
+    } while (frame == nullptr);
+  }
+}
+
+task_header* task_header::run(bool called) noexcept {
+  trampoline loop;
+  loop.called = called;
+  loop.strand = this;
+  loop_ = &loop;
+  run_in(loop);
+  return loop.next_hint;
+}
+
+// With all that it calls in one function: this is what each run of each task costs.
+[[gnu::flatten]] KIOTO_NOINLINE void task_header::run_in(trampoline& loop) noexcept {
+  if (entry_ != entry::nested) [[likely]] {
+    run_frames(enter(*this), loop);
+    // Unless they forked, the frames have published the strand, or ended the task: it must not be
+    // touched.
+    if (!loop.forked) [[likely]]
+      return;
+  } else {
+    loop.forked = true;
+  }
+  // A forked strand stays owned until this gives it up.
+  run_branches(loop);
+}
+
 // A stop travels up from the leaf under `frame`. Frames are destroyed one by one, innermost first,
 // without recursion, up to a frame with a hook that absorbs the stop or to the root of the context.
-promise_base* task_header::unwind(promise_base& innermost) noexcept {
+KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexcept {
   promise_base* frame = &innermost;
   for (;;) {
     while (frame->hook_ != nullptr) {
@@ -143,7 +160,7 @@ promise_base* task_header::unwind(promise_base& innermost) noexcept {
 
 // A context has no more frames to run. Returns the frame to go on with.
 promise_base* task_header::ended(context& c, outcome what) noexcept {
-  if (c.kind_ == strand::task) {
+  if (c.kind_ == strand::task) [[likely]] {
     finish(what);
     return nullptr;
   }
@@ -158,13 +175,15 @@ void task_header::finish(outcome what) noexcept {
   frame.handle().destroy();        // parameters die before anyone learns of the end
   if (scope_ != nullptr) return scope_->finish(*this);
   scheduler& home = *scheduler_;
+  trampoline& loop = *loop_;
   home.task_ended(*this);
   const auto end = join_.finish();
   // The handle may have freed the block by now, unless it left it to this thread.
-  if (end.waiter != nullptr)
-    complete(*end.waiter);
-  else if (end.detached) {
-    report_unobserved(*this, &home.core());
+  if (end.waiter != nullptr) {
+    end.waiter->task_ended(*end.waiter, loop);
+  } else if (end.detached) {
+    if (what == outcome::exception) [[unlikely]]
+      report_unobserved(*this, &home.core());
     drop_reference();
   }
 }
@@ -173,7 +192,10 @@ void task_header::refuse() noexcept {
   outcome_ = outcome::stopped;
   promise_base& frame = root();
   frame.outcome_ = outcome::none;
+  thread_state& thread = this_thread();
+  task_header* const running = std::exchange(thread.running, this);
   frame.handle().destroy();
+  thread.running = running;
   const auto end = join_.finish();
   if (end.detached) drop_reference();
 }
@@ -181,19 +203,20 @@ void task_header::refuse() noexcept {
 void task_header::release_handle() noexcept {
   if (join_.detach()) return;
   // The runtime of the task may be gone: its hook is that of the thread, if any.
-  report_unobserved(*this, this_thread().runtime);
+  if (outcome_ == outcome::exception) [[unlikely]]
+    report_unobserved(*this, this_thread().runtime);
   drop_reference();
 }
 
 void task_header::release_block() noexcept {
-  manage_result_(*this, manage::destroy_result, nullptr);
+  if (outcome_ != outcome::none) manage_result_(*this, manage::destroy_result, nullptr);
   this->~task_header();
   free_block();
 }
 
 void schedule(context& c) noexcept {
   switch (c.kind_) {
-    case strand::task:
+    [[likely]] case strand::task:
       schedule_task(static_cast<task_header&>(c));
       break;
     case strand::branch: {

@@ -80,6 +80,9 @@ class combinator : public leaf_operation {
   /// From the loop, of a combinator in `starters_`: starts more branches. Returns as above.
   promise_base* advance() noexcept;
 
+  /// The value that a task local has in the branches, if this is where it got it.
+  [[nodiscard]] virtual void* local_value(const void* key) noexcept;
+
   // Of the outermost combinator, for the loop.
   intrusive_queue<branch_context> ready_;    ///< branches to be run, in order
   intrusive_queue<branch_context> yielded_;  ///< to be run after the task has given way

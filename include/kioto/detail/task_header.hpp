@@ -72,8 +72,9 @@ class alignas(16) task_header : public block_info,
   }
 
   /// Runs the task until it suspends, yields or ends. The caller owns the strand and gives it up:
-  /// nothing of the task may be touched afterwards.
-  void run() noexcept;
+  /// nothing of the task may be touched afterwards. Takes and returns what
+  /// `trampoline::called` and `trampoline::next_hint` are about.
+  task_header* run(bool called) noexcept;
 
   /// Destroys the result, which nobody will take.
   void destroy_result() noexcept {
@@ -108,22 +109,28 @@ class alignas(16) task_header : public block_info,
   }
 
   task_header* queue_next = nullptr;
+  union {
+    trampoline* loop_ = nullptr;  ///< while it runs
+    task_header* queue_prev;      ///< while it is in a run queue
+  };
   scheduler* scheduler_;
-  trampoline* loop_ = nullptr;
   manager manage_result_;
   scope_core* scope_ = nullptr;  ///< whose child this is
   basic_branch_queue<std_sync, branch_context> branches_;
-  basic_join_state<std_sync, leaf_operation> join_;
+  basic_join_state<std_sync, join_waiter> join_;
   std::uint64_t id_ = 0;  ///< given at launch
   std::source_location where_;
   std::atomic<std::uint32_t> references_{1};
-  std::uint16_t shard_ = 0;
+  std::uint8_t shard_ = 0;
   outcome outcome_ = outcome::none;
-  bool is_reported_ = false;  ///< its exception is: the scope has it
+  bool in_ready_queue_ = false;  ///< of a current-thread scheduler, whose thread alone uses this
+  bool is_reported_ = false;     ///< its exception is: the scope has it
 
  private:
+  void run_in(trampoline& loop) noexcept;
   void run_frames(promise_base* frame, trampoline& loop) noexcept;
   void run_branches(trampoline& loop) noexcept;
+  promise_base* answer(trampoline& loop) noexcept;
   promise_base* enter(context& c) noexcept;
   promise_base* attempted(context& c, attempt result) noexcept;
   promise_base* unwind(promise_base& frame) noexcept;

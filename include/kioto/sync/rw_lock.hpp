@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <kioto/detail/acquire_operation.hpp>
+#include <kioto/detail/thread_wait.hpp>
+#include <kioto/sync/lock_guard.hpp>
+
+namespace kioto::sync {
+
+/// A lock for reading or writing that is held, or a part of what it guards. See `basic_lock_guard`.
+template <class T = void>
+using read_guard = basic_lock_guard<const T, 1, detail::borrowed_core>;
+template <class T = void>
+using write_guard = basic_lock_guard<T, detail::all_permits, detail::borrowed_core>;
+template <class T = void>
+using owned_read_guard = basic_lock_guard<const T, 1, detail::shared_core>;
+template <class T = void>
+using owned_write_guard = basic_lock_guard<T, detail::all_permits, detail::shared_core>;
+
+/// Many readers or one writer, together with the value that is read and written. 24 bytes and the
+/// value.
+///
+/// - Waits for: `read*` wait until there is no writer, `write*` until there is nobody, and in the
+///   order of arrival: a reader waits behind a writer that waits, so that readers cannot keep
+///   writers out. A free one costs one compare-and-swap, and neither a lock nor an allocation.
+/// - Result: a guard, which unlocks when it is destroyed. What happened before an unlock happens
+///   before the return of every lock that had to wait for it.
+/// - Errors: none. An exception that unwinds through a guard unlocks as usual.
+/// - Cancellation: loses the place in line; readers behind a writer that is cancelled go on.
+/// - Lifetime: the lock outlives its waiters and guards. The `_owned` forms take a
+///   `std::shared_ptr` instead and share in it.
+/// - Thread safety: every member but `into_inner` may be called from any thread. At most 2^29 - 1
+///   readers at a time.
+/// - Deadlock: a task that reads and then writes, or reads twice while a writer waits between,
+/// waits
+///   for ever. See also `mutex`.
+///
+///     auto config = co_await shared.config.read();
+///     use(config->name);
+template <class T = void>
+class rw_lock {
+  using core = detail::semaphore_core;
+
+ public:
+  using value_type = T;
+
+  /// The value is made from `args`.
+  template <class... Args>
+    requires std::is_void_v<T> || std::is_constructible_v<T, Args...>
+  constexpr explicit rw_lock(std::in_place_t, Args&&... args)
+      : core_(detail::all_permits), value_(std::in_place, std::forward<Args>(args)...) {}
+  constexpr rw_lock()
+    requires std::is_void_v<T> || std::default_initializable<T>
+      : rw_lock(std::in_place) {}
+  template <class U = T>
+    requires(!std::is_void_v<T>) && std::is_constructible_v<T, U> &&
+            (!std::is_same_v<std::remove_cvref_t<U>, std::in_place_t>)
+  constexpr explicit rw_lock(U&& value) : rw_lock(std::in_place, std::forward<U>(value)) {}
+  rw_lock(const rw_lock&) = delete;
+  rw_lock& operator=(const rw_lock&) = delete;
+
+  [[nodiscard]] auto read() noexcept { return operation<read_guard<T>>(*this, &core_); }
+  [[nodiscard]] auto write() noexcept { return operation<write_guard<T>>(*this, &core_); }
+  /// Empty if there is a writer, or one waits.
+  [[nodiscard]] read_guard<T> try_read() noexcept { return attempt<read_guard<T>>(*this, &core_); }
+  /// Empty if there is anybody.
+  [[nodiscard]] write_guard<T> try_write() noexcept {
+    return attempt<write_guard<T>>(*this, &core_);
+  }
+  /// For threads outside of the runtime: throws std::logic_error in a task.
+  [[nodiscard]] read_guard<T> blocking_read() {
+    return detail::run_on_thread(read(), "rw_lock::blocking_read");
+  }
+  [[nodiscard]] write_guard<T> blocking_write() {
+    return detail::run_on_thread(write(), "rw_lock::blocking_write");
+  }
+
+  [[nodiscard]] static auto read_owned(std::shared_ptr<rw_lock> self) noexcept {
+    rw_lock& lock = *self;
+    return operation<owned_read_guard<T>>(lock, share(std::move(self)));
+  }
+  [[nodiscard]] static auto write_owned(std::shared_ptr<rw_lock> self) noexcept {
+    rw_lock& lock = *self;
+    return operation<owned_write_guard<T>>(lock, share(std::move(self)));
+  }
+  [[nodiscard]] static owned_read_guard<T> try_read_owned(std::shared_ptr<rw_lock> self) noexcept {
+    rw_lock& lock = *self;
+    return attempt<owned_read_guard<T>>(lock, share(std::move(self)));
+  }
+  [[nodiscard]] static owned_write_guard<T> try_write_owned(
+      std::shared_ptr<rw_lock> self) noexcept {
+    rw_lock& lock = *self;
+    return attempt<owned_write_guard<T>>(lock, share(std::move(self)));
+  }
+  /// For threads outside of the runtime: throws std::logic_error in a task.
+  [[nodiscard]] static owned_read_guard<T> blocking_read_owned(std::shared_ptr<rw_lock> self) {
+    return detail::run_on_thread(read_owned(std::move(self)), "rw_lock::blocking_read_owned");
+  }
+  [[nodiscard]] static owned_write_guard<T> blocking_write_owned(std::shared_ptr<rw_lock> self) {
+    return detail::run_on_thread(write_owned(std::move(self)), "rw_lock::blocking_write_owned");
+  }
+
+  /// The value, when nobody else uses the lock any more.
+  template <class U = T>
+    requires(!std::is_void_v<U>)
+  [[nodiscard]] U into_inner() && {
+    return value_.take();
+  }
+
+ private:
+  static detail::shared_core share(std::shared_ptr<rw_lock> self) noexcept {
+    core* const c = &self->core_;
+    return detail::shared_core(std::move(self), c);
+  }
+  template <class Guard, class Owner>
+  static detail::lock_operation<Guard> operation(rw_lock& self, Owner owner) noexcept {
+    return detail::lock_operation<Guard>(self.core_, std::move(owner), self.value_.address());
+  }
+  template <class Guard, class Owner>
+  static Guard attempt(rw_lock& self, Owner owner) noexcept {
+    if (self.core_.try_acquire(Guard::permits) != detail::grant::granted) return Guard();
+    return Guard(std::move(owner), self.value_.address());
+  }
+
+  core core_;
+  [[no_unique_address]] detail::guarded_value<T> value_;
+};
+static_assert(sizeof(rw_lock<>) == 8 + 2 * sizeof(void*));
+
+template <class T>
+rw_lock(T) -> rw_lock<T>;
+
+}  // namespace kioto::sync

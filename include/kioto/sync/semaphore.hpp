@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include <kioto/detail/acquire_operation.hpp>
+#include <kioto/detail/core_owner.hpp>
+#include <kioto/detail/thread_wait.hpp>
+#include <kioto/result.hpp>
+
+namespace kioto {
+namespace detail {
+
+[[noreturn]] void throw_foreign_permit();
+/// Throws std::invalid_argument: no semaphore can have so many permits.
+[[noreturn]] std::size_t refused_permits(std::size_t count);
+/// Throws std::overflow_error if `core` cannot take so many more permits.
+void check_more_permits(const semaphore_core& core, std::size_t count);
+
+template <class Owner>
+class permit_operation;
+
+}  // namespace detail
+
+namespace sync {
+
+/// Permits of a semaphore; it gives them back when it is destroyed.
+///
+/// Lifetime: a `semaphore_permit` must not outlive its semaphore; an `owned_semaphore_permit` keeps
+/// it alive. Thread safety: as a plain value; it may be destroyed on any thread.
+template <class Owner>
+class [[nodiscard]] basic_semaphore_permit {
+ public:
+  /// Holds nothing.
+  basic_semaphore_permit() noexcept = default;
+  basic_semaphore_permit(basic_semaphore_permit&& other) noexcept
+      : owner_(std::exchange(other.owner_, nullptr)), count_(std::exchange(other.count_, 0)) {}
+  basic_semaphore_permit& operator=(basic_semaphore_permit&& other) noexcept {
+    if (this != &other) {
+      release();
+      owner_ = std::exchange(other.owner_, nullptr);
+      count_ = std::exchange(other.count_, 0);
+    }
+    return *this;
+  }
+  ~basic_semaphore_permit() { release(); }
+
+  /// How many permits it holds.
+  [[nodiscard]] std::size_t count() const noexcept { return count_; }
+
+  /// Gives the permits back now.
+  void release() noexcept {
+    if (count_ != 0) owner_->release(std::exchange(count_, 0));
+    owner_ = nullptr;
+  }
+  /// Never gives them back: the semaphore has so many less from now on.
+  void forget() noexcept {
+    count_ = 0;
+    owner_ = nullptr;
+  }
+  /// Takes over the permits of another one. Throws std::logic_error if they belong to another
+  /// semaphore.
+  void merge(basic_semaphore_permit&& other) {
+    if (other.count_ == 0) return;
+    if (count_ != 0 && owner_ != other.owner_) detail::throw_foreign_permit();
+    owner_ = std::exchange(other.owner_, nullptr);
+    count_ += std::exchange(other.count_, 0);
+  }
+  /// Moves `n` of the permits into a new object. Nothing if it holds fewer.
+  [[nodiscard]] std::optional<basic_semaphore_permit> split(std::size_t n) noexcept {
+    if (n > count_) return std::nullopt;
+    count_ -= n;
+    return basic_semaphore_permit(owner_, n);
+  }
+
+ private:
+  friend class semaphore;
+  friend class detail::permit_operation<Owner>;
+
+  basic_semaphore_permit(Owner owner, std::size_t count) noexcept
+      : owner_(std::move(owner)), count_(count) {}
+
+  Owner owner_ = nullptr;
+  std::size_t count_ = 0;
+};
+
+using semaphore_permit = basic_semaphore_permit<detail::borrowed_core>;
+using owned_semaphore_permit = basic_semaphore_permit<detail::shared_core>;
+
+}  // namespace sync
+
+namespace detail {
+
+template <class Owner>
+class [[nodiscard]] permit_operation final : private core_owner<Owner>, public acquire_operation {
+  using permit = sync::basic_semaphore_permit<Owner>;
+
+ public:
+  permit_operation(semaphore_core& core, Owner owner, std::size_t count) noexcept
+      : core_owner<Owner>(std::move(owner)), acquire_operation(core, count) {}
+  permit_operation(permit_operation&&) noexcept = default;
+  permit_operation& operator=(permit_operation&&) = delete;
+  ~permit_operation() = default;
+
+  result<permit> await_resume() noexcept {
+    if (!take()) return error::closed;
+    return permit(this->release(core()), wanted());
+  }
+};
+
+}  // namespace detail
+
+namespace sync {
+
+/// A number of permits, for limiting how much happens at a time. 24 bytes.
+///
+/// Permits are handed out in the order of arrival. Who wants many gathers them at the head of the
+/// line; nobody overtakes it, also if there would be enough for him.
+///
+/// - Waits for: `acquire*` wait until as many permits are there as are wanted, for nothing if they
+///   are there already: that costs one compare-and-swap, and neither a lock nor an allocation.
+/// - Result: `result<semaphore_permit>`. What happened before a permit was given back happens
+///   before the return of the `acquire` that gets it.
+/// - Errors: `error::closed` after `close()`; of the `try_` forms also `error::full`: not so many
+///   permits at the moment, or others are waiting. Throws std::invalid_argument for more than
+///   `max_permits`.
+/// - Cancellation: loses the place in line; permits that were gathered go to the next.
+/// - Lifetime: the semaphore outlives its waiters and permits. The `_owned` forms take a
+///   `std::shared_ptr` instead and share in it. Who gets the last permit may destroy the semaphore
+///   at once, although the call that gave it back has not returned yet.
+/// - Thread safety: every member may be called from any thread.
+/// - Deadlock: a task that waits for permits which it holds itself waits for ever.
+///
+///     auto permit = co_await connections.acquire();
+///     if (!permit) co_return;  // closed
+///     serve(std::move(*permit));
+class semaphore {
+  using core = detail::semaphore_core;
+  using operation = detail::permit_operation<detail::borrowed_core>;
+  using owned_operation = detail::permit_operation<detail::shared_core>;
+
+ public:
+  static constexpr std::size_t max_permits = core::max_permits;
+
+  constexpr explicit semaphore(std::size_t permits)
+      : core_(permits <= max_permits ? permits : detail::refused_permits(permits)) {}
+  semaphore(const semaphore&) = delete;
+  semaphore& operator=(const semaphore&) = delete;
+
+  [[nodiscard]] operation acquire() noexcept { return operation(core_, &core_, 1); }
+  [[nodiscard]] operation acquire_many(std::size_t n) {
+    if (n > max_permits) detail::refused_permits(n);
+    return operation(core_, &core_, n);
+  }
+  [[nodiscard]] result<semaphore_permit> try_acquire() noexcept { return try_acquire_many(1); }
+  [[nodiscard]] result<semaphore_permit> try_acquire_many(std::size_t n) noexcept {
+    return attempt(core_, &core_, n);
+  }
+  /// For threads outside of the runtime: throws std::logic_error in a task.
+  [[nodiscard]] result<semaphore_permit> blocking_acquire() {
+    return detail::run_on_thread(acquire(), "semaphore::blocking_acquire");
+  }
+  [[nodiscard]] result<semaphore_permit> blocking_acquire_many(std::size_t n) {
+    return detail::run_on_thread(acquire_many(n), "semaphore::blocking_acquire_many");
+  }
+
+  [[nodiscard]] static owned_operation acquire_owned(std::shared_ptr<semaphore> self) noexcept {
+    core& c = self->core_;
+    return owned_operation(c, share(std::move(self)), 1);
+  }
+  [[nodiscard]] static owned_operation acquire_many_owned(std::shared_ptr<semaphore> self,
+                                                          std::size_t n) {
+    if (n > max_permits) detail::refused_permits(n);
+    core& c = self->core_;
+    return owned_operation(c, share(std::move(self)), n);
+  }
+  [[nodiscard]] static result<owned_semaphore_permit> try_acquire_owned(
+      std::shared_ptr<semaphore> self) noexcept {
+    return try_acquire_many_owned(std::move(self), 1);
+  }
+  [[nodiscard]] static result<owned_semaphore_permit> try_acquire_many_owned(
+      std::shared_ptr<semaphore> self, std::size_t n) noexcept {
+    core& c = self->core_;
+    return attempt(c, share(std::move(self)), n);
+  }
+
+  /// Adds permits, first of all for those who wait. Throws std::overflow_error if there would be
+  /// more than `max_permits`.
+  void add_permits(std::size_t n) {
+    detail::check_more_permits(core_, n);
+    core_.release(n);
+  }
+  /// Takes away up to `n` permits that nobody holds. Returns how many.
+  std::size_t forget_permits(std::size_t n) noexcept { return core_.forget(n); }
+  /// Everybody who waits, and who comes later, gets `error::closed`. Permits that are held stay
+  /// valid.
+  void close() noexcept { core_.close(); }
+  [[nodiscard]] bool is_closed() const noexcept { return core_.is_closed(); }
+  /// How many permits nobody holds, without those that the first in line has gathered.
+  [[nodiscard]] std::size_t available_permits() const noexcept { return core_.available(); }
+
+ private:
+  static detail::shared_core share(std::shared_ptr<semaphore> self) noexcept {
+    core* c = &self->core_;
+    return detail::shared_core(std::move(self), c);
+  }
+  template <class Owner>
+  static result<basic_semaphore_permit<Owner>> attempt(core& c, Owner owner,
+                                                       std::size_t n) noexcept {
+    switch (c.try_acquire(n)) {
+      case detail::grant::granted:
+        return basic_semaphore_permit<Owner>(std::move(owner), n);
+      case detail::grant::closed:
+        return error::closed;
+      default:
+        return error::full;
+    }
+  }
+
+  core core_;
+};
+static_assert(sizeof(semaphore) == 8 + 2 * sizeof(void*));
+
+}  // namespace sync
+}  // namespace kioto

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include <kioto/sync/semaphore.hpp>
+
+namespace kioto::detail {
+
+void throw_foreign_permit() {
+  throw std::logic_error("semaphore permits were merged that belong to different semaphores");
+}
+
+std::size_t refused_permits(std::size_t count) {
+  throw std::invalid_argument(fmt::format("{} permits are more than a semaphore can have ({})",
+                                          count, sync::semaphore::max_permits));
+}
+
+void check_more_permits(const semaphore_core& core, std::size_t count) {
+  if (count > sync::semaphore::max_permits - core.available())
+    throw std::overflow_error(fmt::format("{} more permits are more than a semaphore can have ({})",
+                                          count, sync::semaphore::max_permits));
+}
+
+}  // namespace kioto::detail
