@@ -50,7 +50,7 @@ class basic_scope_state {
   };
   [[nodiscard]] admission admit(Child& child) noexcept {
     const std::lock_guard lock(lock_);
-    ++pending_;
+    pending_.set(pending_.get() + 1);
     ++admitted_;
     if (!stopping_ && running_ >= limit_) {
       queued_.push_back(&child);
@@ -71,7 +71,7 @@ class basic_scope_state {
     const std::lock_guard lock(lock_);
     children::erase(child);
     --running_;
-    --pending_;
+    pending_.set(pending_.get() - 1);
     if ((out.next = queued_.pop_front()) != nullptr) {
       ++running_;
       (stopping_ ? asked_ : unasked_).push_back(*out.next);
@@ -80,7 +80,7 @@ class basic_scope_state {
       // would leave the others waiting beside it.
       out.fired.splice_back(for_place_);
     }
-    if (pending_ == 0) out.fired.splice_back(for_end_);
+    if (pending_.get() == 0) out.fired.splice_back(for_end_);
   }
 
   // ---- stopping
@@ -139,7 +139,7 @@ class basic_scope_state {
   /// False: there is no child.
   [[nodiscard]] bool link_for_end(Waiter& waiter) noexcept {
     const std::lock_guard lock(lock_);
-    if (pending_ == 0) return false;
+    if (pending_.get() == 0) return false;
     for_end_.push_back(waiter);
     return true;
   }
@@ -162,7 +162,7 @@ class basic_scope_state {
 
   [[nodiscard]] std::size_t pending() noexcept {
     const std::lock_guard lock(lock_);
-    return pending_;
+    return pending_.get();
   }
   [[nodiscard]] std::size_t admitted() noexcept {
     const std::lock_guard lock(lock_);
@@ -187,9 +187,9 @@ class basic_scope_state {
   bool failed_ = false;
   bool body_told_ = false;
   bool body_ended_ = false;
-  std::size_t pending_ = 0;   ///< children that have not ended
-  std::size_t running_ = 0;   ///< those of them that have started
-  std::size_t admitted_ = 0;  ///< ever
+  typename Sync::template var<std::size_t> pending_{0};  ///< children that have not ended
+  std::size_t running_ = 0;                              ///< those of them that have started
+  std::size_t admitted_ = 0;                             ///< ever
   std::size_t limit_ = std::numeric_limits<std::size_t>::max();
   children unasked_;  ///< have started, and were not asked to stop
   children asked_;
