@@ -158,7 +158,7 @@ namespace detail {
 template <class T>
 class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
  public:
-  explicit join_awaiter(task_header* task) noexcept : task_(task) {
+  explicit join_awaiter(task_header* task) : task_(task) {
     if (task_ == nullptr) [[unlikely]]
       throw_bad_join(
           "an empty join_handle was awaited: it was moved from, detached, or awaited before");
