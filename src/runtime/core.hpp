@@ -44,4 +44,8 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   runtime_core* next_left_behind_ = nullptr;
 };
 
+/// The runtime that the calling thread is in; throws std::logic_error that names `what` outside of
+/// one.
+runtime_core& current_core(const char* what);
+
 }  // namespace kioto::detail

@@ -3,6 +3,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "support/catch.hpp"
@@ -18,7 +19,43 @@ namespace {
 task<int> give(int value) { co_return value; }
 task<> sleeps() { co_await sleep(100s); }
 
+template <class F>
+std::string what_is_said(F f) {
+  try {
+    f();
+  } catch (const std::logic_error& e) {
+    return e.what();
+  }
+  return "nothing";
+}
+
 }  // namespace
+
+TEST_CASE("misuse: a local runtime is used on another thread") {
+  auto rt = runtime::builder().build_local();
+  REQUIRE(rt.has_value());
+  const handle h = rt->handle();
+  std::thread([&] {
+    CHECK_THAT(what_is_said([&] { rt->block_on(give(1)); }), contains("local runtime"));
+    CHECK_THAT(what_is_said([&] { rt->spawn(give(1)); }), contains("local runtime"));
+    CHECK_THAT(what_is_said([&] { h.block_on(give(1)); }), contains("local runtime"));
+    CHECK_THAT(what_is_said([&] { h.spawn(give(1)); }), contains("local runtime"));
+    CHECK_THAT(what_is_said([&] { h.spawn_blocking([] {}); }), contains("local runtime"));
+    const auto inside = h.enter();
+    CHECK_THAT(what_is_said([&] { kioto::spawn(give(1)); }), contains("local runtime"));
+    CHECK_THAT(what_is_said([&] { kioto::spawn_blocking([] {}); }), contains("local runtime"));
+  }).join();
+  CHECK(rt->block_on(give(4)) == 4);
+  CHECK(rt->metrics().tasks_spawned == 1);
+}
+
+TEST_CASE("misuse: a local runtime is dropped on another thread") {
+  const std::string said = last_words([] {
+    std::optional<local_runtime> rt(std::move(runtime::builder().build_local()).value());
+    std::thread([&rt] { rt.reset(); }).join();
+  });
+  CHECK_THAT(said, contains("thread that built it"));
+}
 
 TEST_CASE("misuse: a task that waits is destroyed by hand") {
   const std::string said = last_words([] {
