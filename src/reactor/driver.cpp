@@ -101,6 +101,6 @@ io_metrics io_driver::metrics() const noexcept {
   return {registered_, deregistered_, ready_events_.load(std::memory_order_relaxed)};
 }
 
-io_driver& current_io_driver(const char* what) { return *current_scheduler(what).core().io; }
+io_driver& current_io_driver(const char* what) { return *current_core(what).io; }
 
 }  // namespace kioto::detail

@@ -170,10 +170,16 @@ void os_thread::detach() noexcept {
   if (std::exchange(joinable_, false)) pthread_detach(id_);
 }
 
-scheduler& current_scheduler(const char* what) {
+runtime_core& current_core(const char* what) {
   runtime_core* core = this_thread().runtime;
   if (core == nullptr) throw_outside(what);
-  return *core->home;
+  return *core;
+}
+
+scheduler& current_scheduler(const char* what) {
+  runtime_core& core = current_core(what);
+  check_local_thread(core, what);
+  return *core.home;
 }
 
 scheduler& scheduler_of(runtime_core& core) noexcept { return *core.home; }
@@ -301,6 +307,13 @@ result<core_pointer> make_core(runtime_options options, bool local) {
 bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> limit) noexcept {
   using std::chrono::steady_clock;
   if (core == nullptr || core->shut_down.exchange(true)) return true;
+  if (core->is_local && std::this_thread::get_id() != core->owner) {
+    std::fputs(
+        "kioto: a local runtime was shut down on another thread than the "
+        "thread that built it, where its tasks have to be destroyed\n",
+        stderr);
+    std::terminate();
+  }
   std::optional<steady_clock::time_point> deadline;
   if (limit) deadline = saturating_add(steady_clock::now(), *limit);
 
@@ -389,7 +402,7 @@ std::optional<handle> handle::try_current() noexcept {
 }
 handle handle::current() {
   auto found = try_current();
-  if (!found) detail::current_scheduler("handle::current");
+  if (!found) detail::current_core("handle::current");
   return std::move(*found);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <atomic>
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,7 +23,8 @@ TEST_CASE("a dump read the location of a task that was just being set") {
         if (std::string(t.spawned_at.file_name()).find("dump_test") != std::string::npos) ++located;
   });
   rt.block_on([](std::atomic<int>* seen) -> task<> {
-    for (int i = 0; i != 300 || (seen->load() == 0 && i < 20000); ++i) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    for (int i = 0; i < 300 || (*seen == 0 && std::chrono::steady_clock::now() < end); ++i) {
       std::vector<join_handle<>> some;
       for (int n = 0; n != 10; ++n)
         some.push_back(spawn([n]() -> task<> {

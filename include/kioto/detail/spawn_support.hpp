@@ -16,8 +16,8 @@ namespace kioto::detail {
 
 class runtime_core;
 
-/// The scheduler of the runtime that the calling thread is in; throws std::logic_error that names
-/// `what` outside of one.
+/// The scheduler of the runtime that the calling thread is in, to spawn a task on it; throws
+/// std::logic_error that names `what` outside of one, and on a thread that a local runtime forbids.
 scheduler& current_scheduler(const char* what);
 scheduler& scheduler_of(runtime_core& core) noexcept;
 
