@@ -76,8 +76,10 @@ bool fail(const std::string& name, const char* why) {
 bool measure(const std::string& name, const entry& e, flavours where, const options& wanted) {
   using clock = std::chrono::steady_clock;
   kioto::runtime rt = make(where);
-  const unsigned warmups = e.long_running ? 0 : wanted.warmups;
-  const unsigned repetitions = e.long_running ? 1 : wanted.repetitions;
+  const unsigned warmups = e.how == effort::once    ? 0
+                           : e.how == effort::heavy ? std::min(1U, wanted.warmups)
+                                                    : wanted.warmups;
+  const unsigned repetitions = e.how == effort::repeated ? wanted.repetitions : 1;
   const auto operations = static_cast<double>(e.operations);
   std::map<std::string, std::vector<double>> figures;
   for (unsigned i = 0; i != warmups + repetitions; ++i) {

@@ -21,10 +21,9 @@ namespace bench {
 /// What one repetition has found, beside the time it took.
 class sample {
  public:
-  /// A figure of its own; the unit ends the name: `p50_us`, `bytes`.
+  /// A figure of its own, whose unit ends its name: `p50_us`, `bytes`. `ns` and `cpu_ns` take the
+  /// places of the time of the whole call.
   void set(std::string_view metric, double value) { values_.emplace_back(metric, value); }
-  /// Takes the place of the wall time of the whole call, for work that must be set up first.
-  void set_elapsed(std::chrono::nanoseconds time) { set("ns", static_cast<double>(time.count())); }
 
   [[nodiscard]] const std::vector<std::pair<std::string, double>>& values() const {
     return values_;
@@ -41,14 +40,20 @@ enum flavours : unsigned {
   mt1 = 4,  ///< "mt1/", one worker
 };
 
+/// How often a benchmark is repeated in one run of the program.
+enum class effort {
+  repeated,  ///< warm-ups and repetitions as the command line says
+  heavy,     ///< takes long: at most one warm-up, and one repetition
+  once,      ///< says itself what it measures: no warm-up, one repetition
+};
+
 /// One benchmark: does `operations` operations, and says whether its result was right.
 struct entry {
   const char* name;
   std::uint64_t operations;
   std::function<bool(kioto::runtime&, sample&)> run;
   unsigned where = ct | mt;
-  /// Each repetition is a run of its own, too long to be repeated for a median.
-  bool long_running = false;
+  effort how = effort::repeated;
 };
 
 /// Registers benchmarks, from a static object.
@@ -74,11 +79,5 @@ std::chrono::nanoseconds cpu_time();
 std::size_t resident_bytes();
 /// The value below which `share` of the sorted values lie.
 double percentile(const std::vector<double>& sorted, double share);
-
-/// Keeps the compiler from seeing through a value.
-template <class T>
-inline void keep(const T& value) {
-  asm volatile("" : : "r,m"(value) : "memory");
-}
 
 }  // namespace bench

@@ -43,10 +43,10 @@ const bench::group fork_join{
     {"fib20_spawn", 21891, bench::blocked_on(fib_of<20, 6765>), bench::ct},
     {"fib25_spawn", 242785, bench::blocked_on(fib_of<25, 75025>)},
     {"fib30_spawn", 2692537, bench::blocked_on(fib_of<30, 832040>),
-     bench::ct | bench::mt | bench::mt1},
+     bench::ct | bench::mt | bench::mt1, bench::effort::heavy},
     {"skynet_1e5", 111111, bench::blocked_on(skynet_of<100000>)},
     {"skynet_1e6", 1111111, bench::blocked_on(skynet_of<1000000>),
-     bench::ct | bench::mt | bench::mt1},
+     bench::ct | bench::mt | bench::mt1, bench::effort::heavy},
 };
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <atomic>
 #include <thread>
 
+#include <kioto/sync/notify.hpp>
+
 #include "bench.hpp"
 
 using namespace kioto;
@@ -99,15 +101,17 @@ task<bool> yield_200() {
   co_return right&& count.load() == 200000;
 }
 
-task<> chain(int n, std::atomic<int>& run) {
-  run.fetch_add(1, std::memory_order_relaxed);
-  if (n != 0) spawn(chain(n - 1, run));
+task<> chain(int n, sync::notify& done) {
+  if (n != 0)
+    spawn(chain(n - 1, done));
+  else
+    done.notify_one();
   co_return;
 }
 task<bool> chained_spawn() {
-  std::atomic<int> run{0};
-  spawn(chain(1000, run));
-  while (run.load(std::memory_order_relaxed) != 1001) co_await yield_now();
+  sync::notify done;
+  spawn(chain(1000, done));
+  co_await done.notified();
   co_return true;
 }
 

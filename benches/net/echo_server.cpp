@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// kioto_bench_echo PORT WORKERS [echo | idle | blocker]
+// kioto_bench_echo PORT WORKERS [echo | idle | blocker | probe]
 //
 // The TCP echo server that is measured beside those in benches/peers: the same arguments, the same
 // buffer of 64 KiB, TCP_NODELAY. WORKERS 0 is the current-thread runtime.
@@ -7,6 +7,7 @@
 //   echo     each connection has its buffer
 //   idle     a connection that waits has none: it waits for readiness, then reads on the stack
 //   blocker  as echo, beside a task that blocks its worker for 2 ms every 20 ms
+//   probe    only builds the runtime: does KIOTO_BACKEND work here?
 #include <sys/resource.h>
 
 #include <array>
@@ -87,7 +88,7 @@ void allow_many_descriptors() {
 
 int main(int argc, char** argv) {
   if (argc < 3 || argc > 4) {
-    std::fprintf(stderr, "usage: kioto_bench_echo PORT WORKERS [echo | idle | blocker]\n");
+    std::fprintf(stderr, "usage: kioto_bench_echo PORT WORKERS [echo | idle | blocker | probe]\n");
     return 2;
   }
   allow_many_descriptors();
@@ -102,8 +103,9 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "cannot start: %s\n", built.error().message().c_str());
     return 1;
   }
-  const auto served =
-      built->block_on(serve(std::string("127.0.0.1:") + argv[1], argc > 3 ? argv[3] : "echo"));
+  const std::string_view mode = argc > 3 ? argv[3] : "echo";
+  if (mode == "probe") return 0;
+  const auto served = built->block_on(serve(std::string("127.0.0.1:") + argv[1], mode));
   std::fprintf(stderr, "%s\n", served ? "ended" : served.error().message().c_str());
   return 1;
 }

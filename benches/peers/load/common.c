@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,15 @@
 uint64_t now_ns(void) {
   struct timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+uint64_t server_cpu_ns(const struct options* o) {
+  clockid_t clock;
+  struct timespec t;
+  if (o->server_pid == 0) return 0;
+  if (clock_getcpuclockid(o->server_pid, &clock) != 0 || clock_gettime(clock, &t) != 0)
+    fail("the CPU time of the server");
   return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
@@ -38,6 +48,24 @@ int connect_to(int port) {
     if (errno != ECONNREFUSED || attempts == 200) fail("connect");
     close(fd);
     usleep(20000);
+  }
+}
+
+// A byte there and back: the server has accepted this connection, and all before it.
+static void settle(int fd) {
+  char byte = 'x';
+  struct pollfd p = {.fd = fd, .events = POLLIN};
+  if (write(fd, &byte, 1) != 1) fail("write");
+  if (poll(&p, 1, 20000) != 1) {
+    errno = ETIMEDOUT;
+    fail("no answer for 20 s");
+  }
+  if (read(fd, &byte, 1) != 1 || byte != 'x') fail("the echo is not what was sent");
+}
+void connect_many(int port, int count, int* fds) {
+  for (int i = 0; i < count; ++i) {
+    fds[i] = connect_to(port);
+    if (i % 100 == 99 || i + 1 == count) settle(fds[i]);
   }
 }
 
@@ -76,8 +104,7 @@ double percentile_us(double share) {
   return 0;
 }
 void print_percentiles(FILE* out) {
-  fprintf(out,
-          "\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f",
+  fprintf(out, "\"p50_us\":%.1f,\"p90_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f",
           percentile_us(.5), percentile_us(.9), percentile_us(.99), percentile_us(.999),
           (double)longest / 1000);
 }

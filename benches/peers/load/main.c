@@ -1,4 +1,5 @@
-// The load generator of all TCP measurements.
+// The load generator of all TCP measurements. With --server-pid it also tells the CPU time that the
+// server used meanwhile.
 //
 //   load echo   --port P [--connections N] [--bytes N] [--seconds S | --requests N]
 //   load open   --port P --rate R [--connections N] [--bytes N] [--seconds S]
@@ -12,10 +13,11 @@
 #include "load.h"
 
 static void usage(const char* problem) {
-  fprintf(stderr,
-          "load: %s\nusage: load echo|open|stream|churn|idle --port P [--connections N] [--bytes N] "
-          "[--seconds S] [--requests N] [--rate R]\n",
-          problem);
+  fprintf(
+      stderr,
+      "load: %s\nusage: load echo|open|stream|churn|idle --port P [--connections N] [--bytes N] "
+      "[--seconds S] [--requests N] [--rate R] [--server-pid P]\n",
+      problem);
   exit(2);
 }
 
@@ -43,6 +45,8 @@ int main(int argc, char** argv) {
       o.requests = (uint64_t)number(name, value, 1, 1e7);
     else if (strcmp(name, "--rate") == 0)
       o.rate = number(name, value, 1, 1e7);
+    else if (strcmp(name, "--server-pid") == 0)
+      o.server_pid = (int)number(name, value, 1, 1 << 22);
     else
       usage(name);
   }
@@ -52,5 +56,9 @@ int main(int argc, char** argv) {
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
   if (strcmp(argv[1], "echo") == 0) return run_echo(&o);
+  if (strcmp(argv[1], "open") == 0) return run_open(&o);
+  if (strcmp(argv[1], "stream") == 0) return run_stream(&o);
+  if (strcmp(argv[1], "churn") == 0) return run_churn(&o);
+  if (strcmp(argv[1], "idle") == 0) return run_idle(&o);
   usage(argv[1]);
 }

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Instructions, counted by callgrind: exact and independent of what else the machine does.
+"""Instructions, counted by callgrind: exact, whatever else the machine does.
 
 What one operation costs is the difference of two runs which differ only in how many operations they
 do, divided by that number: start and end of the program cancel out. Only user space is counted.
-Valgrind runs one thread at a time, so that figures with several threads depend on how they took
-turns; those with one thread are repeatable to the last digit.
+Valgrind runs one thread at a time; so only benchmarks on one thread are counted, and those repeat to
+the last digit, but for the echo servers, which take what has come meanwhile in batches.
 """
 import json
 import os
@@ -13,84 +13,85 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 
-from .build import LOAD
+from . import micro
+from .net import Running
+from .plan import Case, Wrong
 
-VALGRIND = ["valgrind", "--tool=callgrind", "--fair-sched=yes"]
+# Millions of tasks, and what waits for the clock.
+LEFT_OUT = re.compile(r"_1e6$|fib(25|30)|sleep_fire|many_1e|mem_|wake_|skynet_1e5")
+# For a quick look one of each kind is enough.
+QUICK = re.compile(r"await_task|spawn_(join|many_join|remote)$|yield|chained|fib20|oneshot|mpsc_(pingpong|bounded)"
+                   r"|mutex_(uncontended|handoff)|notify_pingpong|timeout|sleep_insert")
+# Those with one thread. Not those on io_uring: valgrind 3.19 does not deliver a signal to them while
+# they wait.
+SERVERS = ("kioto ct", "kioto 1", "raw epoll", "Tokio ct", "Tokio 1", "libuv", "libevent", "Asio 1",
+           "Boost.Asio 1")
 
 
 def available():
     return shutil.which("valgrind") is not None
 
 
-def read_total(path):
-    """The instructions of a run; of all parts and threads."""
-    total = 0
+def _prefix(path):
+    return ["valgrind", "--tool=callgrind", "--fair-sched=yes", f"--callgrind-out-file={path}"]
+
+
+def _read_total(path):
     with open(path) as f:
-        for line in f:
-            found = re.match(r"(?:totals|summary): (\d+)", line)
-            if found:
-                total = max(total, int(found.group(1)))
-    return total
+        totals = [int(t) for t in re.findall(r"^(?:totals|summary): (\d+)", f.read(), re.MULTILINE)]
+    if not totals:
+        raise Wrong("callgrind wrote no figures")
+    return max(totals)
 
 
-def count(command, timeout=300):
-    """Runs a command to its end; its instructions, and what it printed."""
-    with tempfile.TemporaryDirectory() as out:
-        path = os.path.join(out, "callgrind")
-        done = subprocess.run(VALGRIND + [f"--callgrind-out-file={path}"] + command,
-                              capture_output=True, text=True, timeout=timeout)
-        if done.returncode != 0:
-            raise RuntimeError(f"{' '.join(command)} under valgrind: {(done.stdout + done.stderr)[-400:]}")
-        return read_total(path), done.stdout
-
-
-# Millions of tasks, and what waits for real time: of no use here, or too slow.
-TOO_LONG = {"ct/fib30_spawn", "ct/skynet_1e6"}
-
-
-def micro(binary, name):
-    """Instructions per operation of one micro-benchmark, after one warm-up."""
-    operations = 0
-
+def per_operation(binary, name):
+    """Of one micro-benchmark: the second repetition, for which the first one has warmed up."""
     def run(repetitions):
-        nonlocal operations
-        total, output = count([binary, "--exact", "--warmup", "1", "--reps", str(repetitions), name])
-        operations = json.loads(output)["ops"]
-        return total
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "out")
+            command = _prefix(path) + [binary, "--exact", "--warmup", "0", "--reps", str(repetitions), name]
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            except subprocess.TimeoutExpired:
+                raise Wrong("under callgrind it did not end within 300 s") from None
+            micro.parse(done.stdout)
+            return _read_total(path), json.loads(done.stdout.strip().splitlines()[-1])["ops"]
 
-    less = run(1)
-    return (run(3) - less) / (2 * operations)
-
-
-def serve(command, load, timeout=120):
-    """Runs a server under callgrind while `load` runs; the server's instructions."""
-    with tempfile.TemporaryDirectory() as out:
-        path = os.path.join(out, "callgrind")
-        server = subprocess.Popen(VALGRIND + [f"--callgrind-out-file={path}"] + command,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        try:
-            done = subprocess.run(load, capture_output=True, text=True, timeout=timeout)
-            if done.returncode != 0:
-                raise RuntimeError(f"{' '.join(command)} under valgrind: {done.stderr.strip()}")
-            # Callgrind writes its figures when the program ends, also by a signal.
-            server.send_signal(signal.SIGTERM)
-            server.wait(timeout=30)
-        finally:
-            if server.poll() is None:
-                server.kill()
-                server.wait()
-        return read_total(path)
+    less, operations = run(1)
+    more, _ = run(2)
+    return {"instructions": (more - less) / operations}
 
 
 def per_request(server, few=5000, many=25000):
-    """User-space instructions per 64-byte request of an echo server with 50 connections."""
-    port = 20000 + (os.getpid() * 7 + int(time.time())) % 10000
+    """Of one 64-byte request of an echo server with 50 connections."""
+    def run(requests):
+        with tempfile.TemporaryDirectory() as directory:
+            path = os.path.join(directory, "out")
+            with Running(server, prefix=_prefix(path)) as running:
+                running.wait_until_it_listens(60)
+                running.load("echo", timeout=120, connections=50, bytes=64, requests=requests)
+                # Callgrind writes its figures when the program ends, also by a signal.
+                running.process.send_signal(signal.SIGTERM)
+                try:
+                    running.process.wait(timeout=30)
+                except subprocess.TimeoutExpired:
+                    raise Wrong("the server did not end after SIGTERM") from None
+            return _read_total(path)
 
-    def run(at, requests):
-        load = [LOAD, "echo", "--port", str(at), "--connections", "50", "--bytes", "64",
-                "--requests", str(requests)]
-        return serve(server.command(at), load)
+    return {"instructions": (run(many) - run(few)) / (many - few)}
 
-    return (run(port + 1, many) - run(port, few)) / (many - few)
+
+def cases(peers, quick):
+    out = []
+    theirs = set(micro.names(peers.tokio_micro)) if peers.tokio_micro else set()
+    for name in micro.names(peers.kioto_micro):
+        if not name.startswith("ct/") or LEFT_OUT.search(name) or quick and not QUICK.search(name):
+            continue
+        for subject, binary in (("kioto", peers.kioto_micro), ("Tokio", peers.tokio_micro)):
+            if subject == "kioto" or name in theirs:
+                out.append(Case("instructions/" + name, subject,
+                                lambda b=binary, n=name: per_operation(b, n), once=True))
+    for server in peers.named(SERVERS[:3] + ("raw epoll", "Tokio ct", "Tokio 1") if quick else SERVERS):
+        out.append(Case("instructions/echo", server.name, lambda s=server: per_request(s), once=True))
+    return out

@@ -13,32 +13,40 @@ pub const MT: u32 = 2;
 pub const MT1: u32 = 4;
 const PREFIXES: [(u32, &str); 3] = [(CT, "ct/"), (MT, "mt/"), (MT1, "mt1/")];
 
-/// What one repetition has found, beside the time it took.
+/// What one repetition has found, beside the time it took. A figure of its own has its unit at the
+/// end of its name; `ns` and `cpu_ns` take the places of the time of the whole call.
 #[derive(Default)]
 pub struct Sample(Vec<(&'static str, f64)>);
+
 impl Sample {
     pub fn set(&mut self, metric: &'static str, value: f64) {
         self.0.push((metric, value));
     }
-    /// Takes the place of the wall time of the whole call.
-    pub fn set_elapsed(&mut self, time: Duration) {
-        self.set("ns", time.as_nanos() as f64);
-    }
+}
+
+/// How often a benchmark is repeated in one run of the program.
+#[derive(PartialEq)]
+pub enum Effort {
+    /// Warm-ups and repetitions as the command line says.
+    Repeated,
+    /// Takes long: at most one warm-up, and one repetition.
+    Heavy,
+    /// Says itself what it measures: no warm-up, one repetition.
+    Once,
 }
 
 pub struct Entry {
     pub name: &'static str,
     pub operations: u64,
     pub flavours: u32,
-    /// Each repetition is a run of its own, too long to be repeated for a median.
-    pub long_running: bool,
+    pub effort: Effort,
     pub run: Box<dyn Fn(&Runtime, &mut Sample) -> bool>,
 }
 
 impl Entry {
     /// A benchmark on the current-thread runtime and with two workers.
     pub fn new(name: &'static str, operations: u64, run: impl Fn(&Runtime, &mut Sample) -> bool + 'static) -> Self {
-        Entry { name, operations, flavours: CT | MT, long_running: false, run: Box::new(run) }
+        Entry { name, operations, flavours: CT | MT, effort: Effort::Repeated, run: Box::new(run) }
     }
     /// `rt.block_on(work())`
     pub fn blocked_on<F: Future<Output = bool>>(name: &'static str, operations: u64, work: impl Fn() -> F + 'static) -> Self {
@@ -59,8 +67,8 @@ impl Entry {
         self.flavours = flavours;
         self
     }
-    pub fn long(mut self) -> Self {
-        self.long_running = true;
+    pub fn effort(mut self, effort: Effort) -> Self {
+        self.effort = effort;
         self
     }
 }
@@ -142,8 +150,12 @@ fn make(flavour: u32) -> Runtime {
 
 fn measure(name: &str, e: &Entry, flavour: u32, wanted: &Options) -> bool {
     let rt = make(flavour);
-    let warmups = if e.long_running { 0 } else { wanted.warmups };
-    let repetitions = if e.long_running { 1 } else { wanted.repetitions };
+    let warmups = match e.effort {
+        Effort::Once => 0,
+        Effort::Heavy => wanted.warmups.min(1),
+        Effort::Repeated => wanted.warmups,
+    };
+    let repetitions = if e.effort == Effort::Repeated { wanted.repetitions } else { 1 };
     let mut figures: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for i in 0..warmups + repetitions {
         let mut found = Sample::default();

@@ -1,5 +1,5 @@
 //! Divide and conquer by spawn and await. The operations are calls: of fib(n), 2 fib(n + 1) - 1.
-use crate::bench::{Entry, CT, MT, MT1};
+use crate::bench::{Effort, Entry, CT, MT, MT1};
 use std::future::Future;
 use std::pin::Pin;
 
@@ -41,8 +41,8 @@ pub fn list() -> Vec<Entry> {
     vec![
         fib_entry("fib20_spawn", 21_891, 20, 6765).on(CT),
         fib_entry("fib25_spawn", 242_785, 25, 75_025),
-        fib_entry("fib30_spawn", 2_692_537, 30, 832_040).on(CT | MT | MT1),
+        fib_entry("fib30_spawn", 2_692_537, 30, 832_040).on(CT | MT | MT1).effort(Effort::Heavy),
         skynet_entry("skynet_1e5", 111_111, 100_000),
-        skynet_entry("skynet_1e6", 1_111_111, 1_000_000).on(CT | MT | MT1),
+        skynet_entry("skynet_1e6", 1_111_111, 1_000_000).on(CT | MT | MT1).effort(Effort::Heavy),
     ]
 }

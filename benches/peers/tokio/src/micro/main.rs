@@ -4,14 +4,14 @@ mod blocking;
 mod channels;
 mod fork_join;
 mod locks;
-mod memory;
+mod many;
 mod tasks;
 mod timers;
 mod wake;
 
 fn main() {
     let mut entries = vec![];
-    for list in [blocking::list, channels::list, fork_join::list, locks::list, memory::list, tasks::list, timers::list, wake::list] {
+    for list in [blocking::list, channels::list, fork_join::list, locks::list, many::list, tasks::list, timers::list, wake::list] {
         entries.extend(list());
     }
     bench::main(entries);

@@ -1,2 +1,0 @@
-use crate::bench::Entry;
-pub fn list() -> Vec<Entry> { vec![] }
