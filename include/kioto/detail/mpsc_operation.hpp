@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+// What can be awaited on an mpsc channel. See kioto/sync/mpsc.hpp.
+
+#include <cstddef>
+#include <optional>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/mpsc_core.hpp>
+#include <kioto/result.hpp>
+#include <kioto/sync/send_result.hpp>
+
+namespace kioto {
+
+namespace sync::mpsc {
+template <class T>
+class permit;
+template <class T>
+class owned_permit;
+template <class T>
+class sender;
+}  // namespace sync::mpsc
+
+namespace detail {
+
+template <class T, bool Bounded>
+using mpsc_core = basic_mpsc_core<std_sync, message<T>, leaf_operation, Bounded>;
+
+/// Who has one may make the handles of a channel: the library.
+struct mpsc_access {};
+
+[[nodiscard]] std::error_code mpsc_error(mpsc_outcome what) noexcept;
+[[noreturn]] void throw_bad_capacity(const char* what);
+[[noreturn]] void throw_no_memory();
+
+/// What became of a message that a sender still holds if it was not sent.
+template <class T>
+sync::send_result<T> mpsc_sent(mpsc_outcome what, message<T>& m) {
+  if (what == mpsc_outcome::done) [[likely]]
+    return {};
+  return {mpsc_error(what), take_value<T>(std::move(m))};
+}
+
+template <class T, bool Bounded>
+class [[nodiscard]] mpsc_recv final : public leaf_awaiter<mpsc_recv<T, Bounded>> {
+ public:
+  explicit mpsc_recv(mpsc_core<T, Bounded>& core) noexcept : core_(&core) {}
+  mpsc_recv(mpsc_recv&&) noexcept = default;
+
+  attempt try_or_wait() noexcept override {
+    if (core_->front() != nullptr) return attempt::ready;
+    return this->wait([this]() noexcept { return core_->wait_receiver(*this); });
+  }
+  bool cancel() noexcept override { return core_->cancel_receiver(); }
+  // Taken here and not before, so that a value nobody resumes for stays in the channel.
+  std::optional<T> await_resume() {
+    if (core_->front() == nullptr) return std::nullopt;
+    return take_value<T>(core_->pop());
+  }
+
+ private:
+  mpsc_core<T, Bounded>* core_;
+};
+
+template <class T, bool Bounded>
+class [[nodiscard]] mpsc_recv_many final : public leaf_awaiter<mpsc_recv_many<T, Bounded>> {
+ public:
+  mpsc_recv_many(mpsc_core<T, Bounded>& core, std::vector<T>& to, std::size_t limit) noexcept
+      : core_(&core), to_(&to), limit_(limit) {}
+  mpsc_recv_many(mpsc_recv_many&&) noexcept = default;
+
+  attempt try_or_wait() noexcept override {
+    if (limit_ == 0 || core_->front() != nullptr) return attempt::ready;
+    return this->wait([this]() noexcept { return core_->wait_receiver(*this); });
+  }
+  bool cancel() noexcept override { return core_->cancel_receiver(); }
+  std::size_t await_resume() {
+    std::size_t n = 0;
+    for (; n != limit_ && core_->front() != nullptr; ++n) {
+      // Room first: what cannot be stored stays in the channel.
+      if (to_->size() == to_->capacity()) to_->reserve(2 * to_->size() + 4);
+      to_->push_back(take_value<T>(core_->pop()));
+    }
+    return n;
+  }
+
+ private:
+  mpsc_core<T, Bounded>* core_;
+  std::vector<T>* to_;
+  std::size_t limit_;
+};
+
+template <class T, bool Bounded>
+class [[nodiscard]] mpsc_closed final : public leaf_awaiter<mpsc_closed<T, Bounded>> {
+ public:
+  explicit mpsc_closed(mpsc_core<T, Bounded>& core) noexcept : core_(&core), waiter_(*this) {}
+  mpsc_closed(mpsc_closed&& other) noexcept
+      : leaf_awaiter<mpsc_closed>(static_cast<leaf_awaiter<mpsc_closed>&&>(other)),
+        core_(other.core_),
+        waiter_(*this) {}
+
+  attempt try_or_wait() noexcept override {
+    if (core_->is_closed()) return attempt::ready;
+    return this->wait([this]() noexcept { return core_->wait_for_close(waiter_); });
+  }
+  bool cancel() noexcept override { return core_->cancel_wait_for_close(waiter_); }
+  static void await_resume() noexcept {}
+
+ private:
+  mpsc_core<T, Bounded>* core_;
+  typename mpsc_core<T, Bounded>::waiter waiter_;
+};
+
+/// What the operations that wait for room have in common.
+template <class T, class Derived>
+class mpsc_room : public leaf_awaiter<Derived> {
+ public:
+  bool cancel() noexcept final { return core_->cancel_wait_for_room(waiter_); }
+
+ protected:
+  mpsc_room(mpsc_core<T, true>& core, std::size_t wanted) noexcept : core_(&core), waiter_(*this) {
+    waiter_.wanted = wanted;
+  }
+  mpsc_room(mpsc_room&& other) noexcept
+      : leaf_awaiter<Derived>(static_cast<leaf_awaiter<Derived>&&>(other)),
+        core_(other.core_),
+        waiter_(*this) {
+    waiter_.wanted = other.waiter_.wanted;
+  }
+  ~mpsc_room() = default;
+
+  /// `now()` tries; where there is no room, waits for it.
+  template <class Try>
+  attempt acquire(Try&& now) noexcept {
+    for (;;) {
+      waiter_.result = now();
+      if (waiter_.result != mpsc_outcome::full) [[likely]]
+        return attempt::ready;
+      const attempt waited =
+          this->wait([this]() noexcept { return core_->wait_for_room(waiter_); });
+      if (waited != attempt::ready || waiter_.result != mpsc_outcome::full) return waited;
+    }
+  }
+
+  mpsc_core<T, true>* core_;
+  typename mpsc_core<T, true>::waiter waiter_;
+};
+
+template <class T>
+class [[nodiscard]] mpsc_send final : public mpsc_room<T, mpsc_send<T>> {
+ public:
+  mpsc_send(mpsc_core<T, true>& core, T&& value)
+      : mpsc_room<T, mpsc_send>(core, 1), message_(std::move(value)) {}
+  mpsc_send(mpsc_send&&) noexcept = default;
+
+  attempt try_or_wait() noexcept override {
+    this->waiter_.message = &message_;
+    return this->acquire([this]() noexcept { return this->core_->push(message_, false); });
+  }
+  sync::send_result<T> await_resume() { return mpsc_sent<T>(this->waiter_.result, message_); }
+
+ private:
+  message<T> message_;
+};
+
+/// Acquires room for several messages, and gives it back unless somebody takes it.
+template <class T, class Derived>
+class mpsc_acquire : public mpsc_room<T, Derived> {
+ public:
+  attempt try_or_wait() noexcept override {
+    const std::size_t wanted = this->waiter_.wanted;
+    if (wanted > this->core_->max_capacity()) return attempt::ready;
+    return this->acquire([this, wanted]() noexcept { return this->core_->try_acquire(wanted); });
+  }
+
+ protected:
+  using mpsc_room<T, Derived>::mpsc_room;
+  mpsc_acquire(mpsc_acquire&&) noexcept = default;
+  ~mpsc_acquire() { give_back(); }
+
+  void give_back() noexcept {
+    if (std::exchange(this->waiter_.result, mpsc_outcome::full) == mpsc_outcome::done)
+      this->core_->give_back(this->waiter_.wanted);
+  }
+  /// The caller has what was acquired, unless there is an error.
+  [[nodiscard]] std::error_code take() noexcept {
+    if (this->waiter_.wanted > this->core_->max_capacity())
+      return std::make_error_code(std::errc::invalid_argument);
+    const mpsc_outcome what = std::exchange(this->waiter_.result, mpsc_outcome::full);
+    return what == mpsc_outcome::done ? std::error_code() : mpsc_error(what);
+  }
+};
+
+template <class T>
+class [[nodiscard]] mpsc_reserve final : public mpsc_acquire<T, mpsc_reserve<T>> {
+ public:
+  mpsc_reserve(mpsc_core<T, true>& core, std::size_t wanted) noexcept
+      : mpsc_acquire<T, mpsc_reserve>(core, wanted) {}
+  mpsc_reserve(mpsc_reserve&&) noexcept = default;
+
+  result<sync::mpsc::permit<T>> await_resume() noexcept {
+    if (const auto failed = this->take()) return failed;
+    return sync::mpsc::permit<T>(mpsc_access(), *this->core_, this->waiter_.wanted);
+  }
+};
+
+template <class T>
+class [[nodiscard]] mpsc_reserve_owned final : public mpsc_acquire<T, mpsc_reserve_owned<T>> {
+ public:
+  mpsc_reserve_owned(mpsc_core<T, true>& core, sync::mpsc::sender<T> from) noexcept
+      : mpsc_acquire<T, mpsc_reserve_owned>(core, 1), from_(std::move(from)) {}
+  mpsc_reserve_owned(mpsc_reserve_owned&&) noexcept = default;
+  ~mpsc_reserve_owned() { this->give_back(); }  // while the sender keeps the channel
+
+  result<sync::mpsc::owned_permit<T>> await_resume() noexcept {
+    if (const auto failed = this->take()) return failed;
+    return sync::mpsc::owned_permit<T>(mpsc_access(), std::move(from_));
+  }
+
+ private:
+  sync::mpsc::sender<T> from_;
+};
+
+}  // namespace detail
+}  // namespace kioto

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: MIT
+// What channels need no template for.
+#include <new>
+#include <stdexcept>
+
+#include <kioto/detail/mpsc_operation.hpp>
+
+namespace kioto::detail {
+
+std::error_code mpsc_error(mpsc_outcome what) noexcept {
+  switch (what) {
+    case mpsc_outcome::full:
+      return error::full;
+    case mpsc_outcome::no_memory:
+      return std::make_error_code(std::errc::not_enough_memory);
+    case mpsc_outcome::done:
+    case mpsc_outcome::closed:
+      break;
+  }
+  return error::closed;
+}
+
+void throw_bad_capacity(const char* what) { throw std::invalid_argument(what); }
+void throw_no_memory() { throw std::bad_alloc(); }
+
+}  // namespace kioto::detail
