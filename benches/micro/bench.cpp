@@ -6,7 +6,6 @@
 // result was wrong.
 #include "bench.hpp"
 
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,11 +26,13 @@ std::vector<entry>& registry() {
 struct options {
   bool list = false;
   bool exact = false;
+  bool light = false;
   unsigned repetitions = 15;
   unsigned warmups = 2;
   std::vector<std::string> patterns;
 
-  [[nodiscard]] bool selects(const std::string& name) const {
+  [[nodiscard]] bool selects(const std::string& name, const entry& e) const {
+    if (light && e.how != effort::repeated) return false;
     if (patterns.empty()) return true;
     return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& p) {
       return exact ? name == p : name.find(p) != std::string::npos;
@@ -106,7 +107,7 @@ bool measure(const std::string& name, const entry& e, flavours where, const opti
 
 [[noreturn]] void usage() {
   std::fputs(
-      "usage: kioto_bench_micro [--list] [--exact] [--reps N] [--warmup N] [PATTERN...]\n"
+      "usage: kioto_bench_micro [--list] [--exact] [--light] [--reps N] [--warmup N] [PATTERN...]\n"
       "N from 0 (--warmup) or 1 (--reps) to 1000\n",
       stderr);
   std::exit(2);
@@ -127,6 +128,8 @@ options parse(char** argument) {
       out.list = true;
     else if (name == "--exact")
       out.exact = true;
+    else if (name == "--light")
+      out.light = true;
     else if (name == "--reps")
       out.repetitions = number(*argument == nullptr ? nullptr : *argument++, 1);
     else if (name == "--warmup")
@@ -197,7 +200,7 @@ int main(int, char** argv) {
   for (const auto& [where, prefix] : bench::prefixes) {
     for (const bench::entry& e : bench::registry()) {
       const std::string name = std::string(prefix) + e.name;
-      if ((e.where & where) == 0 || !wanted.selects(name)) continue;
+      if ((e.where & where) == 0 || !wanted.selects(name, e)) continue;
       any = true;
       if (wanted.list)
         std::printf("%s\n", name.c_str());

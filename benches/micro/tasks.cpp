@@ -4,7 +4,7 @@
 #include <atomic>
 #include <thread>
 
-#include <kioto/sync/notify.hpp>
+#include <kioto/sync/oneshot.hpp>
 
 #include "bench.hpp"
 
@@ -101,18 +101,18 @@ task<bool> yield_200() {
   co_return right&& count.load() == 200000;
 }
 
-task<> chain(int n, sync::notify& done) {
+task<> chain(int n, sync::oneshot::sender<int> done) {
   if (n != 0)
-    spawn(chain(n - 1, done));
+    spawn(chain(n - 1, std::move(done)));
   else
-    done.notify_one();
+    (void)done.send(0);
   co_return;
 }
 task<bool> chained_spawn() {
-  sync::notify done;
-  spawn(chain(1000, done));
-  co_await done.notified();
-  co_return true;
+  auto [done, ended] = sync::oneshot::channel<int>();
+  spawn(chain(1000, std::move(done)));
+  const auto got = co_await ended.recv();
+  co_return got.has_value();
 }
 
 const bench::group tasks{

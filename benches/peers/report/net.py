@@ -148,9 +148,8 @@ class Capacity:
 def tail(server, mode, capacity, share, seconds):
     found = loaded(server, "open", mode, connections=64, bytes=64, seconds=seconds,
                    rate=round(capacity() * share))
-    if found.get("overloaded"):
-        raise Wrong("it cannot keep up with the load")
-    return {**found, "rate": round(capacity() * share)}
+    # Not to keep up is slow, not wrong.
+    return {**found, "overloaded": float(found.get("overloaded", 0)), "rate": round(capacity() * share)}
 
 
 def cases(peers, quick, descriptors):

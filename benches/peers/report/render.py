@@ -245,7 +245,8 @@ def render(results):
              (("user-space bytes each", "bytes"), ("CPU %", "idle_cpu_percent"), ("first byte p50 µs", "p50_us"),
               ("first byte p99 µs", "p99_us")), None, None)
     _servers(results, lines, "tail/", "Latency under an open-loop load, 64 connections, two threads",
-             (("requests/s", "rate"),) + latency + (("max µs", "max_us"),), None, None)
+             (("requests/s", "rate"),) + latency
+             + (("max µs", "max_us"), ("could not keep up, share of rounds", "overloaded")), None, None)
     _tail_plot(results, lines)
     lines += ["## The machine", "", "What it costs by itself, before each round:", ""]
     names = (("getppid, ns", "getppid_ns"), ("futex, there and back, ns", "futex_round_trip_ns"),

@@ -103,6 +103,7 @@ pub fn percentile(sorted: &[f64], share: f64) -> f64 {
 struct Options {
     list: bool,
     exact: bool,
+    light: bool,
     repetitions: usize,
     warmups: usize,
     patterns: Vec<String>,
@@ -110,13 +111,14 @@ struct Options {
 
 impl Options {
     fn parse() -> Self {
-        let mut out = Options { list: false, exact: false, repetitions: 15, warmups: 2, patterns: vec![] };
+        let mut out = Options { list: false, exact: false, light: false, repetitions: 15, warmups: 2, patterns: vec![] };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
             let mut number = || arguments.next().and_then(|n| n.parse().ok()).unwrap_or_else(|| usage());
             match name.as_str() {
                 "--list" => out.list = true,
                 "--exact" => out.exact = true,
+                "--light" => out.light = true,
                 "--reps" => out.repetitions = number(),
                 "--warmup" => out.warmups = number(),
                 other if other.starts_with('-') => usage(),
@@ -128,14 +130,17 @@ impl Options {
         }
         out
     }
-    fn selects(&self, name: &str) -> bool {
+    fn selects(&self, name: &str, e: &Entry) -> bool {
+        if self.light && e.effort != Effort::Repeated {
+            return false;
+        }
         let matches = |p: &String| if self.exact { name == p } else { name.contains(p.as_str()) };
         self.patterns.is_empty() || self.patterns.iter().any(matches)
     }
 }
 
 fn usage() -> ! {
-    eprintln!("usage: tokio_micro [--list] [--exact] [--reps N] [--warmup N] [PATTERN...]");
+    eprintln!("usage: tokio_micro [--list] [--exact] [--light] [--reps N] [--warmup N] [PATTERN...]");
     exit(2)
 }
 
@@ -202,7 +207,7 @@ pub fn main(entries: Vec<Entry>) {
     for (flavour, prefix) in PREFIXES {
         for e in &entries {
             let name = format!("{prefix}{}", e.name);
-            if e.flavours & flavour == 0 || !wanted.selects(&name) {
+            if e.flavours & flavour == 0 || !wanted.selects(&name, e) {
                 continue;
             }
             any = true;
