@@ -80,7 +80,7 @@ def watched(results):
                 yield row, subject, "Tokio", "bytes" if "mem_" in row else timed
                 if "p99_us" in metrics:
                     yield row, subject, "Tokio", "p50_us"
-            elif section == "instructions":
+            elif section == "instructions" and "spawn_blocking" not in row:
                 yield row, subject, None, "instructions"
             elif section in ("echo", "connections", "churn"):
                 yield row, subject, "raw epoll", "cpu_us"

@@ -3,8 +3,9 @@
 
 What one operation costs is the difference of two runs which differ only in how many operations they
 do, divided by that number: start and end of the program cancel out. Only user space is counted.
-Valgrind runs one thread at a time; so only benchmarks on one thread are counted, and those repeat to
-the last digit, but for the echo servers, which take what has come meanwhile in batches.
+Valgrind runs one thread at a time, so only what runs on one thread is counted. Of kioto it repeats to
+the last digit, but for the echo servers, which take what has come meanwhile in batches, and
+spawn_blocking, which has a second thread.
 """
 import json
 import os

@@ -26,12 +26,21 @@ def _figures(results):
     return out
 
 
+def _reached():
+    if not os.path.exists(PATH):
+        return {}
+    with open(PATH) as f:
+        return json.load(f)
+
+
 def write(results):
-    data = {name: [round(s.median, 4), round(s.low, 4), round(s.high, 4)]
-            for name, s in sorted(_figures(results).items())}
+    """Keeps the figures of this run; those that it has not measured stay as they are. Returns how
+    many it has."""
+    new = {name: [round(x, 4) for x in (s.median, s.low, s.high)] for name, s in _figures(results).items()}
+    lines = [f"  {json.dumps(name)}: {json.dumps(figures)}" for name, figures in sorted({**_reached(), **new}.items())]
     with open(PATH, "w") as f:
-        f.write("{\n" + ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in data.items()) + "\n}\n")
-    return len(data)
+        f.write("{\n" + ",\n".join(lines) + "\n}\n")
+    return len(new)
 
 
 def worse(name, old, new: Summary):
@@ -42,10 +51,9 @@ def worse(name, old, new: Summary):
 
 def compare(results):
     """(how many were compared, sentences about those that have got worse)."""
-    if not os.path.exists(PATH):
+    reached = _reached()
+    if not reached:
         raise SystemExit("benches/gate.json is not there; ./dev peers --write-gate makes it")
-    with open(PATH) as f:
-        reached = json.load(f)
     compared, regressions = 0, []
     for name, new in _figures(results).items():
         if name not in reached:

@@ -67,6 +67,16 @@ class Gate(unittest.TestCase):
             self.assertEqual((compared, len(regressions)), (1, 1))
             self.assertIn("+30 %", regressions[0])
 
+    def test_keeps_what_a_run_has_not_measured(self):
+        def one(row):
+            return results_of({row: {"kioto": {"instructions": [100]}}})
+
+        with tempfile.TemporaryDirectory() as directory, \
+             mock.patch.object(gate, "PATH", os.path.join(directory, "gate.json")):
+            gate.write(one("instructions/ct/yield"))
+            gate.write(one("instructions/ct/oneshot"))
+            self.assertEqual(gate.compare(one("instructions/ct/yield")), (1, []))
+
 
 class Plan(unittest.TestCase):
     def execute(self, cases, rounds):
