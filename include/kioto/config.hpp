@@ -24,6 +24,19 @@
 #define KIOTO_HAS_EXCEPTIONS 0
 #endif
 
+/// 1 in a unit that is compiled for a sanitizer which watches memory or threads.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__SANITIZE_HWADDRESS__)
+#define KIOTO_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer) || __has_feature(hwaddress_sanitizer)
+#define KIOTO_SANITIZED 1
+#endif
+#endif
+#if !defined(KIOTO_SANITIZED)
+#define KIOTO_SANITIZED 0
+#endif
+
 /// 1 for g++ before 13, which destroys twice a closure with captures, or an aggregate with
 /// non-trivial members, that is created inside a `co_await` expression (GCC bug 99576).
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13

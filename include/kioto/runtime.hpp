@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -16,6 +17,7 @@
 #include <kioto/detail/thread_wait.hpp>
 #include <kioto/metrics.hpp>
 #include <kioto/result.hpp>
+#include <kioto/time/clock.hpp>
 
 namespace kioto {
 
@@ -44,6 +46,8 @@ struct runtime_options {
   std::size_t thread_stack_size = 0;
   std::string thread_name = "kioto-worker";
   unsigned event_interval = 61;
+  std::optional<auto_advance> start_paused;
+  std::optional<std::uint64_t> rng_seed;
   std::function<void()> on_thread_start, on_thread_stop, on_thread_park, on_thread_unpark;
   std::function<void(task_id, std::source_location)> on_task_spawn;
   std::function<void(task_id)> on_task_end;
@@ -159,6 +163,18 @@ class runtime_builder {
   /// Runs of tasks between two polls of the reactor by a worker that never sleeps. Default 61.
   runtime_builder& event_interval(unsigned runs) { return set(options_.event_interval, runs); }
 
+  /// For tests: the clock stands still from the beginning, see `time::pause`. Only for
+  /// current-thread and local runtimes; `build` throws std::logic_error for others.
+  runtime_builder& start_paused(auto_advance by_itself = auto_advance::on) {
+    return set(options_.start_paused, by_itself);
+  }
+  /// For tests: any ready task may run next, and any branch of a `select` may go first, as a
+  /// function of the seed. With the same seed, and a paused clock, a program that hears nothing
+  /// from outside takes the same course each time; other seeds try other courses. Without a seed
+  /// ready tasks run in order. Only for current-thread and local runtimes; `build` throws
+  /// std::logic_error for others.
+  runtime_builder& rng_seed(std::uint64_t seed) { return set(options_.rng_seed, seed); }
+
   // Hooks. They run on the thread in question and must not throw.
   runtime_builder& on_thread_start(std::function<void()> f) {
     return set(options_.on_thread_start, std::move(f));
@@ -204,8 +220,9 @@ class runtime_builder {
 /// - Destruction shuts down without a time limit: no new tasks; every task is cancelled, and its
 ///   frame destroyed; then the reactor ends and the blocking pool is joined. Every I/O operation
 ///   after that fails with `error::runtime_shutdown`.
-/// - Destroying it from within one of its own tasks cannot wait for that task: the shutdown then
-///   goes on in the background, and a line on stderr says so.
+/// - Destroying it from within one of its own tasks or blocking calls cannot wait for that: the
+///   shutdown then goes on in the background, and a line on stderr says so. A current-thread
+///   runtime has no background: the tasks that are left are never destroyed.
 /// - Thread safety: all members but the destructor and moves may be called from any thread.
 class runtime {
  public:

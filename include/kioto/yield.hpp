@@ -14,7 +14,7 @@ class [[nodiscard]] yield_operation final : public leaf_awaiter<yield_operation>
   attempt try_or_wait() noexcept override {
     if (yielded_) return attempt::ready;
     yielded_ = true;
-    return give_way();
+    return give_way(context_->frame_ != nullptr ? entry::resume : entry::retry);
   }
   // A yielded strand stays owned, so a stop request never asks for this.
   bool cancel() noexcept override { return false; }
@@ -37,8 +37,8 @@ class [[nodiscard]] budget_operation final : public leaf_awaiter<budget_operatio
 
 }  // namespace detail
 
-/// Gives way: the task runs again after the other ready tasks of its worker, and after the reactor
-/// and the timers had a turn.
+/// Gives way: the task runs again after the other ready tasks of its worker. A loop that does
+/// nothing but yield leaves the reactor and the timers a turn once in four rounds.
 ///
 /// - Result: none.
 /// - Cancellation: a task that is asked to stop stops here.

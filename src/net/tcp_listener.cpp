@@ -18,7 +18,7 @@ result<accepted_connection> tcp_listener::take(detail::io_driver& driver, int fd
 
 detail::io_step accept_operation::perform(int fd) noexcept {
   auto taken = tcp_listener::take(source().registration().driver(), fd);
-  if (!taken) return failed(taken.error());
+  if (!taken) return failed(detail::io_error(taken.error()));
   accepted_.emplace(std::move(*taken));
   return detail::io_step::done;
 }

@@ -16,7 +16,7 @@ io_driver::~io_driver() {
   free_pending();
 }
 
-result<io_driver_pointer> io_driver::create() noexcept {
+result<io_driver_pointer> io_driver::create() {
   auto backend = make_epoll_backend();
   if (!backend) return backend.error();
   return std::make_shared<io_driver>(std::move(*backend));

@@ -83,10 +83,11 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
     if (options.fail_thread_creation != nullptr) {
       if (const int error = options.fail_thread_creation()) return error;
     }
-    auto* reference = new (std::nothrow) std::shared_ptr<state>(shared_from_this());
-    if (reference == nullptr) return ENOMEM;
-    if (const int error = create_thread(options.stack_size, &run_thread, reference)) {
-      delete reference;
+    auto* references = new (std::nothrow)
+        thread_references{options.owner ? options.owner() : nullptr, shared_from_this()};
+    if (references == nullptr) return ENOMEM;
+    if (const int error = create_thread(options.stack_size, &run_thread, references)) {
+      delete references;
       return error;
     }
     ++threads;
@@ -94,11 +95,15 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
     return 0;
   }
 
+  struct thread_references {
+    std::shared_ptr<void> owner;
+    std::shared_ptr<state> pool;
+  };
+
   static void* run_thread(void* argument) noexcept {
-    auto* reference = static_cast<std::shared_ptr<state>*>(argument);
-    const std::shared_ptr<state> pool = std::move(*reference);
-    delete reference;
-    set_this_thread_pool(pool.get());
+    const std::unique_ptr<thread_references> mine(static_cast<thread_references*>(argument));
+    state* const pool = mine->pool.get();
+    set_this_thread_pool(pool);
     name_this_thread(pool->options.thread_name);
     if (pool->options.on_thread_start) pool->options.on_thread_start();
     pool->run_jobs();
@@ -118,6 +123,13 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
         job->run(job);
         lock.lock();
         --running;
+        if (tells_quiet && running == 0 && jobs.empty() && !closed) {
+          // Neither running nor idle: shutdown() waits for this thread.
+          tells_quiet = false;
+          lock.unlock();
+          options.on_quiet();
+          lock.lock();
+        }
       }
     } while (!closed && wait_for_wakeup(lock));
     --threads;
@@ -170,6 +182,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   std::size_t wakeups = 0;
   std::size_t queued = 0;
   std::optional<pthread_t> last_ended;  // to be joined
+  bool tells_quiet = false;
   bool closed = false;
   bool abandoned = false;
 };
@@ -210,6 +223,14 @@ bool blocking_pool::try_remove(blocking_job& job) noexcept {
   return true;
 }
 
+bool blocking_pool::is_quiet_or_tells() noexcept {
+  state& s = *state_;
+  const std::lock_guard lock(s.mutex);
+  const bool quiet = s.running == 0 && s.jobs.empty();
+  s.tells_quiet = !quiet;
+  return quiet;
+}
+
 bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   const std::shared_ptr<state> keep = state_;
   state& s = *keep;
@@ -242,6 +263,10 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   lock.unlock();
   if (last) pthread_join(*last, nullptr);
   return all;
+}
+
+bool blocking_pool::runs_on_this_thread() const noexcept {
+  return this_thread_pool() == state_.get();
 }
 
 blocking_pool::counts blocking_pool::read_counts() const noexcept {

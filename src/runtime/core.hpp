@@ -11,6 +11,7 @@
 #include <kioto/detail/time_driver.hpp>
 #include <kioto/runtime.hpp>
 
+#include "../time/runtime_clock.hpp"
 #include "owned_tasks.hpp"
 #include "scheduler.hpp"
 
@@ -27,6 +28,7 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   std::atomic<bool> shutting_down{false};
   std::atomic<bool> shut_down{false};
   owned_tasks owned;
+  runtime_clock clock;
   time_driver timers;
   io_driver_pointer io;
   blocking_pool blocking;
@@ -34,6 +36,16 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   bool is_multi_thread = false;
   bool is_local = false;
   std::thread::id owner;  ///< of a local runtime
+
+  /// The runtime is let go of with tasks in it that no thread will run any more. What they wait for
+  /// may come all the same, and their handles stay valid: from now on this is never destroyed.
+  void leave_behind() noexcept;
+
+ private:
+  std::shared_ptr<runtime_core> self_;
+  runtime_core* next_left_behind_ = nullptr;
 };
+
+inline runtime_core& core_of(context& c) noexcept { return c.task().scheduler_->core(); }
 
 }  // namespace kioto::detail

@@ -2,6 +2,8 @@
 #include "current_thread.hpp"
 
 #include <exception>
+#include <new>
+#include <utility>
 
 #include "core.hpp"
 
@@ -9,14 +11,13 @@ namespace kioto::detail {
 
 using std::chrono::steady_clock;
 
-namespace {
-void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
-  counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-}
-}  // namespace
-
 current_thread_scheduler::current_thread_scheduler(runtime_core& core)
-    : scheduler(core), executor(static_cast<scheduler&>(*this)), seat_(*core.io, core.timers) {}
+    : scheduler(core),
+      executor(static_cast<scheduler&>(*this), 0),
+      seat_(*core.io, core.timers, core.clock),
+      random_(core.options.rng_seed.value_or(fresh_seed())) {
+  if (core.options.rng_seed) lots_ = std::make_unique<std::vector<task_header*>>();
+}
 
 /// The calling thread runs the tasks for the lifetime of this.
 class current_thread_scheduler::turn {
@@ -48,11 +49,64 @@ class current_thread_scheduler::turn {
   thread_state previous_;
 };
 
-task_header* current_thread_scheduler::next() noexcept {
-  if (tick_ % inject_interval == 0)
-    if (task_header* task = injected_.pop()) return task;
-  if (task_header* task = ready_.pop_front()) return task;
+// With a seed the lot decides, and calls are no exception.
+inline task_header* current_thread_scheduler::take_hinted(task_header* hint) noexcept {
+  if (hint == nullptr || !hint->in_ready_queue_ || calls_ == call_streak_limit ||
+      lots_ != nullptr) {
+    calls_ = 0;
+    return nullptr;
+  }
+  ++calls_;
+  ready_.erase(hint);
+  hint->in_ready_queue_ = false;
+  return hint;
+}
+
+inline task_header* current_thread_scheduler::take_ready() noexcept {
+  task_header* const task = ready_.pop_front();
+  if (task != nullptr) task->in_ready_queue_ = false;
+  return task;
+}
+
+inline task_header* current_thread_scheduler::next() noexcept {
+  if (--runs_to_turn_ == 0) [[unlikely]]
+    return next_in_turn();
+  if (task_header* task = take_ready()) return task;
   return injected_.pop();
+}
+
+task_header* current_thread_scheduler::next_in_turn() noexcept {
+  if (lots_ != nullptr) {
+    runs_to_turn_ = 1;
+    return next_by_lot();
+  }
+  runs_to_turn_ = inject_interval;
+  if (task_header* task = injected_.pop()) return task;
+  return take_ready();
+}
+
+// Every ready task may be the next one. None is passed over for ever: each has the same chance each
+// time.
+task_header* current_thread_scheduler::next_by_lot() noexcept {
+  try {
+    while (task_header* task = injected_.pop()) make_ready(*task);
+    while (!ready_.empty()) {
+      lots_->push_back(nullptr);  // the room first: this may throw
+      lots_->back() = take_ready();
+    }
+  } catch (const std::bad_alloc&) {
+    return take_ready();  // out of memory: this one, then
+  }
+  if (lots_->empty()) return nullptr;
+  const std::size_t drawn = random_.below(static_cast<std::uint32_t>(lots_->size()));
+  std::swap((*lots_)[drawn], lots_->back());
+  task_header* task = lots_->back();
+  lots_->pop_back();
+  return task;
+}
+
+void current_thread_scheduler::flush_deferred() noexcept {
+  while (task_header* task = deferred_.pop_front()) make_ready(*task);
 }
 
 template <class Done>
@@ -61,53 +115,95 @@ void current_thread_scheduler::run_until(const Done& done,
   thread_state& thread = this_thread();
   const auto& options = core().options;
   auto busy_since = steady_clock::now();
+  task_header* hint = nullptr;
   while (!done()) {
-    if (++tick_ % options.event_interval == 0) {
+    if (--runs_to_poll_ == 0) [[unlikely]] {
+      runs_to_poll_ = options.event_interval;
       seat_.turn(std::chrono::nanoseconds::zero());
       flush_deferred();
       hand_out_news();
       if (deadline && steady_clock::now() >= *deadline) return;
     }
-    if (task_header* task = next()) {
-      count(polls_);
-      run_task(thread, *task);
+    task_header* const called = take_hinted(hint);
+    if (task_header* task = called != nullptr ? called : next()) [[likely]] {
+      polls_.add();
+      hint = run_task(thread, *task, called != nullptr);
       continue;
     }
+    hint = nullptr;
     if (!deferred_.empty()) {
-      seat_.turn(std::chrono::nanoseconds::zero());
+      if (++rounds_ % rounds_to_poll == 0) seat_.turn(std::chrono::nanoseconds::zero());
       flush_deferred();
       continue;
     }
-    count(parks_);
-    count(busy_ns_, static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
+    parks_.add();
+    busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
     hand_out_news();
-    // Who pushes from outside looks at `asleep_` with a read-modify-write afterwards: either it
-    // sees 1 and unparks the seat, or this exchange comes later, acquires, and the queue is seen
-    // filled.
-    asleep_.exchange(1, std::memory_order_acq_rel);
+    // A paused clock moves on only if the reactor has nothing, either.
+    if (core().clock.is_paused()) [[unlikely]]
+      seat_.turn(std::chrono::nanoseconds::zero());
+    asleep_.fall_asleep();
     // The hook may have made something ready, too.
-    if (ready_.empty() && deferred_.empty() && injected_.is_empty() && !done()) {
-      if (deadline) {
-        if (steady_clock::now() >= *deadline) return;
-        seat_.turn_until(*deadline);
-      } else {
-        seat_.turn(std::nullopt);
-      }
+    if (has_nothing_to_run() && !done()) {
+      std::optional<std::chrono::nanoseconds> limit;
+      if (deadline)
+        limit = std::max(*deadline - steady_clock::now(), std::chrono::nanoseconds::zero());
+      if (core().clock.is_paused()) [[unlikely]]
+        seat_.turn_beside_timers(limit, [this] { return clock_has_to_wait(); });
+      else
+        seat_.turn(limit);
     }
-    asleep_.store(0, std::memory_order_relaxed);
+    asleep_.wake_up();
     if (options.on_thread_unpark) options.on_thread_unpark();
+    if (deadline && steady_clock::now() >= *deadline) return;
     busy_since = steady_clock::now();
   }
 }
 
-void current_thread_scheduler::push(task_header& task) noexcept {
-  count(local_schedules_);
-  ready_.push_back(&task);
+// There is nothing to run, and the clock is paused. False: it has moved to the next timer, or the
+// operations that waited for this moment have completed. True: something has to come from outside.
+bool current_thread_scheduler::clock_has_to_wait() noexcept {
+  if (!core().clock.is_paused()) return false;  // another thread lets it go on
+  // A blocking job hands its task over before it stops being counted. So this comes first, and the
+  // queue is looked at afterwards. If there is a job, its end wakes this thread.
+  if (!core().blocking.is_quiet_or_tells()) return injected_.is_empty();
+  if (!injected_.is_empty()) return false;
+  bool awaited = false;
+  {
+    const std::lock_guard lock(mutex_);
+    awaited = !idle_waiters_.empty();
+  }
+  const auto next = core().timers.earliest_deadline();
+  if (next && (awaited || core().clock.advances_by_itself())) {
+    core().clock.advance_to(*next);  // the end of this turn fires the timers
+    return false;
+  }
+  if (awaited && !next) {
+    release_idle();
+    return false;
+  }
+  return true;
+}
+
+void current_thread_scheduler::wait_for_idle(idle_operation& op) noexcept {
+  const std::lock_guard lock(mutex_);
+  idle_waiters_.push_back(op);
+}
+bool current_thread_scheduler::stop_waiting(idle_operation& op) noexcept {
+  const std::lock_guard lock(mutex_);
+  if (!op.is_linked()) return false;
+  idle_waiters_.erase(op);
+  return true;
+}
+void current_thread_scheduler::release_idle() noexcept {
+  const std::lock_guard lock(mutex_);
+  // Completing only queues a task: nothing runs under the lock.
+  idle_waiters_.consume([](idle_operation& op) { complete(op); });
 }
 
 void current_thread_scheduler::schedule_remote(task_header& task) noexcept {
-  remote_schedules_.fetch_add(1, std::memory_order_relaxed);
+  const remote_call call(*this);
   if (!injected_.push(&task)) std::terminate();  // never closed
   wake_all();
 }
@@ -134,7 +230,7 @@ void current_thread_scheduler::hand_out_news() noexcept {
 }
 
 void current_thread_scheduler::wake_all() noexcept {
-  if (asleep_.exchange(0, std::memory_order_acq_rel) != 0) seat_.unpark();
+  if (asleep_.must_wake()) seat_.unpark();
 }
 
 bool current_thread_scheduler::drain(std::optional<steady_clock::time_point> deadline) noexcept {
@@ -160,12 +256,12 @@ bool current_thread_scheduler::runs_on_this_thread() const noexcept {
 
 void current_thread_scheduler::read_metrics(runtime_metrics& out) const {
   worker_metrics& w = out.workers.emplace_back();
-  w.polls = polls_.load(std::memory_order_relaxed);
-  w.parks = parks_.load(std::memory_order_relaxed);
-  w.local_schedules = local_schedules_.load(std::memory_order_relaxed);
-  w.busy = std::chrono::nanoseconds(busy_ns_.load(std::memory_order_relaxed));
+  w.polls = polls_.get();
+  w.parks = parks_.get();
+  w.local_schedules = local_schedules_.get();
+  w.busy = std::chrono::nanoseconds(busy_ns_.get());
   out.injection_depth = injected_.size();
-  out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
+  out.remote_schedules = remote_schedules();
 }
 
 }  // namespace kioto::detail

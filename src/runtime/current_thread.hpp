@@ -3,9 +3,14 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include <kioto/detail/inject_queue.hpp>
+#include <kioto/detail/random.hpp>
+#include <kioto/detail/sleep_mark.hpp>
+#include <kioto/time/pause.hpp>
 
 #include "driver_seat.hpp"
 #include "scheduler.hpp"
@@ -17,6 +22,7 @@ namespace kioto::detail {
 class current_thread_scheduler final : public scheduler, private executor {
  public:
   explicit current_thread_scheduler(runtime_core& core);
+  ~current_thread_scheduler() override { wait_for_remote_calls(); }
 
   void schedule_remote(task_header& task) noexcept override;
   void timer_moved_up() noexcept override { seat_.timer_moved_up(); }
@@ -26,21 +32,41 @@ class current_thread_scheduler final : public scheduler, private executor {
   void release_threads(bool) noexcept override {}
   [[nodiscard]] bool runs_on_this_thread() const noexcept override;
   void read_metrics(runtime_metrics& out) const override;
+  [[nodiscard]] std::uint32_t random() noexcept override { return random_.next(); }
+  void wait_for_idle(idle_operation& op) noexcept override;
+  bool stop_waiting(idle_operation& op) noexcept override;
+  void release_idle() noexcept override;
 
  private:
   // Looks at the queue from outside first once in so many runs, so that local tasks cannot starve
   // it.
   static constexpr unsigned inject_interval = 31;
 
-  void push(task_header& task) noexcept override;
+  void push(task_header& task) noexcept override {
+    local_schedules_.add();
+    make_ready(task);
+  }
   void defer(task_header& task) noexcept override { deferred_.push_back(&task); }
+
+  void make_ready(task_header& task) noexcept {
+    task.in_ready_queue_ = true;
+    ready_.push_back(&task);
+  }
 
   class turn;
   template <class Done>
   void run_until(const Done& done, std::optional<std::chrono::steady_clock::time_point> deadline);
   [[nodiscard]] task_header* next() noexcept;
+  [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
+  [[nodiscard]] task_header* take_ready() noexcept;
+  [[nodiscard]] task_header* next_in_turn() noexcept;
+  [[nodiscard]] task_header* next_by_lot() noexcept;
+  [[nodiscard]] bool has_nothing_to_run() const noexcept {
+    return ready_.empty() && deferred_.empty() && injected_.is_empty();
+  }
+  [[nodiscard]] bool clock_has_to_wait() noexcept;
   void hand_out_news() noexcept;
-  void flush_deferred() noexcept { ready_.splice_back(deferred_); }
+  void flush_deferred() noexcept;
 
   basic_inject_queue<std_sync, task_header> injected_;
   driver_seat seat_;
@@ -48,17 +74,21 @@ class current_thread_scheduler final : public scheduler, private executor {
   // Who runs tasks.
   std::mutex mutex_;
   std::condition_variable turned_over_;
-  bool taken_ = false;    // by mutex_
-  unsigned waiting_ = 0;  // by mutex_: threads that want the turn
-  std::atomic<unsigned> asleep_{0};
+  bool taken_ = false;                                     // by mutex_
+  unsigned waiting_ = 0;                                   // by mutex_: threads that want the turn
+  intrusive_list<idle_operation, idle_tag> idle_waiters_;  // by mutex_
+  sleep_mark asleep_;
 
   // Of the thread that runs tasks.
-  intrusive_queue<task_header> ready_;
+  intrusive_deque<task_header> ready_;
   intrusive_queue<task_header> deferred_;
-  unsigned tick_ = 0;
-
-  std::atomic<std::uint64_t> polls_{0}, parks_{0}, local_schedules_{0}, remote_schedules_{0},
-      busy_ns_{0};
+  unsigned calls_ = 0;   ///< runs in a row that are due to a hint
+  unsigned rounds_ = 0;  ///< of tasks that gave way
+  unsigned runs_to_poll_ = 1;
+  unsigned runs_to_turn_ = 1;  ///< runs until next() looks at the queue from outside first
+  random_source random_;
+  // With a seed: the ready tasks, of which any one may be next. Null without.
+  std::unique_ptr<std::vector<task_header*>> lots_;
 };
 
 }  // namespace kioto::detail

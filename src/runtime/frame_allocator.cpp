@@ -10,22 +10,12 @@
 #include <utility>
 
 #if !defined(KIOTO_FRAME_POOL)
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__SANITIZE_HWADDRESS__)
-#define KIOTO_FRAME_POOL 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
-    __has_feature(memory_sanitizer) || __has_feature(hwaddress_sanitizer)
-#define KIOTO_FRAME_POOL 0
-#endif
-#endif
-#endif
-#if !defined(KIOTO_FRAME_POOL)
-#define KIOTO_FRAME_POOL 1
+#define KIOTO_FRAME_POOL !KIOTO_SANITIZED
 #endif
 
 namespace kioto::detail {
 
-#if KIOTO_FRAME_POOL == 0
+#if !(KIOTO_FRAME_POOL)
 
 void* allocate_frame(std::size_t bytes) { return ::operator new(bytes); }
 void deallocate_frame(void* frame, std::size_t bytes) noexcept { ::operator delete(frame, bytes); }

@@ -14,7 +14,7 @@ namespace kioto::detail {
 using std::chrono::steady_clock;
 
 worker::worker(multi_thread_scheduler& home, std::size_t index) noexcept
-    : executor(home),
+    : executor(home, index),
       home_(home),
       index_(index),
       random_(static_cast<std::uint32_t>(index) * 0x9E3779B9U + 0x7F4A7C15U) {
@@ -33,19 +33,22 @@ void worker::run() noexcept {
   thread_state& thread = this_thread();
   thread.current = this;
   busy_since_ = steady_clock::now();
+  task_header* hint = nullptr;
   for (;;) {
-    if (++tick_ % home_.core().options.event_interval == 0) maintain();
-    task_header* task = next();
-    if (task == nullptr) {
+    if (--runs_to_poll_ == 0) [[unlikely]]
+      maintain();
+    task_header* const called = take_hinted(std::exchange(hint, nullptr));
+    task_header* task = called != nullptr ? called : next();
+    if (task == nullptr) [[unlikely]] {
       if (!deferred_.empty()) {
-        poll_driver();
+        if (++rounds_ % rounds_to_poll == 0) poll_driver();
         flush_deferred();
         continue;
       }
       task = steal();
     }
     if (task != nullptr) {
-      execute(*task);
+      hint = execute(thread, *task, called != nullptr);
       if (thread.current != this) return;  // the task handed the worker over and never got it back
       continue;
     }
@@ -61,34 +64,46 @@ void worker::run() noexcept {
   home_.loop_ended();
 }
 
-void worker::execute(task_header& task) noexcept {
-  if (searching_) {
+inline task_header* worker::execute(thread_state& thread, task_header& task, bool called) noexcept {
+  if (searching_) [[unlikely]] {
     searching_ = false;
     if (home_.idle_.transition_from_searching()) home_.notify_one();
   }
-  count(counters_.polls);
-  run_task(this_thread(), task);
+  polls_.add();
+  return run_task(thread, task, called);
 }
 
-task_header* worker::next() noexcept {
-  if (tick_ % inject_interval == 0)
+inline task_header* worker::take_hinted(task_header* hint) noexcept {
+  if (hint != nullptr && calls_ != call_streak_limit) {
+    ++calls_;
+    if (slot_.load(std::memory_order_relaxed) == hint) return take_slot();
+    if (queue_.pop_newest(hint)) return hint;
+  }
+  calls_ = 0;
+  return nullptr;
+}
+
+inline task_header* worker::next() noexcept {
+  if (--runs_to_injected_ == 0) [[unlikely]] {
+    runs_to_injected_ = inject_interval;
     if (task_header* task = take_injected()) return task;
-  if (lifo_streak_ < lifo_streak_limit) {
-    if (task_header* task = take_lifo()) {
-      ++lifo_streak_;
+  }
+  if (slot_streak_ != slot_streak_limit) {
+    if (task_header* task = take_slot()) {
+      ++slot_streak_;
       return task;
     }
   }
-  lifo_streak_ = 0;
+  slot_streak_ = 0;
   if (task_header* task = queue_.pop()) return task;
   if (task_header* task = take_injected()) return task;
-  return take_lifo();
+  return take_slot();
 }
 
-task_header* worker::take_lifo() noexcept {
-  if (lifo_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+inline task_header* worker::take_slot() noexcept {
+  if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
   // Acquire is not needed for what this thread put in; the exchange only decides against a thief.
-  return lifo_.exchange(nullptr, std::memory_order_relaxed);
+  return slot_.exchange(nullptr, std::memory_order_relaxed);
 }
 
 // Takes a fair share of what came from outside: the rest is for the other workers.
@@ -118,8 +133,8 @@ task_header* worker::steal() noexcept {
       if (&victim == this) continue;
       std::size_t stolen = 0;
       if (task_header* task = victim.queue_.steal_into(queue_, stolen)) {
-        count(counters_.steals, stolen);
-        count(counters_.steal_operations);
+        steals_.add(stolen);
+        steal_operations_.add();
         return task;
       }
     }
@@ -128,15 +143,14 @@ task_header* worker::steal() noexcept {
 }
 
 void worker::push(task_header& task) noexcept {
-  count(counters_.local_schedules);
-  task_header* displaced = lifo_.load(std::memory_order_relaxed);
-  if (displaced == nullptr) {
+  local_schedules_.add();
+  if (slot_.load(std::memory_order_relaxed) == nullptr) {
     // Release: a thief acquires the task with the slot. Nobody else fills the slot, so the plain
     // store overwrites nothing.
-    lifo_.store(&task, std::memory_order_release);
+    slot_.store(&task, std::memory_order_release);
     return;
   }
-  displaced = lifo_.exchange(&task, std::memory_order_acq_rel);
+  task_header* displaced = slot_.exchange(&task, std::memory_order_acq_rel);
   if (displaced == nullptr) return;  // a thief was faster
   push_ring(displaced);
   notify_if_useful();
@@ -148,7 +162,7 @@ void worker::push_ring(task_header* task) noexcept {
         // Refused only once no task is left, and these are tasks.
         if (!home_.injected_.push_batch(first, last, n)) std::terminate();
       });
-  if (!fitted) count(counters_.overflows);
+  if (!fitted) overflows_.add();
 }
 
 // A task went where others could steal it. Work is not lost when this notifies nobody, because this
@@ -176,6 +190,7 @@ void worker::poll_driver() noexcept {
 }
 
 void worker::maintain() noexcept {
+  runs_to_poll_ = home_.core().options.event_interval;
   poll_driver();
   flush_deferred();
   if (!queue_.is_empty()) notify_if_useful();
@@ -188,21 +203,12 @@ void worker::park() noexcept {
     if (home_.work_pending()) home_.notify_one();
   }
   searching_ = false;
-  count(counters_.parks);
-  count(counters_.busy_ns, static_cast<std::uint64_t>((steady_clock::now() - busy_since_).count()));
+  parks_.add();
+  busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since_).count()));
   if (options.on_thread_park) options.on_thread_park();
 
   for (;;) {
-    const auto limit = stand_sentinel();
-    in_driver_ = true;
-    const park_result result = parker_.park(home_.seat_, limit);
-    in_driver_ = false;
-    home_.step_down(*this);
-    home_.wake_sentinel();
-
-    if (result == park_result::timed_out)
-      if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
-
+    if (!has_work()) sleep();  // the hook may have made something ready
     if (!home_.idle_.is_parked(index_)) {
       searching_ = true;  // named by a notifier
       break;
@@ -213,6 +219,7 @@ void worker::park() noexcept {
       break;
     }
   }
+  home_.left_sleep(*this);
 
   busy_since_ = steady_clock::now();
   if (options.on_thread_unpark) options.on_thread_unpark();
@@ -221,31 +228,32 @@ void worker::park() noexcept {
   if (!searching_ && !queue_.is_empty()) notify_if_useful();
 }
 
-// Before a sleep outside of the driver: takes the role of the sentinel if nobody has it. Returns
-// how long to sleep. The role is given back in step_down(), also if the sleep turns out to be in
-// the seat.
-std::optional<std::chrono::nanoseconds> worker::stand_sentinel() noexcept {
-  if (home_.workers_.size() == 1) return std::nullopt;
-  worker* holder = nullptr;
-  if (!home_.sentinel_.compare_exchange_strong(holder, this, std::memory_order_acq_rel,
-                                               std::memory_order_relaxed))
-    return std::nullopt;
-  if (home_.seat_.is_sleeping()) {
-    // Everybody else may be asleep. Who wakes up looks at this word with a read-modify-write, after
-    // it left the seat or the idle set: either it sees 1 and wakes the sentinel, or this exchange
-    // comes later, acquires, and the checks below see that worker awake.
-    home_.sentinel_asleep_.exchange(1, std::memory_order_acq_rel);
-    if (home_.seat_.is_sleeping() && home_.idle_.parked() == home_.workers_.size())
-      return std::nullopt;
-    home_.sentinel_asleep_.exchange(0, std::memory_order_acq_rel);
-  }
+void worker::sleep() noexcept {
+  const auto limit = limit_of_sleep();
+  const auto begin = limit ? steady_clock::now() : steady_clock::time_point();
+  in_driver_ = true;
+  parker_.park(home_.seat_, limit);
+  in_driver_ = false;
+  if (std::exchange(unlimited_, false)) home_.sentinel_.woke_up();
+  if (limit && home_.sentinel_.has(index_) && steady_clock::now() - begin >= *limit)
+    if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
+}
+
+// Takes the role of the sentinel if nobody has it, and with it the limit.
+std::optional<std::chrono::nanoseconds> worker::limit_of_sleep() noexcept {
+  if (home_.workers_.size() == 1 || !home_.sentinel_.take(index_)) return std::nullopt;
+  const auto all_asleep = [this] {
+    return home_.idle_.parked() == home_.workers_.size() && home_.seat_.is_sleeping();
+  };
+  unlimited_ = all_asleep() && home_.sentinel_.may_sleep(all_asleep);
+  if (unlimited_) return std::nullopt;
   return multi_thread_scheduler::sentinel_period;
 }
 
 bool worker::hand_over() noexcept {
   poll_driver();
   flush_deferred();
-  if (task_header* task = take_lifo()) push_ring(task);
+  if (task_header* task = take_slot()) push_ring(task);
   handover_.run = [](blocking_job* job) noexcept { static_cast<handover_job*>(job)->self->run(); };
   handover_.cancel = [](blocking_job*) noexcept {};
   this_thread().current = nullptr;
@@ -263,26 +271,31 @@ bool worker::take_back() noexcept {
 void worker::unpark() noexcept { parker_.unpark(home_.seat_); }
 
 void worker::read_metrics(worker_metrics& out) const noexcept {
-  out.polls = counters_.polls.load(std::memory_order_relaxed);
-  out.steals = counters_.steals.load(std::memory_order_relaxed);
-  out.steal_operations = counters_.steal_operations.load(std::memory_order_relaxed);
-  out.parks = counters_.parks.load(std::memory_order_relaxed);
-  out.local_schedules = counters_.local_schedules.load(std::memory_order_relaxed);
-  out.overflows = counters_.overflows.load(std::memory_order_relaxed);
-  out.busy = std::chrono::nanoseconds(counters_.busy_ns.load(std::memory_order_relaxed));
+  out.polls = polls_.get();
+  out.steals = steals_.get();
+  out.steal_operations = steal_operations_.get();
+  out.parks = parks_.get();
+  out.local_schedules = local_schedules_.get();
+  out.overflows = overflows_.get();
+  out.busy = std::chrono::nanoseconds(busy_ns_.get());
   out.queue_depth = queue_.size();
 }
 
+worker_seat::worker_seat(multi_thread_scheduler& home, runtime_core& core) noexcept
+    : driver_seat(*core.io, core.timers, core.clock), home_(home) {}
+
 multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t workers)
-    : scheduler(core), idle_(workers), seat_(*this, *core.io, core.timers), seen_polls_(workers) {
+    : scheduler(core), idle_(workers), seat_(*this, core), seen_polls_(workers) {
   for (std::size_t i = 0; i != workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 }
 
 multi_thread_scheduler::~multi_thread_scheduler() {
   for (os_thread& thread : threads_) thread.join();
+  wait_for_remote_calls();
 }
 
 std::error_code multi_thread_scheduler::start() {
+  threads_.reserve(workers_.size());  // once a thread runs, nothing may throw
   loops_running_ = workers_.size();
   for (auto& w : workers_) {
     os_thread thread;
@@ -297,7 +310,7 @@ std::error_code multi_thread_scheduler::start() {
 }
 
 void multi_thread_scheduler::schedule_remote(task_header& task) noexcept {
-  remote_schedules_.fetch_add(1, std::memory_order_relaxed);
+  const remote_call call(*this);
   // Never closed while a task is left to be pushed.
   if (!injected_.push(&task)) std::terminate();
   notify_one();
@@ -314,38 +327,46 @@ bool multi_thread_scheduler::work_pending() const noexcept {
   return false;
 }
 
-void multi_thread_scheduler::wake_sentinel() noexcept {
-  if (sentinel_asleep_.fetch_or(0, std::memory_order_acq_rel) == 0) return;
-  if (worker* sentinel = sentinel_.load(std::memory_order_acquire)) sentinel->unpark();
+// `w` is in the seat. If it is the sentinel, another sleeper shall be: one beside the seat, so that
+// the events of the driver do not concern the role. False: there is none.
+bool multi_thread_scheduler::watched_by_another(worker& w) noexcept {
+  if (!sentinel_.has(w.index_)) return true;
+  if (std::exchange(w.unlimited_, false)) sentinel_.woke_up();  // it meant to sleep beside the seat
+  if (idle_.parked() <= 1) return false;
+  sentinel_.resign(w.index_);
+  if (const auto other = idle_.find_sleeper([&w](std::size_t i) { return i != w.index_; })) {
+    workers_[*other]->unpark();
+    return true;
+  }
+  return !sentinel_.take(w.index_);
 }
 
-// `w` is awake, or has got the seat. If it was the sentinel, another sleeper has to take the role:
-// it is woken, finds nothing to do, and takes it on its way back to sleep.
-void multi_thread_scheduler::step_down(worker& w) noexcept {
-  worker* self = &w;
-  if (!sentinel_.compare_exchange_strong(self, nullptr, std::memory_order_acq_rel,
-                                         std::memory_order_relaxed))
-    return;
-  sentinel_asleep_.exchange(0, std::memory_order_acq_rel);
-  if (workers_.size() == 2) return;  // no other sleeper but, perhaps, the one in the seat
-  for (std::size_t i = 0; i != workers_.size(); ++i) {
-    worker& other = *workers_[i];
-    if (&other == &w || seat_.is_held_by(other) || !idle_.is_parked(i)) continue;
-    other.unpark();
-    return;
+// `w` is awake. If nobody looks after the others now, another sleeper has to: it is woken, finds
+// nothing to do, and takes the role on its way back to sleep; best one beside the seat.
+void multi_thread_scheduler::left_sleep(worker& w) noexcept {
+  if (workers_.size() == 1) return;
+  const bool vacant = sentinel_.resign(w.index_);
+  std::optional<std::size_t> next = sentinel_.whom_to_wake();
+  if (!next && vacant) {
+    next = idle_.find_sleeper([this](std::size_t i) { return !seat_.is_held_by(*workers_[i]); });
+    if (!next) next = idle_.find_sleeper([](std::size_t) { return true; });
   }
+  if (next) workers_[*next]->unpark();
 }
 
 void worker_seat::turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
-  auto& self = static_cast<worker&>(*this_thread().current);
-  if (!timeout || *timeout > std::chrono::nanoseconds::zero()) {
-    holder_.store(&self, std::memory_order_relaxed);
-    home_.step_down(self);
+  if (timeout && *timeout == std::chrono::nanoseconds::zero()) {
     driver_seat::turn(timeout);
-    holder_.store(nullptr, std::memory_order_relaxed);
-  } else {
-    driver_seat::turn(timeout);
+    return;
   }
+  auto& self = static_cast<worker&>(*this_thread().current);
+  holder_.store(&self, std::memory_order_relaxed);
+  if (home_.watched_by_another(self))
+    timeout.reset();
+  else
+    timeout = multi_thread_scheduler::sentinel_period;
+  driver_seat::turn(timeout);
+  holder_.store(nullptr, std::memory_order_relaxed);
 }
 
 // The sentinel looks round. A worker that has not begun another run since its last look is stuck.
@@ -353,11 +374,11 @@ task_header* multi_thread_scheduler::take_stranded(worker& thief) noexcept {
   task_header* found = nullptr;
   for (std::size_t i = 0; i != workers_.size(); ++i) {
     worker& w = *workers_[i];
-    const std::uint64_t polls = w.counters_.polls.load(std::memory_order_relaxed);
+    const std::uint64_t polls = w.polls_.get();
     const bool stuck = std::exchange(seen_polls_[i], polls) == polls;
     if (!stuck || &w == &thief || found != nullptr) continue;
-    task_header* task = w.lifo_.load(std::memory_order_acquire);
-    if (task != nullptr && w.lifo_.compare_exchange_strong(task, nullptr, std::memory_order_acquire,
+    task_header* task = w.slot_.load(std::memory_order_acquire);
+    if (task != nullptr && w.slot_.compare_exchange_strong(task, nullptr, std::memory_order_acquire,
                                                            std::memory_order_relaxed))
       found = task;
   }
@@ -366,9 +387,13 @@ task_header* multi_thread_scheduler::take_stranded(worker& thief) noexcept {
 
 namespace {
 /// Waits for the end of a task and leaves its result.
-class join_wait final : public leaf_operation {
+class join_wait final : public leaf_operation, private join_waiter {
  public:
-  explicit join_wait(task_header& task) noexcept : task_(task) {}
+  explicit join_wait(task_header& task) noexcept
+      : join_waiter([](join_waiter& waiter, trampoline&) noexcept {
+          complete(static_cast<join_wait&>(waiter));
+        }),
+        task_(task) {}
   attempt try_or_wait() noexcept override {
     if (task_.join_.is_done()) return attempt::ready;
     return wait([this]() noexcept { return task_.join_.link(this); });
@@ -419,11 +444,18 @@ bool multi_thread_scheduler::runs_on_this_thread() const noexcept {
   return thread.running != nullptr && thread.running->scheduler_ == this;
 }
 
+std::uint32_t multi_thread_scheduler::random() noexcept {
+  // Of the thread, not of a worker: a task that blocks in place has no worker.
+  std::optional<random_source>& mine = this_thread().random;
+  if (!mine) mine.emplace(fresh_seed());
+  return mine->next();
+}
+
 void multi_thread_scheduler::read_metrics(runtime_metrics& out) const {
   out.workers.resize(workers_.size());
   for (std::size_t i = 0; i != workers_.size(); ++i) workers_[i]->read_metrics(out.workers[i]);
   out.injection_depth = injected_.size();
-  out.remote_schedules = remote_schedules_.load(std::memory_order_relaxed);
+  out.remote_schedules = remote_schedules();
 }
 
 }  // namespace kioto::detail

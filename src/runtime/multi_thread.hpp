@@ -15,6 +15,7 @@
 #include <kioto/detail/inject_queue.hpp>
 #include <kioto/detail/local_queue.hpp>
 #include <kioto/detail/parker.hpp>
+#include <kioto/detail/sentinel.hpp>
 #include <kioto/detail/sync_policy.hpp>
 
 #include "driver_seat.hpp"
@@ -29,8 +30,7 @@ class worker;
 /// The seat of the reactor, for workers.
 class worker_seat final : public driver_seat {
  public:
-  worker_seat(multi_thread_scheduler& home, io_driver& io, time_driver& timers) noexcept
-      : driver_seat(io, timers), home_(home) {}
+  worker_seat(multi_thread_scheduler& home, runtime_core& core) noexcept;
   void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept;
   [[nodiscard]] bool is_held_by(const worker& w) const noexcept {
     return holder_.load(std::memory_order_relaxed) == &w;
@@ -42,7 +42,7 @@ class worker_seat final : public driver_seat {
 };
 
 /// One worker: a queue of ready tasks and the loop that runs them. The thread that runs the loop
-/// changes when a task blocks in place; everything but the queue, the LIFO slot and the counters
+/// changes when a task blocks in place; everything but the queue, the slot and the counters
 /// belongs to that thread.
 class alignas(cache_line) worker final : public executor {
  public:
@@ -66,9 +66,10 @@ class alignas(cache_line) worker final : public executor {
  private:
   friend class multi_thread_scheduler;
 
-  // Runs in a row from the LIFO slot, so that two tasks that wake each other cannot starve the
-  // rest.
-  static constexpr unsigned lifo_streak_limit = 3;
+  // Runs in a row from the slot, so that two tasks that wake each other cannot starve the rest.
+  static constexpr unsigned slot_streak_limit = 3;
+  // Looks at the queue from outside first once in so many runs, so that local tasks cannot starve
+  // it.
   static constexpr unsigned inject_interval = 61;
 
   struct handover_job : blocking_job {
@@ -76,19 +77,21 @@ class alignas(cache_line) worker final : public executor {
   };
 
   void park() noexcept;
-  [[nodiscard]] std::optional<std::chrono::nanoseconds> stand_sentinel() noexcept;
+  void sleep() noexcept;
+  [[nodiscard]] std::optional<std::chrono::nanoseconds> limit_of_sleep() noexcept;
   void maintain() noexcept;
   void poll_driver() noexcept;
   void flush_deferred() noexcept;
   void push_ring(task_header* task) noexcept;
   void notify_if_useful() noexcept;
-  void execute(task_header& task) noexcept;
-  [[nodiscard]] task_header* take_lifo() noexcept;
+  task_header* execute(thread_state& thread, task_header& task, bool called) noexcept;
+  [[nodiscard]] task_header* take_slot() noexcept;
+  [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
   [[nodiscard]] task_header* next() noexcept;
   [[nodiscard]] task_header* take_injected() noexcept;
   [[nodiscard]] task_header* steal() noexcept;
   [[nodiscard]] bool has_work() const noexcept {
-    return lifo_.load(std::memory_order_relaxed) != nullptr || !queue_.is_empty() ||
+    return slot_.load(std::memory_order_relaxed) != nullptr || !queue_.is_empty() ||
            !deferred_.empty();
   }
   std::uint32_t random() noexcept;
@@ -96,10 +99,14 @@ class alignas(cache_line) worker final : public executor {
   multi_thread_scheduler& home_;
   const std::size_t index_;
   std::uint32_t random_;
-  unsigned lifo_streak_ = 0;
-  unsigned tick_ = 0;
+  unsigned calls_ = 0;        ///< runs in a row that are due to a hint
+  unsigned slot_streak_ = 0;  ///< runs in a row from the slot, without a hint
+  unsigned rounds_ = 0;       ///< of tasks that gave way
+  unsigned runs_to_poll_ = 1;
+  unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;
   bool in_driver_ = false;
+  bool unlimited_ = false;  ///< the sentinel, asleep like everybody else
   std::chrono::steady_clock::time_point busy_since_;
   intrusive_queue<task_header> deferred_;
   handover_job handover_;
@@ -107,29 +114,19 @@ class alignas(cache_line) worker final : public executor {
 
   /// The task that this worker woke last: it runs next, while its data is warm. Only the owner puts
   /// one in; a thief takes it only from an owner that has been busy with one task for a while.
-  std::atomic<task_header*> lifo_{nullptr};
+  std::atomic<task_header*> slot_{nullptr};
   local_queue<task_header> queue_;
 
-  // Written by the owner only, with plain load and store, so that counting costs no
-  // read-modify-write.
-  struct counters {
-    std::atomic<std::uint64_t> polls{0}, steals{0}, steal_operations{0}, parks{0};
-    std::atomic<std::uint64_t> local_schedules{0}, overflows{0}, busy_ns{0};
-  };
-  static void count(std::atomic<std::uint64_t>& counter, std::uint64_t by = 1) noexcept {
-    counter.store(counter.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
-  }
-  counters counters_;
+  owned_counter steals_, steal_operations_, overflows_;
 };
 
 /// Work-stealing scheduler. Its parts: a worker each thread, the queue for tasks from outside, the
 /// set of sleeping workers, and the seat of the reactor, in which the first idle worker sleeps.
 ///
-/// The sentinel. While some workers sleep and others run, one sleeper wakes every few milliseconds.
+/// The sentinel (`basic_sentinel`) is a sleeper that wakes every few milliseconds while others run.
 /// If it finds the reactor without a poller it takes the seat; if it finds a worker stuck in one
-/// task it takes the task in that worker's LIFO slot. So one blocked worker delays I/O, timers and
-/// the tasks it woke by milliseconds at most, at no cost for those that run. When everybody sleeps
-/// the sentinel sleeps without a limit, and the first to wake up wakes it.
+/// task it takes the task in that worker's slot. So one blocked worker delays I/O, timers and
+/// the tasks it woke by milliseconds at most, at no cost for those that run.
 class multi_thread_scheduler final : public scheduler {
  public:
   multi_thread_scheduler(runtime_core& core, std::size_t workers);
@@ -146,6 +143,7 @@ class multi_thread_scheduler final : public scheduler {
   void release_threads(bool drained) noexcept override;
   [[nodiscard]] bool runs_on_this_thread() const noexcept override;
   void read_metrics(runtime_metrics& out) const override;
+  [[nodiscard]] std::uint32_t random() noexcept override;
 
  private:
   friend class worker;
@@ -154,8 +152,8 @@ class multi_thread_scheduler final : public scheduler {
 
   void notify_one() noexcept;
   [[nodiscard]] bool work_pending() const noexcept;
-  void wake_sentinel() noexcept;
-  void step_down(worker& w) noexcept;
+  [[nodiscard]] bool watched_by_another(worker& w) noexcept;
+  void left_sleep(worker& w) noexcept;
   friend class worker_seat;
   [[nodiscard]] task_header* take_stranded(worker& thief) noexcept;
   void loop_ended() noexcept;
@@ -166,11 +164,9 @@ class multi_thread_scheduler final : public scheduler {
   basic_inject_queue<std_sync, task_header> injected_;
   worker_seat seat_;
 
-  std::atomic<worker*> sentinel_{nullptr};
-  std::atomic<unsigned> sentinel_asleep_{0};  ///< it sleeps without a limit
-  std::vector<std::uint64_t> seen_polls_;     ///< by the sentinel, at its last look
+  sentinel sentinel_;
+  std::vector<std::uint64_t> seen_polls_;  ///< by the sentinel, at its last look
 
-  std::atomic<std::uint64_t> remote_schedules_{0};
   std::mutex end_mutex_;
   std::condition_variable ended_;
   std::size_t loops_running_ = 0;  // by end_mutex_

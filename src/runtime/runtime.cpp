@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <ostream>
 #include <stdexcept>
 #include <string>
@@ -34,18 +35,6 @@ namespace {
       fmt::format("{} was called outside of a kioto runtime: call it from a task (kioto::run, "
                   "runtime::block_on), or enter a runtime first with runtime::enter()",
                   what));
-}
-
-std::uint64_t next_task_id() noexcept {
-  // A block of ids for each thread, so that spawning threads do not share a cache line.
-  constexpr std::uint64_t block = 256;
-  static std::atomic<std::uint64_t> blocks{1};
-  thread_state& thread = this_thread();
-  if (thread.next_id == thread.last_id) {
-    thread.next_id = blocks.fetch_add(block, std::memory_order_relaxed);
-    thread.last_id = thread.next_id + block;
-  }
-  return thread.next_id++;
 }
 
 struct chosen_backend {
@@ -94,6 +83,7 @@ blocking_pool_options blocking_options_of(runtime_core& core) {
   out.keep_alive = core.options.blocking_keep_alive;
   out.thread_name = core.options.thread_name;
   out.stack_size = core.options.thread_stack_size;
+  out.owner = [&core] { return core.shared_from_this(); };
   out.on_thread_start = [&core] {
     this_thread().runtime = &core;
     if (core.options.on_thread_start) core.options.on_thread_start();
@@ -101,10 +91,22 @@ blocking_pool_options blocking_options_of(runtime_core& core) {
   out.on_thread_stop = [&core] {
     if (core.options.on_thread_stop) core.options.on_thread_stop();
   };
+  out.on_quiet = [&core] { core.home->wake_all(); };
   return out;
 }
 
 }  // namespace
+
+std::uint64_t next_task_id(thread_state& thread) noexcept {
+  // A block of ids for each thread, so that spawning threads do not share a cache line.
+  constexpr std::uint64_t block = 256;
+  static constinit std::atomic<std::uint64_t> blocks{1};
+  if (thread.next_id == thread.last_id) {
+    thread.next_id = blocks.fetch_add(block, std::memory_order_relaxed);
+    thread.last_id = thread.next_id + block;
+  }
+  return thread.next_id++;
+}
 
 runtime_core::runtime_core(runtime_options with, std::size_t threads, io_driver_pointer driver,
                            std::string backend_reason_text)
@@ -115,12 +117,24 @@ runtime_core::runtime_core(runtime_options with, std::size_t threads, io_driver_
       blocking(blocking_options_of(*this)),
       owner(std::this_thread::get_id()) {}
 
+void runtime_core::leave_behind() noexcept {
+  // Reachable from here, so that leak checkers do not take it for lost.
+  static constinit std::atomic<runtime_core*> all{nullptr};
+  self_ = shared_from_this();
+  next_left_behind_ = all.load(std::memory_order_relaxed);
+  while (!all.compare_exchange_weak(next_left_behind_, this, std::memory_order_release,
+                                    std::memory_order_relaxed)) {
+  }
+}
+
 std::error_code os_thread::start(runtime_core& core, std::function<void()> body) {
   struct start_data {
     std::shared_ptr<runtime_core> core;
     std::function<void()> body;
   };
-  auto data = std::make_unique<start_data>(start_data{core.shared_from_this(), std::move(body)});
+  std::unique_ptr<start_data> data(new (std::nothrow)
+                                       start_data{core.shared_from_this(), std::move(body)});
+  if (data == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes)) return {error, std::generic_category()};
   if (core.options.thread_stack_size != 0)
@@ -164,14 +178,6 @@ scheduler& current_scheduler(const char* what) {
 
 scheduler& scheduler_of(runtime_core& core) noexcept { return *core.home; }
 
-void schedule_task(task_header& task) noexcept {
-  executor* current = this_thread().current;
-  if (current != nullptr && current->home() == task.scheduler_)
-    current->push(task);
-  else
-    task.scheduler_->schedule_remote(task);
-}
-
 void reschedule(task_header& task) noexcept {
   executor* current = this_thread().current;
   if (current != nullptr)
@@ -180,36 +186,58 @@ void reschedule(task_header& task) noexcept {
     task.scheduler_->schedule_remote(task);
 }
 
+std::uint64_t fresh_seed() noexcept {
+  static std::atomic<std::uint64_t> count{0};
+  const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
+  return static_cast<std::uint64_t>(now) + (count.fetch_add(1, std::memory_order_relaxed) << 48);
+}
+
+std::uint32_t runtime_random(task_header& task) noexcept { return task.scheduler_->random(); }
+
 void launch(task_header& task) noexcept {
   runtime_core& core = task.scheduler_->core();
-  task.id_ = next_task_id();
-  if (!core.owned.insert(task, task.id_ >> 8)) {
+  thread_state& thread = this_thread();
+  task.id_ = next_task_id(thread);
+  const std::size_t shard = thread.current != nullptr ? thread.current->shard() : task.id_ >> 8;
+  if (!core.owned.insert(task, shard)) [[unlikely]] {
     task.refuse();
     return;
   }
-  if (core.options.on_task_spawn) core.options.on_task_spawn(task_id(task.id_), task.where_);
-  schedule_task(task);
+  if (core.options.on_task_spawn) [[unlikely]]
+    core.options.on_task_spawn(task_id(task.id_), task.where_.load(std::memory_order_relaxed));
+  schedule_task(thread, task);
 }
 
 void scheduler::task_ended(task_header& task) noexcept {
-  if (core_.options.on_task_end) core_.options.on_task_end(task_id(task.id_));
+  if (core_.options.on_task_end) [[unlikely]]
+    core_.options.on_task_end(task_id(task.id_));
+  if (task.scope_ != nullptr) return;  // in the list of that
   core_.owned.remove(task);
-  if (core_.shutting_down.load(std::memory_order_acquire) && core_.owned.empty()) wake_all();
+  if (core_.shutting_down.load(std::memory_order_acquire)) [[unlikely]]
+    task_ended_in_shutdown();
+}
+void scheduler::task_ended_in_shutdown() noexcept {
+  if (core_.owned.empty()) wake_all();
 }
 
 void report_unobserved(task_header& task, runtime_core* core) noexcept {
-  if (task.outcome_ != outcome::exception) return;
+  if (task.is_reported_) return;
   std::exception_ptr error;
   task.manage_result_(task, task_header::manage::read_error, &error);
+  report_exception(task, core, std::move(error));
+}
+
+void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept {
+  const std::source_location where = task.where_.load(std::memory_order_relaxed);
   if (core != nullptr && core->options.on_unhandled_exception) {
-    core->options.on_unhandled_exception({task_id(task.id_), task.where_, std::move(error)});
+    core->options.on_unhandled_exception({task_id(task.id_), where, std::move(error)});
     return;
   }
   std::fprintf(
       stderr,
       "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
-      static_cast<unsigned long long>(task.id_), task.where_.file_name(),
-      static_cast<unsigned>(task.where_.line()), describe(error).c_str());
+      static_cast<unsigned long long>(task.id_), where.file_name(),
+      static_cast<unsigned>(where.line()), describe(error).c_str());
 }
 
 void check_local_thread(runtime_core& core, const char* what) {
@@ -228,6 +256,11 @@ result<core_pointer> make_core(runtime_options options, bool local) {
     return std::errc::invalid_argument;
   std::size_t workers = 1;
   const bool multi_thread = !options.current_thread && !local;
+  if (multi_thread && (options.start_paused || options.rng_seed))
+    throw std::logic_error(
+        fmt::format("runtime_builder::{} was used for a multi-thread runtime, which it cannot make "
+                    "reproducible: call current_thread(), too, or build_local()",
+                    options.start_paused ? "start_paused" : "rng_seed"));
   if (multi_thread) {
     if (options.worker_threads) {
       workers = *options.worker_threads;
@@ -247,6 +280,7 @@ result<core_pointer> make_core(runtime_options options, bool local) {
                                              std::move(chosen->reason));
   core->is_local = local;
   core->is_multi_thread = multi_thread;
+  if (core->options.start_paused) core->clock.pause(*core->options.start_paused);
   if (!multi_thread) {
     core->home = std::make_unique<current_thread_scheduler>(*core);
     return core;
@@ -268,18 +302,18 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
   using std::chrono::steady_clock;
   if (core == nullptr || core->shut_down.exchange(true)) return true;
   std::optional<steady_clock::time_point> deadline;
-  if (limit) deadline = deadline_after(*limit);
+  if (limit) deadline = saturating_add(steady_clock::now(), *limit);
 
   core->owned.close();
   core->shutting_down.store(true, std::memory_order_release);
-  core->owned.for_each([](task_header& task) { task.abort(); });
+  core->owned.abort_all();
   core->home->wake_all();
 
-  const bool inside = core->home->runs_on_this_thread();
+  const bool inside = core->home->runs_on_this_thread() || core->blocking.runs_on_this_thread();
   if (inside) {
     std::fputs(
-        "kioto: a runtime was shut down from within one of its own tasks, which cannot wait for "
-        "itself: the shutdown goes on in the background\n",
+        "kioto: a runtime was shut down from within one of its own tasks or blocking calls, which "
+        "cannot wait for itself: the shutdown goes on in the background\n",
         stderr);
     deadline = steady_clock::now();
   }
@@ -299,6 +333,8 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
   core->timers.shutdown();
   const bool pool_ended =
       core->blocking.shutdown(deadline.value_or(steady_clock::time_point::max()));
+  // Workers go on until the last task has ended, and keep the core; here nobody does.
+  if (!drained && !core->is_multi_thread) core->leave_behind();
   return drained && pool_ended;
 }
 
@@ -307,7 +343,7 @@ runtime_metrics read_metrics(runtime_core& core) {
   out.backend = core.io->backend_name();
   out.backend_reason = core.backend_reason;
   core.home->read_metrics(out);
-  out.tasks_alive = core.owned.size();
+  out.tasks_alive = core.owned.alive();
   out.tasks_spawned = core.owned.spawned();
   const auto pool = core.blocking.read_counts();
   out.blocking_threads = pool.threads;

@@ -2,16 +2,23 @@
 // What every scheduler offers, and what a thread knows about the runtime it is in.
 #pragma once
 
+#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <optional>
+#include <thread>
 
 #include <kioto/config.hpp>
+#include <kioto/detail/random.hpp>
+#include <kioto/detail/sync_policy.hpp>
 #include <kioto/detail/task_header.hpp>
 #include <kioto/metrics.hpp>
 
 namespace kioto::detail {
 
+class idle_operation;
 class runtime_core;
 
 /// Where the tasks of a runtime run.
@@ -38,32 +45,102 @@ class scheduler {
   virtual void release_threads(bool drained) noexcept = 0;
   [[nodiscard]] virtual bool runs_on_this_thread() const noexcept = 0;
   virtual void read_metrics(runtime_metrics& out) const = 0;
+  /// See `runtime_random`. Called by a thread that runs tasks of this.
+  [[nodiscard]] virtual std::uint32_t random() noexcept = 0;
+
+  // Of the schedulers whose clock can be paused.
+  /// Completes the operation once there is nothing to do and no timer to wait for.
+  virtual void wait_for_idle(idle_operation&) noexcept {}
+  /// True: the operation waits no more.
+  virtual bool stop_waiting(idle_operation&) noexcept { return false; }
+  virtual void release_idle() noexcept {}
 
   /// The frame of a task is destroyed; its join handle does not know yet.
-  void task_ended(task_header& task) noexcept;
+  virtual void task_ended(task_header& task) noexcept;
+
+ protected:
+  /// The lifetime of a schedule_remote(). As soon as it has handed its task over, the task may run
+  /// and end, and the runtime be dropped: the destructor waits for those that are not through.
+  // A call is counted before it hands over, so whoever learns that its task has ended sees that.
+  // Leaving releases what the call did, and is its last access.
+  class remote_call {
+   public:
+    explicit remote_call(scheduler& home) noexcept : home_(home) {
+      home.remote_begun_.fetch_add(1, std::memory_order_relaxed);
+    }
+    remote_call(const remote_call&) = delete;
+    remote_call& operator=(const remote_call&) = delete;
+    ~remote_call() { home_.remote_through_.fetch_add(1, std::memory_order_release); }
+
+   private:
+    scheduler& home_;
+  };
+  void wait_for_remote_calls() const noexcept {
+    while (remote_through_.load(std::memory_order_acquire) != remote_schedules())
+      std::this_thread::yield();
+  }
+  [[nodiscard]] std::uint64_t remote_schedules() const noexcept {
+    return remote_begun_.load(std::memory_order_relaxed);
+  }
 
  private:
+  void task_ended_in_shutdown() noexcept;
+
   runtime_core& core_;
+  // Apart from what the workers read.
+  alignas(cache_line) std::atomic<std::uint64_t> remote_begun_{0};
+  std::atomic<std::uint64_t> remote_through_{0};
+};
+
+/// Counts with plain loads and stores, so that counting costs no read-modify-write: of the thread
+/// that runs an executor only. Any thread reads.
+class owned_counter {
+ public:
+  void add(std::uint64_t n = 1) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t get() const noexcept {
+    return value_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
 };
 
 /// The part of a scheduler that the calling thread runs.
+///
+/// Ready tasks wait in a queue, but among tasks that spawn and await each other the order of
+/// function calls is the best one for memory and caches. So who is awaited runs next if it is the
+/// newest in the queue, and when it ends who awaited it goes on; but not for ever: the others wait.
 class executor {
  public:
-  explicit executor(scheduler& home) noexcept : home_(&home) {}
+  executor(scheduler& home, std::size_t shard) noexcept : home_(&home), shard_(shard) {}
   executor(const executor&) = delete;
   executor& operator=(const executor&) = delete;
 
   [[nodiscard]] scheduler* home() const noexcept { return home_; }
+  /// The shard of owned_tasks that suits this thread.
+  [[nodiscard]] std::size_t shard() const noexcept { return shard_; }
+
   /// A task became ready on this thread.
   virtual void push(task_header& task) noexcept = 0;
-  /// A task gives way: it runs after the reactor had a turn.
+  /// A task gives way: it runs after all others that are ready.
   virtual void defer(task_header& task) noexcept = 0;
 
  protected:
+  /// Runs in a row that are due to a hint.
+  static constexpr unsigned call_streak_limit = 64;
+  /// When all that is left to run are tasks that gave way, the reactor has a turn once in so many
+  /// rounds of theirs: it costs a system call.
+  static constexpr unsigned rounds_to_poll = 4;
+
   ~executor() = default;
+
+  owned_counter polls_, parks_, local_schedules_, busy_ns_;
 
  private:
   scheduler* home_;
+  std::size_t shard_;
 };
 
 /// What the calling thread is doing for a runtime.
@@ -74,24 +151,38 @@ struct thread_state {
   bool in_place = false;      ///< inside block_in_place: blocking is allowed
   std::uint64_t next_id = 0;  ///< task ids are handed to threads in blocks
   std::uint64_t last_id = 0;
+  std::optional<random_source> random;  ///< of a thread that runs tasks of a multi-thread runtime
 };
 
 /// Never inlined: the address of a thread-local must not be kept across a suspension.
 KIOTO_NOINLINE thread_state& this_thread() noexcept;
 
+/// Ids are never used twice.
+std::uint64_t next_task_id(thread_state& thread) noexcept;
+
 /// Makes a ready task run. Any thread; the caller owns the task.
-void schedule_task(task_header& task) noexcept;
+inline void schedule_task(const thread_state& thread, task_header& task) noexcept {
+  executor* current = thread.current;
+  if (current != nullptr && current->home() == task.scheduler_) [[likely]]
+    current->push(task);
+  else
+    task.scheduler_->schedule_remote(task);
+}
+inline void schedule_task(task_header& task) noexcept { schedule_task(this_thread(), task); }
 /// The running task gives way.
 void reschedule(task_header& task) noexcept;
-/// Hands an exception that nobody will see to the hook of `core`, or to stderr if it is null.
+/// Hands the exception of a task, which nobody will see, to the hook of `core`, or to stderr if it
+/// is null.
 void report_unobserved(task_header& task, runtime_core* core) noexcept;
+void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept;
 
-/// Runs one task on the calling thread.
-inline void run_task(thread_state& thread, task_header& task) noexcept {
+/// Runs one task on the calling thread. For `called` and the result see `trampoline`.
+inline task_header* run_task(thread_state& thread, task_header& task, bool called) noexcept {
   thread.running = &task;
-  task.run();
+  task_header* hint = task.run(called);
   thread.running = nullptr;
   thread.in_place = false;
+  return hint;
 }
 
 }  // namespace kioto::detail

@@ -7,11 +7,11 @@ template class kioto::detail::basic_semaphore_core<kioto::detail::std_sync,
 namespace kioto::detail {
 
 attempt acquire_operation::wait_in_line() noexcept {
-  return wait([this]() noexcept { return core_->enqueue(*this); });
+  return wait([this]() noexcept { return core().enqueue(*this); });
 }
 
-bool acquire_operation::cancel() noexcept { return core_->cancel(*this); }
+bool acquire_operation::cancel() noexcept { return core().cancel(*this); }
 
-void acquire_operation::give_back() noexcept { core_->release(wanted()); }
+void acquire_operation::give_back() noexcept { core().release(wanted()); }
 
 }  // namespace kioto::detail

@@ -4,17 +4,42 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <cerrno>
 #include <kioto/detail/sys.hpp>
 #include <type_traits>
 
+// In a program with threads, libc pays for making these two cancellation points of
+// pthread_cancel(): about as much as the rest of what an operation costs in user space. kioto has
+// no use for that, and goes to the kernel itself; not under sanitizers, which watch the functions.
+#if defined(__linux__) && defined(SYS_recvfrom) && defined(SYS_sendto) && !KIOTO_SANITIZED
+#define KIOTO_DIRECT_CALLS 1
+#else
+#define KIOTO_DIRECT_CALLS 0
+#endif
+
 namespace kioto::detail::sys {
 namespace {
 
 static_assert(std::is_same_v<::socklen_t, std::uint32_t>);
 static_assert(sizeof(::ssize_t) == sizeof(std::ptrdiff_t));
+
+inline std::ptrdiff_t native_recv(int fd, void* data, std::size_t size, int flags) {
+#if KIOTO_DIRECT_CALLS
+  return ::syscall(SYS_recvfrom, fd, data, size, flags, nullptr, nullptr);
+#else
+  return ::recv(fd, data, size, flags);
+#endif
+}
+inline std::ptrdiff_t native_send(int fd, const void* data, std::size_t size, int flags) {
+#if KIOTO_DIRECT_CALLS
+  return ::syscall(SYS_sendto, fd, data, size, flags, nullptr, 0);
+#else
+  return ::send(fd, data, size, flags);
+#endif
+}
 
 // Lambdas, because libc may declare these functions noexcept, with other parameter qualifiers, as
 // variadic or as macros, or with transparent unions.
@@ -31,12 +56,8 @@ constexpr calls native_calls = {
     .writev = [](int fd, const ::iovec* parts, int count) -> std::ptrdiff_t {
       return ::writev(fd, parts, count);
     },
-    .recv = [](int fd, void* data, std::size_t size, int flags) -> std::ptrdiff_t {
-      return ::recv(fd, data, size, flags);
-    },
-    .send = [](int fd, const void* data, std::size_t size, int flags) -> std::ptrdiff_t {
-      return ::send(fd, data, size, flags);
-    },
+    .recv = &native_recv,
+    .send = &native_send,
     .recvmsg = [](int fd, ::msghdr* message, int flags) -> std::ptrdiff_t {
       return ::recvmsg(fd, message, flags);
     },
@@ -137,12 +158,19 @@ io_result writev(int fd, const ::iovec* parts, int count) noexcept {
   return retrying([&] { return table().writev(fd, parts, count); });
 }
 
+// The two calls of the data path: without an override there is no indirect call.
 io_result recv(int fd, void* data, std::size_t size, int flags) noexcept {
-  return retrying([&] { return table().recv(fd, data, size, flags); });
+  const sys::calls& in_force = table();
+  if (&in_force == &native_calls) [[likely]]
+    return retrying([&] { return native_recv(fd, data, size, flags); });
+  return retrying([&] { return in_force.recv(fd, data, size, flags); });
 }
 
 io_result send(int fd, const void* data, std::size_t size, int flags) noexcept {
-  return retrying([&] { return table().send(fd, data, size, flags | MSG_NOSIGNAL); });
+  const sys::calls& in_force = table();
+  if (&in_force == &native_calls) [[likely]]
+    return retrying([&] { return native_send(fd, data, size, flags | MSG_NOSIGNAL); });
+  return retrying([&] { return in_force.send(fd, data, size, flags | MSG_NOSIGNAL); });
 }
 
 io_result recvmsg(int fd, ::msghdr* message, int flags) noexcept {

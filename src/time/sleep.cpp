@@ -8,12 +8,12 @@
 namespace kioto {
 namespace detail {
 
-attempt sleep_operation::try_or_wait() noexcept {
-  runtime_core& core = context_->task().scheduler_->core();
+attempt timer_operation::wait_until(std::chrono::steady_clock::time_point at) noexcept {
+  runtime_core& core = core_of(*context_);
   timer_insert inserted = timer_insert::elapsed;
-  fire = &sleep_operation::fired;
+  fire = &timer_operation::fired;
   const attempt result = wait([&]() noexcept {
-    inserted = core.timers.insert(*this, deadline_);
+    inserted = core.timers.insert(*this, at);
     return inserted != timer_insert::elapsed;
   });
   // Past `wait` this object may be gone; the core is not, because a thread of it is here.
@@ -22,12 +22,10 @@ attempt sleep_operation::try_or_wait() noexcept {
   return result;
 }
 
-bool sleep_operation::cancel() noexcept {
-  return context_->task().scheduler_->core().timers.cancel(*this);
-}
+bool timer_operation::cancel() noexcept { return core_of(*context_).timers.cancel(*this); }
 
-void sleep_operation::fired(timer_node* node) noexcept {
-  auto& self = *static_cast<sleep_operation*>(node);
+void timer_operation::fired(timer_node* node) noexcept {
+  auto& self = *static_cast<timer_operation*>(node);
   self.stopped_ = self.cancelled_by_shutdown;
   complete(self);
 }

@@ -136,6 +136,7 @@ TEST_CASE(
       end->store(true);
     };
     auto c = spawn(counter(done));
+    co_await yield_now();  // the counter is first
     auto w = spawn(worker(std::move(p), done));
     auto ended = co_await std::move(w);
     CHECK(ended.has_value());

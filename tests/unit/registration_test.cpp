@@ -76,6 +76,15 @@ TEST_CASE("a short read leaves the closed bit, a read that would block clears it
   CHECK(r.readiness(reads).is_empty());
 }
 
+TEST_CASE("a short read clears nothing where urgent data came") {
+  word_registration r;
+  r.dispatch(ready::readable() | ready::priority());
+  r.clear_after_short_io(r.readiness(reads), direction::read);
+  CHECK(r.readiness(reads).set() == ready::readable());
+  r.clear_readiness(r.readiness(reads), interest::readable());
+  CHECK(r.readiness(reads).is_empty());
+}
+
 TEST_CASE("an error wakes both directions and can be cleared") {
   word_registration r;
   counting_waiter reader;

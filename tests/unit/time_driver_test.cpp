@@ -107,6 +107,22 @@ TEST_CASE("set and cancelled timeouts do not each wake the driver", "[time_drive
   CHECK(t.fired == 1);
 }
 
+TEST_CASE("the exact first deadline forgets timers that were cancelled", "[time_driver]") {
+  time_driver driver;
+  timer a, b, forever;
+  CHECK_FALSE(driver.earliest_deadline().has_value());
+  driver.insert(forever, steady::time_point::max());
+  CHECK_FALSE(driver.earliest_deadline().has_value());
+  driver.insert(a, 100);
+  driver.insert(b, 5000);
+  CHECK(driver.earliest_deadline() == driver.time_of(100));
+  CHECK(driver.cancel(a));
+  CHECK(driver.next_tick() == 100);
+  CHECK(driver.earliest_deadline() == driver.time_of(5000));
+  CHECK(driver.cancel(b));
+  CHECK(driver.cancel(forever));
+}
+
 TEST_CASE("a callback may insert its timer again", "[time_driver]") {
   time_driver driver;
   timer t;

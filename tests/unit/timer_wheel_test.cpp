@@ -206,3 +206,34 @@ TEST_CASE("random schedules expire as a sorted map says", "[timer_wheel]") {
     REQUIRE(drain(rest).size() == expected.size());
   }
 }
+
+TEST_CASE("the earliest timer is found exactly, at every level", "[timer_wheel]") {
+  std::mt19937_64 random(9);
+  for (const std::uint64_t start :
+       {std::uint64_t{0}, std::uint64_t{63}, std::uint64_t{1} << 30, span - 1, 5 * span + 12345}) {
+    timer_wheel wheel(start);
+    CHECK(wheel.earliest() == nullptr);
+    std::deque<timer_node> timers;
+    std::uint64_t first = timer_wheel::never;
+    for (unsigned bits = 42; bits != 1; --bits) {
+      for (int i = 0; i != 5; ++i) {
+        const std::uint64_t deadline = start + random_delay(random, bits);
+        timers.emplace_back();
+        if (!wheel.insert(timers.back(), deadline)) {
+          timers.pop_back();
+          continue;
+        }
+        first = std::min(first, deadline);
+        REQUIRE(wheel.earliest() != nullptr);
+        CHECK(wheel.earliest()->deadline() == first);
+      }
+    }
+    while (timer_node* t = wheel.earliest()) {
+      first = t->deadline();
+      const auto due = advance(wheel, first);
+      CHECK_FALSE(due.empty());
+      for (const timer_node* d : due) CHECK(d->deadline() == first);
+    }
+    CHECK(wheel.empty());
+  }
+}

@@ -31,8 +31,12 @@ struct blocking_pool_options {
   std::chrono::nanoseconds keep_alive = std::chrono::seconds(10);  ///< of an idle thread
   std::string thread_name = "kioto-blocking";
   std::size_t stack_size = 0;  ///< 0: the default of the system
+  /// What each thread keeps alive until it has ended: the hooks and the jobs use it. Asked for when
+  /// a thread is started.
+  std::function<std::shared_ptr<void>()> owner;
   // Run on the thread in question, without a lock; must not throw.
   std::function<void()> on_thread_start, on_thread_stop;
+  std::function<void()> on_quiet;  ///< see `is_quiet_or_tells`; not called after `shutdown` began
   /// For tests: called before a thread is created; a result other than 0 is the error number with
   /// which that fails.
   int (*fail_thread_creation)() noexcept = nullptr;
@@ -64,11 +68,18 @@ class blocking_pool {
   /// Takes back a job that still waits for a thread. False: a callback was called or will be.
   [[nodiscard]] bool try_remove(blocking_job& job) noexcept;
 
+  /// True if no job waits or runs. False: `on_quiet` will be called when that is so, once, on the
+  /// thread of the job that ended last; what that job did happens before.
+  [[nodiscard]] bool is_quiet_or_tells() noexcept;
+
   /// Refuses new jobs, cancels the queued ones and waits for the running ones. `time_point::max()`
   /// is no deadline. True: all threads have ended. False: some go on beyond the deadline, until
   /// their jobs return, and need nothing of this object. A thread of the pool that calls this does
   /// not wait for itself.
   bool shutdown(std::chrono::steady_clock::time_point deadline) noexcept;
+
+  /// True on the threads of this pool.
+  [[nodiscard]] bool runs_on_this_thread() const noexcept;
 
   [[nodiscard]] counts read_counts() const noexcept;
 

@@ -55,7 +55,14 @@ struct trampoline {
 
   request action = request::none;
   bool forked = false;  ///< the strand runs branches; it is still owned when the frames return
+  bool called = false;  ///< this run is due to a hint
   promise_base* target = nullptr;
+  /// A hint for the scheduler: the task that should run next, as by a call or a return. Either this
+  /// task awaits it; or it awaits this task, which has ended and was itself run because of a hint.
+  /// It lives until this thread runs another task, unless other threads run tasks of the scheduler,
+  /// too; then it may dangle.
+  task_header* next_hint = nullptr;
+  context* strand = nullptr;  ///< whose frames run: that of the task, or of a branch
   std::uint32_t budget = budget_of_a_run;
   std::uint32_t depth = transfers_before_unwinding;
 
@@ -133,11 +140,11 @@ class leaf_operation {
       die_in_flight();
   }
 
-  /// Lets the other ready tasks run; then the next attempt is made. Nothing of the strand may be
-  /// touched afterwards.
-  attempt give_way() noexcept {
+  /// Lets the other ready tasks run; then the next attempt is made, or the frame goes on. Nothing
+  /// of the strand may be touched afterwards.
+  attempt give_way(entry then = entry::retry) noexcept {
     context_->current_ = this;
-    context_->entry_ = entry::retry;
+    context_->entry_ = then;
     yield(*context_);
     return attempt::suspended;
   }
@@ -145,8 +152,14 @@ class leaf_operation {
   /// Hands the operation to its backend. `link()` returns false if it turned out to be complete.
   template <class Link>
   attempt wait(Link&& link) noexcept {
+    if (context_->must_stop()) return attempt::stopped;
+    return hand_over(std::forward<Link>(link));
+  }
+
+  /// The same, also when a stop is pending: then `cancel()` is called once it is armed.
+  template <class Link>
+  attempt hand_over(Link&& link) noexcept {
     context& c = *context_;
-    if (c.must_stop()) return attempt::stopped;
     const suspension::ticket ticket = c.word_.prepare();
     fired_ = ticket.fired;
     c.current_ = this;

@@ -124,6 +124,15 @@ class basic_idle_set {
     return std::find(sleepers_.begin(), sleepers_.end(), worker) != sleepers_.end();
   }
 
+  /// A parked worker that `suits`, if there is one: of several the one that slept longest.
+  template <class F>
+  [[nodiscard]] std::optional<std::size_t> find_sleeper(F&& suits) const {
+    const std::lock_guard lock(mutex_);
+    for (const std::size_t worker : sleepers_)
+      if (suits(worker)) return worker;
+    return std::nullopt;
+  }
+
   /// Counts, which may have changed already.
   [[nodiscard]] std::size_t searching() const noexcept {
     return searching_of(word_.load(std::memory_order_relaxed));

@@ -68,6 +68,10 @@ class intrusive_list {
   /// The first and the last element; null when empty.
   [[nodiscard]] T* front() noexcept { return empty() ? nullptr : item(end_.next_); }
   [[nodiscard]] T* back() noexcept { return empty() ? nullptr : item(end_.prev_); }
+  /// The element of a list that has exactly one; otherwise null.
+  [[nodiscard]] T* only() noexcept {
+    return end_.next_ == end_.prev_ && !empty() ? item(end_.next_) : nullptr;
+  }
   /// The element behind a linked one; null behind the last.
   [[nodiscard]] T* next(T& element) noexcept {
     node* following = static_cast<node&>(element).next_;
@@ -194,6 +198,41 @@ class intrusive_queue {
     push_back_chain(other.head_, other.tail_);
     other.head_ = nullptr;
     other.tail_ = nullptr;
+  }
+
+ private:
+  T* head_ = nullptr;
+  T* tail_ = nullptr;
+};
+
+/// A queue from which any element can be taken out: for objects with public members
+/// `T* queue_next` and `T* queue_prev`, which belong to the queue while the object is in it. Owns
+/// nothing, allocates nothing, every operation is O(1).
+template <class T>
+class intrusive_deque {
+ public:
+  [[nodiscard]] bool empty() const noexcept { return head_ == nullptr; }
+
+  void push_back(T* element) noexcept {
+    element->queue_next = nullptr;
+    element->queue_prev = tail_;
+    (tail_ == nullptr ? head_ : tail_->queue_next) = element;
+    tail_ = element;
+  }
+  /// Removes the oldest element; null when empty.
+  T* pop_front() noexcept {
+    T* element = head_;
+    if (element == nullptr) return nullptr;
+    head_ = std::exchange(element->queue_next, nullptr);
+    (head_ == nullptr ? tail_ : head_->queue_prev) = nullptr;
+    return element;
+  }
+  /// Removes an element, which must be in this queue.
+  void erase(T* element) noexcept {
+    T* const next = std::exchange(element->queue_next, nullptr);
+    T* const prev = std::exchange(element->queue_prev, nullptr);
+    (prev == nullptr ? head_ : prev->queue_next) = next;
+    (next == nullptr ? tail_ : next->queue_prev) = prev;
   }
 
  private:

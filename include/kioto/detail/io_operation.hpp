@@ -7,6 +7,7 @@
 #include <utility>
 
 #include <kioto/detail/io_driver.hpp>
+#include <kioto/detail/io_error.hpp>
 #include <kioto/detail/io_source.hpp>
 #include <kioto/detail/leaf_awaiter.hpp>
 
@@ -36,21 +37,18 @@ template <class Derived>
 class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_waiter {
  public:
   attempt try_or_wait() noexcept override {
-    if (aborted_) return fail(std::make_error_code(std::errc::operation_canceled));
-    registration& r = source_->registration();
     for (;;) {
-      ready_event event = r.readiness(wanted_.mask());
+      if (aborted_) [[unlikely]]
+        return fail(io_error::cancelled());
+      registration& r = source_->registration();
+      const ready_event event = r.readiness(mask_);
       if (event.is_empty()) {
-        const attempt waited = this->wait([&]() noexcept {
-          event = r.wait(*this, wanted_.mask());
-          return event.is_empty();
-        });
+        const attempt waited = wait_for_readiness(r);
         if (waited != attempt::ready) return waited;
-        if (aborted_) return fail(std::make_error_code(std::errc::operation_canceled));
-        continue;
+        continue;  // it came meanwhile
       }
-      if (event.is_closing()) return fail(std::make_error_code(std::errc::operation_canceled));
-      if (event.is_shut_down()) return fail(make_error_code(error::runtime_shutdown));
+      if (event.is_over()) [[unlikely]]
+        return fail(event.is_closing() ? io_error::cancelled() : io_error(error::runtime_shutdown));
       set_ = event.set();
       switch (static_cast<Derived*>(this)->perform(source_->fd())) {
         case io_step::done_short:
@@ -79,31 +77,36 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
 
  protected:
   io_operation(const io_source& source, net::interest wanted) noexcept
-      : io_waiter(&io_operation::fired), source_(&source), wanted_(wanted) {
+      : io_waiter(&io_operation::fired), source_(&source), wanted_(wanted), mask_(wanted.mask()) {
     this->retries_ = true;
   }
   io_operation(io_operation&& other) noexcept
       : leaf_awaiter<Derived>(static_cast<leaf_awaiter<Derived>&&>(other)),
         io_waiter(&io_operation::fired),
         source_(other.source_),
-        wanted_(other.wanted_) {}
+        wanted_(other.wanted_),
+        mask_(other.mask_) {}
   ~io_operation() = default;
 
-  attempt fail(std::error_code error) noexcept {
+  attempt fail(io_error error) noexcept {
     error_ = error;
     return attempt::ready;
   }
-  io_step failed(std::error_code error) noexcept {
-    if (is_would_block(error)) return io_step::would_block;
+  io_step failed(io_error error) noexcept {
+    if (error.is_would_block()) return io_step::would_block;
     error_ = error;
     return io_step::done;
   }
   [[nodiscard]] const io_source& source() const noexcept { return *source_; }
   [[nodiscard]] net::ready set() const noexcept { return set_; }
 
-  std::error_code error_;
+  io_error error_;
 
  private:
+  // Out of line, to keep the way of an attempt that finds the descriptor ready short.
+  KIOTO_NOINLINE attempt wait_for_readiness(registration& r) noexcept {
+    return this->wait([&]() noexcept { return r.wait(*this, mask_).is_empty(); });
+  }
   [[nodiscard]] direction direction_of_short() const noexcept {
     return wanted_.is_readable() ? direction::read : direction::write;
   }
@@ -115,6 +118,7 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
 
   const io_source* source_;
   net::interest wanted_;
+  net::ready mask_;  ///< of `wanted_`
   net::ready set_;
   bool aborted_ = false;
 };
@@ -131,7 +135,7 @@ class readiness_operation final : public io_operation<readiness_operation<T>> {
 
   static io_step perform(int) noexcept { return io_step::done; }
   result<T> await_resume() const noexcept {
-    if (this->error_) return this->error_;
+    if (this->error_) return this->error_.code();
     if constexpr (std::is_void_v<T>)
       return {};
     else

@@ -10,14 +10,14 @@
 namespace kioto::detail {
 
 /// Makes a leaf operation awaitable. `Derived` implements `try_or_wait()`, `cancel()` and
-/// `await_resume()`.
+/// `await_resume()`; a `Base` that several operations share may implement parts of it.
 ///
 /// The attempt is made in `await_suspend`, where the context is known; an operation that completes
 /// at once does not suspend. Each attempt costs one unit of the budget of the run; when that is
 /// used up the task gives way first, so that an operation which is always ready cannot starve
 /// others.
-template <class Derived>
-class [[nodiscard]] leaf_awaiter : public leaf_operation {
+template <class Derived, class Base = leaf_operation>
+class [[nodiscard]] leaf_awaiter : public Base {
  public:
   [[nodiscard]] static bool await_ready() noexcept { return false; }
 
@@ -27,7 +27,7 @@ class [[nodiscard]] leaf_awaiter : public leaf_operation {
                   "this operation needs a kioto runtime: await it in a kioto::task");
     promise_base& self = frame.promise();
     context& c = *self.context_;
-    context_ = &c;
+    this->context_ = &c;
     c.frame_ = &self;
     trampoline& loop = c.loop();
     if (!loop.try_charge()) [[unlikely]] {
@@ -48,13 +48,15 @@ class [[nodiscard]] leaf_awaiter : public leaf_operation {
 
  protected:
   leaf_awaiter() noexcept = default;
+  template <class... Args>
+  explicit leaf_awaiter(std::in_place_t, Args&&... for_base) noexcept
+      : Base(std::forward<Args>(for_base)...) {}
   leaf_awaiter(leaf_awaiter&&) noexcept = default;
   ~leaf_awaiter() = default;
 };
 
 template <class A>
-concept leaf = std::is_base_of_v<leaf_operation, std::remove_cvref_t<A>> &&
-               !std::is_base_of_v<combinator, std::remove_cvref_t<A>>;
+concept leaf = std::is_base_of_v<leaf_operation, std::remove_cvref_t<A>>;
 
 /// The awaiter of an awaitable, as a prvalue that moves nothing once it runs.
 template <class A>

@@ -23,10 +23,10 @@ namespace kioto::detail {
 template <class Sync, class T, std::size_t Capacity = 256>
 class basic_local_queue {
   static_assert(std::has_single_bit(Capacity) && Capacity >= 2, "a power of two");
-  static_assert(Capacity <= (std::size_t{1} << 30), "positions are 32 bits wide");
+  static_assert(Capacity <= (std::size_t{1} << 14), "positions are 16 bits wide");
 
-  // A position counts all items that ever went through the ring, modulo 2^32; its slot is the
-  // position modulo Capacity. Three positions divide the ring:
+  // A position counts the items that went through the ring, modulo 2^16; its slot is the position
+  // modulo Capacity. Three positions divide the ring:
   //
   //     steal <= real <= tail,   tail - steal <= Capacity
   //
@@ -35,27 +35,33 @@ class basic_local_queue {
   //   the rest       free; only the owner writes there
   //
   // steal and real share one 64-bit word, head_, because a claim must move real only if no thief
-  // is at work. Every change of head_ is a successful compare-exchange: a claim happens once. tail_
-  // is changed by the owner alone, so it needs a store and no read-modify-write.
+  // is at work. Every claim is a successful compare-exchange of head_, so it happens once. The word
+  // also holds a version, which every change of it raises: a claim that was worked out from an old
+  // head_ and an old tail_ fails. tail_ is changed by the owner alone, so it needs a store and no
+  // read-modify-write.
+  //
+  // The owner may also take the newest item, and then moves tail_ back. Meanwhile the version is
+  // odd, and thieves keep off: they would claim up to the tail_ they saw.
   //
   // Why a slot, which is plain data, is never raced for. Let p be a position:
   // 1. The owner writes slot p, then stores tail_ > p with release. A thief loads tail_ with
   //    acquire before it claims p. So the write happens before the thief's read.
   // 2. A thief reads slot p, then moves steal beyond p with release. The owner writes position
   //    p + Capacity into the slot only after it has loaded, with acquire, a head_ whose steal is
-  //    beyond p. All changes of head_ are read-modify-writes, so whichever of them it reads from
-  //    belongs to the thief's release sequence. So the read happens before the overwriting.
+  //    beyond p. All changes of head_ by others than the owner are read-modify-writes, so whichever
+  //    of them it reads from belongs to the thief's release sequence; before its own plain store
+  //    in pop_newest() the owner acquires. So the read happens before the overwriting.
   // 3. An item that the owner itself claims is read and overwritten by one thread.
   //
   // Why real <= tail for who reads both: head_ is loaded first, with acquire, and the owner's
   // claims release. Hence the tail_ that the claim was based on, or a newer one, is seen. If head_
   // is stale, the distance is too large, even beyond Capacity; a claim then fails on head_.
-  using position = std::uint32_t;
+  using position = std::uint16_t;
 
  public:
   basic_local_queue() = default;
   /// Begins at position `first` instead of 0, so that tests reach the end of the positions.
-  explicit basic_local_queue(std::uint32_t first) : head_(pack(first, first)), tail_(first) {}
+  explicit basic_local_queue(std::uint16_t first) : head_(pack(0, first, first)), tail_(first) {}
   basic_local_queue(const basic_local_queue&) = delete;
   basic_local_queue& operator=(const basic_local_queue&) = delete;
 
@@ -76,9 +82,9 @@ class basic_local_queue {
     for (;;) {
       // Acquire: point 2 above.
       std::uint64_t head = head_.load(std::memory_order_acquire);
-      if (tail - steal_of(head) < Capacity) [[likely]] {
+      if (distance(steal_of(head), tail) < Capacity) [[likely]] {
         slot(tail).set(item);
-        tail_.store(tail + 1, std::memory_order_release);
+        tail_.store(after(tail, 1), std::memory_order_release);
         return true;
       }
       if (steal_of(head) != real_of(head)) {
@@ -89,16 +95,16 @@ class basic_local_queue {
       // Full, and no thief at work: claim all of it. The older half is put back by advancing tail_
       // alone, because its new positions, Capacity further on, are in the same slots. Keeping the
       // older half keeps the order: what leaves is what would have run last.
-      if (head_.compare_exchange_strong(head, pack(tail, tail), std::memory_order_release,
-                                        std::memory_order_relaxed)) {
-        constexpr position half = Capacity / 2;
-        T* const first = slot(tail + half).get();
+      if (head_.compare_exchange_strong(head, pack(next_version(head), tail, tail),
+                                        std::memory_order_release, std::memory_order_relaxed)) {
+        constexpr std::size_t half = Capacity / 2;
+        T* const first = slot(after(tail, half)).get();
         T* last = first;
-        for (position i = half + 1; i != Capacity; ++i) {
-          last->queue_next = slot(tail + i).get();
+        for (std::size_t i = half + 1; i != Capacity; ++i) {
+          last->queue_next = slot(after(tail, i)).get();
           last = last->queue_next;
         }
-        tail_.store(tail + half, std::memory_order_release);
+        tail_.store(after(tail, half), std::memory_order_release);
         last->queue_next = item;
         item->queue_next = nullptr;
         overflow(first, item, std::size_t{Capacity - half + 1});
@@ -113,7 +119,7 @@ class basic_local_queue {
   [[nodiscard]] std::size_t free_slots() const noexcept {
     // Acquire: the caller goes on to write these slots (point 2).
     const std::uint64_t head = head_.load(std::memory_order_acquire);
-    return Capacity - (tail_.load(std::memory_order_relaxed) - steal_of(head));
+    return Capacity - distance(steal_of(head), tail_.load(std::memory_order_relaxed));
   }
 
   /// Owner: appends `count` items linked through queue_next, beginning with `first`, and publishes
@@ -121,12 +127,11 @@ class basic_local_queue {
   T* push_batch(T* first, std::size_t count) noexcept {
     assert(count <= free_slots());
     const position tail = tail_.load(std::memory_order_relaxed);
-    const auto n = static_cast<position>(count);
-    for (position i = 0; i != n; ++i) {
-      slot(tail + i).set(first);
+    for (std::size_t i = 0; i != count; ++i) {
+      slot(after(tail, i)).set(first);
       first = first->queue_next;
     }
-    tail_.store(tail + n, std::memory_order_release);
+    tail_.store(after(tail, count), std::memory_order_release);
     return first;
   }
 
@@ -138,13 +143,32 @@ class basic_local_queue {
     for (;;) {
       const position real = real_of(head);
       if (real == tail) return nullptr;
-      const position steal = steal_of(head) == real ? real + 1 : steal_of(head);
+      const position next = after(real, 1);
+      const position steal = steal_of(head) == real ? next : steal_of(head);
       // Release: whoever sees this claim sees the tail_ it was based on.
-      if (head_.compare_exchange_weak(head, pack(steal, real + 1), std::memory_order_release,
-                                      std::memory_order_relaxed)) {
+      if (head_.compare_exchange_weak(head, pack(next_version(head), steal, next),
+                                      std::memory_order_release, std::memory_order_relaxed)) {
         return slot(real).get();
       }
     }
+  }
+
+  /// Owner: takes the newest item if it is `wanted` and no thief is at work. True: it was taken.
+  [[nodiscard]] bool pop_newest(const T* wanted) noexcept {
+    const position tail = tail_.load(std::memory_order_relaxed);
+    std::uint64_t head = head_.load(std::memory_order_relaxed);
+    const position newest = after(tail, std::size_t{0} - 1);
+    if (real_of(head) == tail || steal_of(head) != real_of(head)) return false;
+    if (slot(newest).get() != wanted) return false;
+    // From here on the version is odd: no thief claims. One that has read head_ before fails to
+    // exchange it. Acquire: see point 2.
+    if (!head_.compare_exchange_strong(head, head + one_version, std::memory_order_acquire,
+                                       std::memory_order_relaxed))
+      return false;
+    tail_.store(newest, std::memory_order_relaxed);
+    // Release: whoever sees an even version again sees the tail_ that belongs to it.
+    head_.store(head + 2 * one_version, std::memory_order_release);
+    return true;
   }
 
   /// Thief, who owns `dst`: takes the older half of this queue, rounded up. Returns the oldest
@@ -158,33 +182,37 @@ class basic_local_queue {
     const position dst_tail = dst.tail_.load(std::memory_order_relaxed);
     // Acquire: point 2, for the slots of dst that are written below.
     const position dst_steal = steal_of(dst.head_.load(std::memory_order_acquire));
-    if (dst_tail - dst_steal > Capacity / 2) return nullptr;
+    if (distance(dst_steal, dst_tail) > Capacity / 2) return nullptr;
 
     // Acquire, on failure of the exchange as well: real <= tail.
     std::uint64_t head = head_.load(std::memory_order_acquire);
     position first = 0;
-    position n = 0;
+    std::size_t n = 0;
+    std::uint64_t claimed = 0;
     do {
-      if (steal_of(head) != real_of(head)) return nullptr;
+      if (steal_of(head) != real_of(head) || is_odd(head)) return nullptr;
       first = real_of(head);
-      const position available = tail_.load(std::memory_order_acquire) - first;
+      const std::size_t available = distance(first, tail_.load(std::memory_order_acquire));
       if (available == 0) return nullptr;
       n = available - available / 2;
+      claimed = pack(next_version(head), first, after(first, n));
       // A successful claim publishes nothing and learns nothing: point 1 rests on tail_. Acquire is
       // what its failure needs.
-    } while (!head_.compare_exchange_weak(head, pack(first, first + n), std::memory_order_acquire,
+    } while (!head_.compare_exchange_weak(head, claimed, std::memory_order_acquire,
                                           std::memory_order_acquire));
 
     T* const result = slot(first).get();
-    for (position i = 1; i != n; ++i) dst.slot(dst_tail + i - 1).set(slot(first + i).get());
+    for (std::size_t i = 1; i != n; ++i)
+      dst.slot(after(dst_tail, i - 1)).set(slot(after(first, i)).get());
 
     // Only this thread may move steal now; real may move on under the owner's hands. Release:
     // point 2.
-    head = pack(first, first + n);
-    while (!head_.compare_exchange_weak(head, pack(real_of(head), real_of(head)),
+    head = claimed;
+    while (!head_.compare_exchange_weak(head,
+                                        pack(next_version(head), real_of(head), real_of(head)),
                                         std::memory_order_release, std::memory_order_relaxed)) {
     }
-    if (n > 1) dst.tail_.store(dst_tail + n - 1, std::memory_order_release);
+    if (n > 1) dst.tail_.store(after(dst_tail, n - 1), std::memory_order_release);
     stolen = n;
     return result;
   }
@@ -201,7 +229,7 @@ class basic_local_queue {
   /// been taken out.
   [[nodiscard]] std::size_t size() const noexcept {
     const std::uint64_t head = head_.load(std::memory_order_acquire);
-    const position count = tail_.load(std::memory_order_acquire) - real_of(head);
+    const std::size_t count = distance(real_of(head), tail_.load(std::memory_order_acquire));
     return count < Capacity ? count : Capacity;  // a stale head_ makes it too large
   }
 
@@ -211,14 +239,29 @@ class basic_local_queue {
  private:
   using slot_type = typename Sync::template var<T*>;
 
-  static constexpr std::uint64_t pack(position steal, position real) noexcept {
-    return (std::uint64_t{steal} << 32) | real;
+  // head_: the version in the upper half, then steal, then real.
+  static constexpr std::uint64_t one_version = std::uint64_t{1} << 32;
+
+  static constexpr std::uint64_t pack(std::uint64_t version, position steal,
+                                      position real) noexcept {
+    return version << 32 | std::uint64_t{steal} << 16 | real;
   }
+  static constexpr std::uint64_t next_version(std::uint64_t head) noexcept {
+    return (head >> 32) + 2;
+  }
+  static constexpr bool is_odd(std::uint64_t head) noexcept { return (head & one_version) != 0; }
   static constexpr position steal_of(std::uint64_t head) noexcept {
-    return static_cast<position>(head >> 32);
+    return static_cast<position>(head >> 16);
   }
   static constexpr position real_of(std::uint64_t head) noexcept {
     return static_cast<position>(head);
+  }
+
+  static constexpr position after(position p, std::size_t by) noexcept {
+    return static_cast<position>(p + by);
+  }
+  static constexpr std::size_t distance(position from, position to) noexcept {
+    return static_cast<position>(to - from);
   }
 
   slot_type& slot(position p) noexcept { return slots_[p & (Capacity - 1)]; }

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <mutex>
 
+#include <kioto/config.hpp>
 #include <kioto/detail/intrusive_list.hpp>
 #include <kioto/detail/spinlock.hpp>
 #include <kioto/detail/sync_policy.hpp>
@@ -108,8 +109,8 @@ struct readiness_word {
 ///   the lock. If the mark stands already, a load will do: an edge that the load misses saw the
 ///   mark, and its wake either waits for the lock, or had it before, and then the load cannot miss
 ///   the edge.
-/// - R4 The mark is cleared only under the lock, by a wake that leaves nobody behind. It may stand
-///   with nobody there.
+/// - R4 The mark is cleared only under the lock, by a wake that finds nobody. It may stand with
+///   nobody there: where one waiter comes for each edge, it is written once and then left alone.
 /// - R5 A waiter is in the list, or in the list of one wake in progress, or in none. It is fired at
 ///   most once per wait; whoever takes it out of its list, under the lock, decides.
 /// - R6 No waiter is fired under the lock; a fired one may do everything, remove the registration
@@ -191,12 +192,13 @@ class basic_registration {
   }
 
   /// After a read or write that moved fewer bytes than asked, on an edge-triggered plain stream:
-  /// the next system call would block. The closed bits stay: behind the bytes may be the end.
+  /// the next system call would block. The closed bits stay: behind the bytes may be the end. Nor
+  /// does it hold where urgent data came, because a read ends at its mark, whatever is behind it.
   void clear_after_short_io(const ready_event& event, direction d) noexcept {
-    if (d == direction::read)
-      clear(event, net::ready::readable(), {});
-    else
+    if (d == direction::write)
       clear(event, {}, net::ready::writable());
+    else if ((event.word_ & word::bits(net::ready::priority())) == 0)
+      clear(event, net::ready::readable(), {});
   }
 
   /// The driver is gone: everybody wakes, and nobody waits any more. Idempotent, any thread.
@@ -271,13 +273,31 @@ class basic_registration {
     if ((before & mark) == 0 && (before & word::has_waiters) != 0) wake(net::ready::all(), cause);
   }
 
+  void wake(net::ready what, wake_cause cause) noexcept {
+    std::unique_lock lock(lock_);
+    waiter* const only = waiters_.only();
+    if (only != nullptr && reader_ == nullptr && writer_ == nullptr) [[likely]] {
+      if ((only->wanted_ & what).is_empty()) return;
+      intrusive_list<waiter>::erase(*only);
+      only->linked_.set(false);
+      lock.unlock();
+      only->fire_(*only, cause);
+      return;
+    }
+    if (nobody_waits()) {
+      word_.fetch_and(~word::has_waiters, std::memory_order_acq_rel);
+      return;
+    }
+    wake_many(lock, what, cause);
+  }
+
   // Takes out everybody who is concerned at once, and fires them in the order of their arrival, 32
   // at a time without the lock. Who waits again meanwhile is not looked at: this ends.
-  void wake(net::ready what, wake_cause cause) noexcept {
+  KIOTO_NOINLINE void wake_many(std::unique_lock<basic_spinlock<Sync>>& lock, net::ready what,
+                                wake_cause cause) noexcept {
     std::array<waiter*, batch> firing;
     std::size_t count = 0;
     intrusive_list<waiter> due;
-    std::unique_lock lock(lock_);
     if (reader_ != nullptr && !(mask(direction::read) & what).is_empty())
       firing[count++] = std::exchange(reader_, nullptr);
     if (writer_ != nullptr && !(mask(direction::write) & what).is_empty())
@@ -290,7 +310,6 @@ class basic_registration {
       }
       w = next;
     }
-    if (nobody_waits()) word_.fetch_and(~word::has_waiters, std::memory_order_acq_rel);
     for (;;) {
       while (count != batch && !due.empty()) {
         waiter* const w = due.pop_front();

@@ -24,8 +24,9 @@ scheduler& scheduler_of(runtime_core& core) noexcept;
 /// Binds a task to its runtime and makes it runnable, or refuses it when the runtime shuts down.
 void launch(task_header& task) noexcept;
 
+/// Makes a task one of its own, which `home` runs. Nobody else knows of it yet.
 template <class T>
-join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location where) {
+join_handle<T> bind_task(scheduler& home, task<T>&& work, std::source_location where) {
   typed_promise<T>& root = task_access::release(std::move(work));
   task_header* memory = root.block();
   const block_info block = *memory;
@@ -33,18 +34,43 @@ join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location wh
       task_header(block, home, where, &block_layout<T>::manage_result);
   root.context_ = header;
   header->frame_ = &root;
-  auto handle = join_handle_access::make<T>(header);
-  launch(*header);
+  return join_handle_access::make<T>(header);
+}
+
+template <class T>
+join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location where) {
+  auto handle = bind_task(home, std::move(work), where);
+  launch(*join_handle_access::header(handle));
   return handle;
 }
 
-/// True for callables whose call needs nothing of the callable or its arguments later on: the
-/// coroutine frame holds all of it.
+/// Whether a parameter of a coroutine refers to nothing of the argument it was made from. A value
+/// of another type may: a std::string_view made from a std::string does.
+template <class Param, class Arg>
+inline constexpr bool keeps_nothing_of = std::is_same_v<std::remove_cv_t<Param>, Arg> ||
+                                         (std::is_arithmetic_v<Param> && std::is_arithmetic_v<Arg>);
+template <class Param, class Arg>
+inline constexpr bool keeps_nothing_of<Param&, std::reference_wrapper<Arg>> =
+    std::is_convertible_v<Arg*, Param*>;
+
+/// True for calls that need nothing of the callable or its arguments later on: the coroutine frame
+/// holds all of it. `Args` are decayed.
 template <class F, class... Args>
 inline constexpr bool call_is_self_contained = false;
-template <class R, class... Params>
-inline constexpr bool call_is_self_contained<R (*)(Params...)> =
-    (!std::is_reference_v<Params> && ...);
+template <class R, class... Params, class... Args>
+  requires(sizeof...(Params) == sizeof...(Args))
+inline constexpr bool call_is_self_contained<R (*)(Params...), Args...> =
+    (keeps_nothing_of<Params, Args> && ...);
+template <class R, class... Params, class... Args>
+inline constexpr bool call_is_self_contained<R (*)(Params...) noexcept, Args...> =
+    call_is_self_contained<R (*)(Params...), Args...>;
+
+/// A closure without captures: the function that it converts to does the same.
+template <class F>
+concept plain_closure = std::is_class_v<F> && std::is_empty_v<F> && requires(F f) {
+  { +f };
+  requires std::is_function_v<std::remove_pointer_t<decltype(+f)>>;
+};
 
 template <class F, class... Args>
 using task_of_call = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
@@ -61,7 +87,9 @@ class adopt_location {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
     context& c = *frame.promise().context_;
-    if (c.kind_ == strand::task && c.task().where_.line() == 0) c.task().where_ = where_;
+    // Relaxed: what it points to is constant.
+    if (c.kind_ == strand::task && c.task().where_.load(std::memory_order_relaxed).line() == 0)
+      c.task().where_.store(where_, std::memory_order_relaxed);
     return false;
   }
   static void await_resume() noexcept {}
@@ -82,7 +110,9 @@ task<T> call_and_hold(F callable, Args... arguments) {
 template <class F, class... Args>
 auto make_owning_task(F&& callable, Args&&... arguments) {
   using result = typename task_of_call<F, Args...>::value_type;
-  if constexpr (call_is_self_contained<std::decay_t<F>>)
+  if constexpr (plain_closure<std::decay_t<F>>)
+    return make_owning_task(+callable, std::forward<Args>(arguments)...);
+  else if constexpr (call_is_self_contained<std::decay_t<F>, std::decay_t<Args>...>)
     return std::invoke(std::forward<F>(callable), std::forward<Args>(arguments)...);
   else
     return call_and_hold<result, std::decay_t<F>, std::decay_t<Args>...>(

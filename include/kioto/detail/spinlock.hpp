@@ -3,6 +3,7 @@
 
 #include <atomic>
 
+#include <kioto/config.hpp>
 #include <kioto/detail/sync_policy.hpp>
 
 namespace kioto::detail {
@@ -16,21 +17,10 @@ class basic_spinlock {
   basic_spinlock(const basic_spinlock&) = delete;
   basic_spinlock& operator=(const basic_spinlock&) = delete;
 
-  // Acquire here and release in unlock() order the critical sections. The inner loop only reads,
-  // so that waiters share the cache line until it is worth another attempt; it reads relaxed,
-  // because only the exchange that takes the lock makes anything visible.
+  // Acquire here and release in unlock() order the critical sections.
   void lock() noexcept {
-    while (locked_.exchange(true, std::memory_order_acquire)) {
-      unsigned spins = 0;
-      while (locked_.load(std::memory_order_relaxed)) {
-        // The holder may have been preempted: past a few hundred cycles only giving up the
-        // processor can help it.
-        if (++spins < spin_limit)
-          Sync::pause();
-        else
-          Sync::yield();
-      }
-    }
+    if (locked_.exchange(true, std::memory_order_acquire)) [[unlikely]]
+      lock_contended();
   }
 
   [[nodiscard]] bool try_lock() noexcept {
@@ -42,6 +32,24 @@ class basic_spinlock {
 
  private:
   static constexpr unsigned spin_limit = 32;
+
+  // Out of line, so that the callers stay small. The inner loop only reads, so that waiters share
+  // the cache line until it is worth another attempt; it reads relaxed, because only the exchange
+  // that takes the lock makes anything visible.
+  KIOTO_NOINLINE void lock_contended() noexcept {
+    do {
+      unsigned spins = 0;
+      while (locked_.load(std::memory_order_relaxed)) {
+        // The holder may have been preempted: past a few hundred cycles only giving up the
+        // processor can help it.
+        if (++spins < spin_limit)
+          Sync::pause();
+        else
+          Sync::yield();
+      }
+    } while (locked_.exchange(true, std::memory_order_acquire));
+  }
+
   typename Sync::template atomic<bool> locked_{false};
 };
 

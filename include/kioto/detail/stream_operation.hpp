@@ -46,14 +46,14 @@ class transfer_operation final
   }
   io_step perform(int fd) noexcept {
     const sys::io_result moved = Move(fd, buffers_);
-    if (!moved.ok()) return this->failed(moved.code());
+    if (!moved.ok()) return this->failed(io_error(moved.error));
     count_ = moved.count();
     if constexpr (Short == after_short::blocks)
       if (count_ != 0 && count_ < buffers_.size()) return io_step::done_short;
     return io_step::done;
   }
   result<std::size_t> await_resume() const noexcept {
-    if (this->error_) return this->error_;
+    if (this->error_) return this->error_.code();
     return count_;
   }
 
@@ -79,13 +79,13 @@ class transfer_all_operation final
   }
   io_step perform(int fd) noexcept {
     const sys::io_result moved = Move(fd, rest_);
-    if (!moved.ok()) return this->failed(moved.code());
-    if (moved.count() == 0) return this->failed(make_error_code(AtZero));
+    if (!moved.ok()) return this->failed(io_error(moved.error));
+    if (moved.count() == 0) return this->failed(io_error(AtZero));
     rest_ = rest_.skip(moved.count());
     return rest_.empty() ? io_step::done : io_step::again_short;
   }
   result<void> await_resume() const noexcept {
-    if (this->error_) return this->error_;
+    if (this->error_) return this->error_.code();
     return {};
   }
 

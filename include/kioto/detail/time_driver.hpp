@@ -10,21 +10,15 @@
 #include <optional>
 
 #include <kioto/detail/sync_policy.hpp>
+#include <kioto/detail/tick_grid.hpp>
 #include <kioto/detail/timer_wheel.hpp>
 
 namespace kioto::detail {
 
-enum class timer_insert : std::uint8_t {
-  inserted,
-  inserted_earliest,  ///< the driver may sleep for too long: unpark it
-  elapsed,            ///< not inserted, will not fire: due already, or see `cancelled_by_shutdown`
-};
-
 /// Fires timers at their deadlines.
 ///
-/// Time is counted in ticks of one millisecond since the start of the driver. Deadlines round up to
-/// a tick and the clock rounds down, so that no timer is early, whatever the clock's resolution.
-/// Arithmetic saturates: a deadline out of range is one that does not come.
+/// Time is counted in ticks, see `tick_grid`. Deadlines round up to a tick and the clock rounds
+/// down, so that no timer is early, whatever the clock's resolution.
 ///
 /// Invariants:
 /// - T1 A timer that was inserted is either cancelled, by a `cancel` that returns true, or fires,
@@ -37,11 +31,12 @@ template <class Sync>
 class basic_time_driver {
  public:
   using clock = std::chrono::steady_clock;
-  using tick_duration = std::chrono::milliseconds;
   static constexpr std::uint64_t never = timer_wheel::never;
   static constexpr std::size_t batch_size = 32;
 
-  explicit basic_time_driver(clock::time_point start = clock::now()) noexcept : start_(start) {}
+  explicit basic_time_driver(
+      clock::time_point start = tick_grid::start_at_or_before(clock::now())) noexcept
+      : grid_(start) {}
   basic_time_driver(const basic_time_driver&) = delete;
   basic_time_driver& operator=(const basic_time_driver&) = delete;
   /// No timer may be inserted any more; see `shutdown`.
@@ -85,6 +80,17 @@ class basic_time_driver {
     return time_of(tick);
   }
 
+  /// The first deadline, exactly, while `next_deadline` may be that of a cancelled timer, or a
+  /// point on the way to a distant one. None if there is no timer, or none that comes. Not for hot
+  /// paths.
+  [[nodiscard]] std::optional<clock::time_point> earliest_deadline() noexcept {
+    const std::lock_guard lock(mutex_);
+    const timer_node* first = wheel_.earliest();
+    if (first == nullptr || first->deadline() >= tick_at_or_after(clock::time_point::max()))
+      return std::nullopt;
+    return time_of(first->deadline());
+  }
+
   /// Fires the timers whose deadline is not after `now`, by deadline. Returns how many. Does not
   /// lock when there is none.
   std::size_t process(std::uint64_t now) noexcept {
@@ -113,34 +119,16 @@ class basic_time_driver {
   }
 
   [[nodiscard]] std::uint64_t tick_at_or_after(clock::time_point t) const noexcept {
-    if (t <= start_) return 0;
-    const std::uint64_t ns = nanoseconds_since_start(t);
-    return ns / tick_ns + (ns % tick_ns != 0 ? 1 : 0);
+    return grid_.tick_at_or_after(t);
   }
   [[nodiscard]] std::uint64_t tick_at_or_before(clock::time_point t) const noexcept {
-    return t <= start_ ? 0 : nanoseconds_since_start(t) / tick_ns;
+    return grid_.tick_at_or_before(t);
   }
-  /// The first point in time of a tick; the clock's last one if it is out of range.
   [[nodiscard]] clock::time_point time_of(std::uint64_t tick) const noexcept {
-    constexpr auto last = clock::time_point::max();
-    if (tick > nanoseconds_since_start(last) / tick_ns) return last;
-    const auto ns = static_cast<std::int64_t>(start_ns() + tick * tick_ns);
-    return clock::time_point(
-        std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(ns)));
+    return grid_.time_of(tick);
   }
 
  private:
-  static constexpr std::uint64_t tick_ns = 1'000'000;
-
-  // Differences are taken modulo 2^64, in which the distance of any two points in time fits.
-  [[nodiscard]] static std::uint64_t to_ns(clock::time_point t) noexcept {
-    return static_cast<std::uint64_t>(std::chrono::nanoseconds(t.time_since_epoch()).count());
-  }
-  [[nodiscard]] std::uint64_t start_ns() const noexcept { return to_ns(start_); }
-  [[nodiscard]] std::uint64_t nanoseconds_since_start(clock::time_point t) const noexcept {
-    return to_ns(t) - start_ns();
-  }
-
   // Several threads may do this at once; each batch belongs to the one that unlinked it.
   std::size_t fire(std::unique_lock<typename Sync::mutex>& lock) noexcept {
     std::size_t fired = 0;
@@ -158,7 +146,7 @@ class basic_time_driver {
     }
   }
 
-  const clock::time_point start_;
+  const tick_grid grid_;
   typename Sync::mutex mutex_;
   typename Sync::template atomic<std::uint64_t> next_{never};  // written under the lock
   bool closed_ = false;

@@ -44,6 +44,13 @@ static_assert(sizeof(void*) != 8 || sizeof(timer_node) <= 48);
 
 using timer_list = intrusive_list<timer_node, timer_tag>;
 
+/// What became of an insertion.
+enum class timer_insert : std::uint8_t {
+  inserted,
+  inserted_earliest,  ///< the driver may sleep for too long: unpark it
+  elapsed,            ///< not inserted, will not fire: due already, or see `cancelled_by_shutdown`
+};
+
 /// Hierarchical timing wheel: 6 levels of 64 slots. A slot of level n spans 64^n ticks.
 ///
 /// Invariants:
@@ -111,6 +118,22 @@ class timer_wheel {
   /// When to call `advance` next: not later than the earliest deadline, but possibly earlier, when
   /// a slot of a higher level begins. `never` if the wheel is empty.
   [[nodiscard]] std::uint64_t next_expiration() const noexcept { return first().start; }
+
+  /// The timer that is due first, which `next_expiration` need not name; null if the wheel is
+  /// empty. Walks over the timers of one slot; of the whole top level, if none is nearer.
+  [[nodiscard]] timer_node* earliest() noexcept {
+    timer_node* found = nullptr;
+    const auto walk = [&found](timer_list& slot) {
+      for (timer_node* t = slot.front(); t != nullptr; t = slot.next(*t))
+        if (found == nullptr || t->deadline_ < found->deadline_) found = t;
+    };
+    const position next = first();
+    if (next.level < levels - 1)
+      walk(wheel_[next.level][next.slot]);
+    else if (next.level == levels - 1)
+      for (timer_list& slot : wheel_[levels - 1]) walk(slot);  // by W2
+    return found;
+  }
 
   /// Appends all timers to `out`, in no order.
   void drain(timer_list& out) noexcept {

@@ -31,7 +31,7 @@ class [[nodiscard]] accept_operation final : public detail::io_operation<accept_
 
   detail::io_step perform(int fd) noexcept;
   result<accepted_connection> await_resume() noexcept {
-    if (error_) return error_;
+    if (error_) return error_.code();
     return std::move(*accepted_);
   }
 

@@ -5,50 +5,28 @@
 #include <utility>
 
 #include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/timer_wheel.hpp>
+#include <kioto/detail/timer_operation.hpp>
+#include <kioto/time/deadline.hpp>
 
 namespace kioto {
 namespace detail {
 
-/// A point in time that saturates instead of overflowing.
-inline std::chrono::steady_clock::time_point deadline_after(
-    std::chrono::nanoseconds delay) noexcept {
-  const auto now = std::chrono::steady_clock::now();
-  if (delay > std::chrono::steady_clock::time_point::max() - now)
-    return std::chrono::steady_clock::time_point::max();
-  return now + delay;
-}
-template <class Rep, class Period>
-std::chrono::nanoseconds saturate(std::chrono::duration<Rep, Period> delay) noexcept {
-  using wide = std::chrono::duration<long double, std::nano>;
-  if (wide(delay) >= wide(std::chrono::nanoseconds::max())) return std::chrono::nanoseconds::max();
-  if (wide(delay) <= wide(std::chrono::nanoseconds::zero()))
-    return std::chrono::nanoseconds::zero();
-  return std::chrono::ceil<std::chrono::nanoseconds>(delay);
-}
-inline std::chrono::nanoseconds saturate(std::chrono::nanoseconds delay) noexcept { return delay; }
-
-class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation>,
-                                            private timer_node {
+class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation, timer_operation> {
  public:
   explicit sleep_operation(std::chrono::steady_clock::time_point deadline) noexcept
       : deadline_(deadline) {}
-  sleep_operation(sleep_operation&& other) noexcept
-      : leaf_awaiter(static_cast<leaf_awaiter&&>(other)), deadline_(other.deadline_) {}
+  sleep_operation(sleep_operation&&) noexcept = default;
 
-  attempt try_or_wait() noexcept override;
-  bool cancel() noexcept override;
+  attempt try_or_wait() noexcept override { return wait_until(deadline_); }
   static void await_resume() noexcept {}
 
  private:
-  static void fired(timer_node* node) noexcept;
-
   std::chrono::steady_clock::time_point deadline_;
 };
 
 }  // namespace detail
 
-/// Waits until `deadline`.
+/// Waits until `deadline`, by the clock of the runtime.
 ///
 /// - Result: none. Never resumes early; resumes at the first millisecond tick at or after the
 ///   deadline at which a thread of the runtime is free.

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace kioto::detail {
+
+/// Counts time in ticks of one millisecond since a start.
+///
+/// Arithmetic saturates: a point in time out of range is one that does not come. Grids that start
+/// at a whole millisecond (`start_at_or_before`) have their ticks in common, so that a deadline
+/// which is rounded by one of them is not rounded once more by another.
+class tick_grid {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  explicit tick_grid(clock::time_point start) noexcept : start_(start) {}
+
+  [[nodiscard]] static clock::time_point start_at_or_before(clock::time_point t) noexcept {
+    return std::chrono::floor<std::chrono::milliseconds>(t);
+  }
+
+  [[nodiscard]] std::uint64_t tick_at_or_after(clock::time_point t) const noexcept {
+    if (t <= start_) return 0;
+    const std::uint64_t ns = nanoseconds_since_start(t);
+    return ns / tick_ns + (ns % tick_ns != 0 ? 1 : 0);
+  }
+  [[nodiscard]] std::uint64_t tick_at_or_before(clock::time_point t) const noexcept {
+    return t <= start_ ? 0 : nanoseconds_since_start(t) / tick_ns;
+  }
+  /// The first point in time of a tick; the clock's last one if it is out of range.
+  [[nodiscard]] clock::time_point time_of(std::uint64_t tick) const noexcept {
+    constexpr auto last = clock::time_point::max();
+    if (tick > nanoseconds_since_start(last) / tick_ns) return last;
+    const auto ns = static_cast<std::int64_t>(to_ns(start_) + tick * tick_ns);
+    return clock::time_point(
+        std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(ns)));
+  }
+
+ private:
+  static constexpr std::uint64_t tick_ns = 1'000'000;
+
+  // Differences are taken modulo 2^64, in which the distance of any two points in time fits.
+  [[nodiscard]] static std::uint64_t to_ns(clock::time_point t) noexcept {
+    return static_cast<std::uint64_t>(std::chrono::nanoseconds(t.time_since_epoch()).count());
+  }
+  [[nodiscard]] std::uint64_t nanoseconds_since_start(clock::time_point t) const noexcept {
+    return to_ns(t) - to_ns(start_);
+  }
+
+  clock::time_point start_;
+};
+
+}  // namespace kioto::detail

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <chrono>
+#include <compare>
+#include <cstdint>
+#include <ratio>
+#include <type_traits>
+
+#include <kioto/time/clock.hpp>
+
+namespace kioto {
+namespace detail {
+
+/// Any duration in nanoseconds, rounded up; what is out of range becomes the nearest end of it.
+/// Negative durations become zero.
+template <class Rep, class Period>
+constexpr std::chrono::nanoseconds saturate(std::chrono::duration<Rep, Period> delay) noexcept {
+  using std::chrono::nanoseconds;
+  using scale = std::ratio_divide<Period, std::nano>;
+  if (!(delay > delay.zero())) return nanoseconds::zero();  // and for a NaN
+  if constexpr (std::is_integral_v<Rep> && scale::den == 1) {
+    constexpr auto most = static_cast<std::uintmax_t>(nanoseconds::max().count() / scale::num);
+    if (static_cast<std::uintmax_t>(delay.count()) > most) return nanoseconds::max();
+    return nanoseconds(static_cast<nanoseconds::rep>(delay.count()) * scale::num);
+  } else {
+    using wide = std::chrono::duration<long double, std::nano>;
+    if (wide(delay) >= wide(nanoseconds::max())) return nanoseconds::max();
+    return std::chrono::ceil<nanoseconds>(delay);
+  }
+}
+
+constexpr std::chrono::steady_clock::time_point saturating_add(
+    std::chrono::steady_clock::time_point from, std::chrono::nanoseconds delay) noexcept {
+  constexpr auto last = std::chrono::steady_clock::time_point::max();
+  return delay > last - from ? last : from + delay;
+}
+
+/// The point in time, by the clock of the runtime, at which `delay` from now is over.
+inline std::chrono::steady_clock::time_point deadline_after(
+    std::chrono::nanoseconds delay) noexcept {
+  return saturating_add(now(), delay);
+}
+
+}  // namespace detail
+
+/// A point in time until which something may last. It saturates: a duration that the clock cannot
+/// count makes a deadline that never comes, and what has passed has no time remaining.
+///
+/// Converts to the time point that `timeout`, `sleep_until` and the standard library take. One
+/// deadline for several operations bounds them together:
+///
+///     const auto limit = deadline::after(5s);
+///     auto head = co_await timeout(limit, read_head(stream));
+///     auto body = co_await timeout(limit, read_body(stream, head));
+///
+/// Time is that of `kioto::now()`, so deadlines stand still with a paused clock.
+class deadline {
+ public:
+  using clock = std::chrono::steady_clock;
+  using time_point = clock::time_point;
+
+  /// Never comes.
+  constexpr deadline() noexcept = default;
+  constexpr deadline(time_point at) noexcept : time_(at) {}
+
+  [[nodiscard]] static constexpr deadline never() noexcept { return {}; }
+  /// `delay` from now. One that is not positive makes a deadline that has passed.
+  template <class Rep, class Period>
+  [[nodiscard]] static deadline after(std::chrono::duration<Rep, Period> delay) noexcept {
+    return detail::deadline_after(detail::saturate(delay));
+  }
+
+  [[nodiscard]] constexpr time_point time() const noexcept { return time_; }
+  constexpr operator time_point() const noexcept { return time_; }
+
+  [[nodiscard]] constexpr bool is_never() const noexcept { return time_ == time_point::max(); }
+  [[nodiscard]] bool has_passed() const noexcept { return !is_never() && now() >= time_; }
+  /// Zero once it has passed; `nanoseconds::max()` if it never comes.
+  [[nodiscard]] std::chrono::nanoseconds remaining() const noexcept {
+    if (is_never()) return std::chrono::nanoseconds::max();
+    const time_point present = now();
+    return time_ > present ? time_ - present : std::chrono::nanoseconds::zero();
+  }
+
+  friend constexpr auto operator<=>(const deadline&, const deadline&) noexcept = default;
+
+ private:
+  time_point time_ = time_point::max();
+};
+
+}  // namespace kioto

@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#include <kioto/testing/driven.hpp>
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include <kioto/testing/paused.hpp>
+
+#include "../runtime/core.hpp"
+
+namespace kioto::detail {
+
+namespace {
+
+core_pointer present_core() {
+  runtime_core* core = this_thread().runtime;
+  return core != nullptr ? core->shared_from_this() : nullptr;
+}
+
+/// The present runtime. If there is none, one that never runs, for its clock and its drivers.
+class some_core {
+ public:
+  some_core() : core_(present_core()) {
+    if (core_ != nullptr) return;
+    own_.emplace(testing::paused_runtime());
+    const enter_guard guard = own_->enter();
+    core_ = present_core();
+  }
+  [[nodiscard]] runtime_core& get() const noexcept { return *core_; }
+
+ private:
+  std::optional<runtime> own_;
+  core_pointer core_;
+};
+
+}  // namespace
+
+class hand_scheduler::state final : private some_core, public scheduler {
+ public:
+  state() : scheduler(some_core::get()), random_(core().options.rng_seed.value_or(fresh_seed())) {}
+
+  void begin(task_header& task) noexcept { task_ = &task; }
+
+  void run() noexcept {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!woken_) return;
+      woken_ = false;
+    }
+    thread_state& thread = this_thread();
+    const thread_state before = thread;
+    // No executor: what this run makes ready goes to its scheduler as from another thread.
+    thread.current = nullptr;
+    thread.runtime = &core();
+    thread.running = task_;
+    thread.in_place = false;
+    task_->run(false);
+    thread.current = before.current;
+    thread.runtime = before.runtime;
+    thread.running = before.running;
+    thread.in_place = before.in_place;
+  }
+
+  void stop() noexcept {
+    task_->abort();
+    while (!task_->join_.is_done()) {
+      {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [this] { return woken_; });
+      }
+      run();
+    }
+  }
+
+  [[nodiscard]] bool is_woken() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return woken_;
+  }
+  [[nodiscard]] std::size_t wake_count() const noexcept {
+    const std::lock_guard lock(mutex_);
+    return wakes_;
+  }
+
+  void schedule_remote(task_header&) noexcept override {
+    // Notified under the lock: this may be gone as soon as its owner can see the wake-up.
+    const std::lock_guard lock(mutex_);
+    woken_ = true;
+    ++wakes_;
+    changed_.notify_one();
+  }
+  // The runtime does not know of the task, and does not wait for its end.
+  void task_ended(task_header&) noexcept override {}
+  [[nodiscard]] std::uint32_t random() noexcept override { return random_.next(); }
+
+  // Not the scheduler of its runtime: nobody asks it for these.
+  void timer_moved_up() noexcept override {}
+  void block_until_done(task_header&) override {}
+  void wake_all() noexcept override {}
+  bool drain(std::optional<std::chrono::steady_clock::time_point>) noexcept override {
+    return true;
+  }
+  void release_threads(bool) noexcept override {}
+  [[nodiscard]] bool runs_on_this_thread() const noexcept override { return false; }
+  void read_metrics(runtime_metrics&) const override {}
+
+ private:
+  task_header* task_ = nullptr;
+  random_source random_;
+  mutable std::mutex mutex_;
+  std::condition_variable changed_;
+  bool woken_ = true;  // for its first run
+  std::size_t wakes_ = 0;
+};
+
+hand_scheduler::hand_scheduler() : state_(std::make_unique<state>()) {}
+hand_scheduler::~hand_scheduler() = default;
+
+scheduler& hand_scheduler::get() noexcept { return *state_; }
+void hand_scheduler::begin(task_header& task) noexcept { state_->begin(task); }
+void hand_scheduler::run() noexcept { state_->run(); }
+void hand_scheduler::stop() noexcept { state_->stop(); }
+bool hand_scheduler::is_woken() const noexcept { return state_->is_woken(); }
+std::size_t hand_scheduler::wake_count() const noexcept { return state_->wake_count(); }
+
+void throw_bad_driven(const char* what) {
+  throw std::logic_error(std::string("kioto::testing::") + what);
+}
+
+}  // namespace kioto::detail
