@@ -8,6 +8,7 @@
 #include <utility>
 #include <variant>
 
+#include <kioto/config.hpp>
 #include <kioto/detail/leaf_awaiter.hpp>
 #include <kioto/result.hpp>
 
@@ -19,16 +20,22 @@ inline constexpr bool is_result = false;
 template <class T>
 inline constexpr bool is_result<result<T>> = true;
 
-/// Starts `inner` for a wrapper that put a hook on the frame. True: the frame is suspended.
+// Out of line, because g++ 12 otherwise warns of what would happen if this were the frame.
+KIOTO_NOINLINE inline std::coroutine_handle<> nothing_to_resume() noexcept {
+  return std::noop_coroutine();
+}
+
+/// Starts `inner` for a wrapper that put a hook on the frame. Returns the frame itself if the
+/// operation completed at once, else what is to be resumed now.
 template <class Inner, class Promise>
 std::coroutine_handle<> start_inner(Inner& inner, std::coroutine_handle<Promise> frame) {
   if (inner.await_ready()) return frame;
   using suspended = decltype(inner.await_suspend(frame));
   if constexpr (std::is_void_v<suspended>) {
     inner.await_suspend(frame);
-    return std::noop_coroutine();
+    return nothing_to_resume();
   } else if constexpr (std::is_same_v<suspended, bool>) {
-    if (inner.await_suspend(frame)) return std::noop_coroutine();
+    if (inner.await_suspend(frame)) return nothing_to_resume();
     return frame;
   } else {
     return inner.await_suspend(frame);

@@ -156,14 +156,18 @@ namespace detail {
 
 /// Waits for the end of a spawned task. See `join_handle`.
 template <class T>
-class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
+class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_waiter {
  public:
-  explicit join_awaiter(task_header* task) noexcept : task_(task) {
+  explicit join_awaiter(task_header* task) noexcept
+      : join_waiter(&join_awaiter::on_task_ended), task_(task) {
     if (task_ == nullptr) [[unlikely]]
       throw_bad_join(
           "an empty join_handle was awaited: it was moved from, detached, or awaited before");
   }
-  join_awaiter(join_awaiter&&) noexcept = default;
+  join_awaiter(join_awaiter&& other) noexcept
+      : leaf_awaiter<join_awaiter>(static_cast<leaf_awaiter<join_awaiter>&&>(other)),
+        join_waiter(&join_awaiter::on_task_ended),
+        task_(other.task_) {}
 
   attempt try_or_wait() noexcept override {
     if (task_->join_.is_done()) return attempt::ready;
@@ -175,6 +179,14 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>> {
   join_result<T> await_resume() { return join_access::take<T>(*task_); }
 
  private:
+  static void on_task_ended(join_waiter& waiter, trampoline& loop) noexcept {
+    auto& self = static_cast<join_awaiter&>(waiter);
+    context& waiting = *self.context_;
+    if (loop.called && waiting.task().scheduler_ == self.task_->scheduler_)
+      loop.next_hint = &waiting.task();
+    complete(self);
+  }
+
   task_header* task_;
 };
 
@@ -253,6 +265,11 @@ struct join_handle_access {
   template <class T>
   static detail::task_header* header(const join_handle<T>& handle) noexcept {
     return handle.task_;
+  }
+  /// The handle gives up its right to the result without letting go of the task.
+  template <class T>
+  static detail::task_header* release(join_handle<T>&& handle) noexcept {
+    return std::exchange(handle.task_, nullptr);
   }
 };
 

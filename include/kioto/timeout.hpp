@@ -2,7 +2,7 @@
 #pragma once
 
 #include <chrono>
-#include <coroutine>
+#include <optional>
 #include <stdexcept>
 #include <system_error>
 #include <type_traits>
@@ -26,30 +26,43 @@ namespace detail {
 
 [[noreturn]] void throw_timeout();
 
+/// A timer that reads the clock when it is started.
+class limit_timer final : public leaf_operation {
+ public:
+  explicit limit_timer(std::chrono::nanoseconds limit) noexcept : limit_(limit) {}
+  limit_timer(limit_timer&& other) noexcept
+      : leaf_operation(static_cast<leaf_operation&&>(other)), limit_(other.limit_) {}
+
+  attempt try_or_wait() noexcept override {
+    sleep_.emplace(sleep(limit_));
+    sleep_->context_ = context_;
+    return sleep_->try_or_wait();
+  }
+  // Once started, the strand waits in the inner operation.
+  bool cancel() noexcept override { return false; }
+  static void await_resume() noexcept {}
+
+ private:
+  std::chrono::nanoseconds limit_;
+  std::optional<sleep_operation> sleep_;
+};
+
 /// Runs an operation beside a timer, as two branches of the awaiting task. The operation goes
-/// first; if it completes at once the timer is never started.
-template <class A>
-class [[nodiscard]] timeout_awaiter final : public combinator {
-  using result_type = typename branch_of<A>::result_type;
+/// first; if it completes at once the timer is never started, nor the clock read.
+template <class A, class Timer>
+class [[nodiscard]] timeout_operation final : public combinator {
+  using result_type = branch_result<A>;
 
  public:
-  timeout_awaiter(std::chrono::steady_clock::time_point deadline, A&& awaitable)
-      : operation_(std::forward<A>(awaitable)), timer_(sleep_until(deadline)) {}
+  timeout_operation(Timer&& timer, A&& awaitable)
+      : operation_(std::forward<A>(awaitable)), timer_(std::move(timer)) {}
+  timeout_operation(timeout_operation&&) noexcept = default;
 
-  [[nodiscard]] static bool await_ready() noexcept { return false; }
-
-  template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    promise_base& self = frame.promise();
-    context& c = *self.context_;
-    parent_ = &c;
-    operation_.prepare(c.task(), *this);
-    timer_.prepare(c.task(), *this);
-    fork(c, self, *this, fork_);
-    run_branch_soon(operation_.strand());
-    run_branch_soon(timer_.strand());
-    if (c.must_stop()) cancel();
-    return true;
+  attempt try_or_wait() noexcept override {
+    chain branches;
+    branches.add(operation_.prepare(0));
+    branches.add(timer_.prepare(1));
+    return start(branches);
   }
 
   result_type await_resume() {
@@ -60,53 +73,17 @@ class [[nodiscard]] timeout_awaiter final : public combinator {
       throw_timeout();
   }
 
-  promise_base* branch_ended(branch_context& branch, outcome what) noexcept override {
-    const bool is_operation = &branch == &operation_.strand();
-    if (is_operation)
-      operation_.ended(what);
-    else
-      timer_.ended(what);
-    if (++ended_ == 1) {
-      request_stop(is_operation ? timer_.strand() : operation_.strand());
-      return nullptr;
-    }
-    promise_base* frame = join_fork(*parent_);
-    if (operation_.has_result() || timer_.has_result()) return frame;
-    parent_->loop().ask(request::unwind, *frame);
-    return nullptr;
-  }
-
-  attempt try_or_wait() noexcept override { return attempt::suspended; }
-  bool cancel() noexcept override {
-    request_stop(operation_.strand());
-    request_stop(timer_.strand());
-    return false;
-  }
-
  private:
-  fork_state fork_;
-  context* parent_ = nullptr;
+  bool settle(branch_context& branch) noexcept override {
+    // A timer that met a stop which was pending tells nothing: the operation meets it, too.
+    return &branch != &timer_.strand() || !branch.inherits_stop_;
+  }
+  attempt conclude() noexcept override {
+    return operation_.has_result() || timer_.has_result() ? attempt::ready : attempt::stopped;
+  }
+
   branch_of<A> operation_;
-  branch_of<sleep_operation> timer_;
-  int ended_ = 0;
-};
-
-template <class A>
-class [[nodiscard]] timeout_awaitable {
- public:
-  timeout_awaitable(std::chrono::steady_clock::time_point deadline, A&& awaitable)
-      : deadline_(deadline), awaitable_(std::forward<A>(awaitable)) {}
-  timeout_awaitable(timeout_awaitable&&) = default;
-  timeout_awaitable& operator=(timeout_awaitable&&) = delete;
-  ~timeout_awaitable() = default;
-
-  [[nodiscard]] timeout_awaiter<A> operator co_await() && {
-    return timeout_awaiter<A>(deadline_, std::forward<A>(awaitable_));
-  }
-
- private:
-  std::chrono::steady_clock::time_point deadline_;
-  A awaitable_;
+  branch_of<Timer> timer_;
 };
 
 }  // namespace detail
@@ -114,24 +91,28 @@ class [[nodiscard]] timeout_awaitable {
 /// Runs an operation, and asks it to stop at the deadline.
 ///
 /// - Waits for: the operation, any awaitable of the library, a task included. Resumes when the
-///   operation has ended; an operation that cannot stop at once is waited for.
+///   operation has ended; an operation that cannot stop at once is waited for. A limit counts from
+///   the moment at which the operation first waits; if it need not wait, no clock is read.
 /// - Result: that of the operation. A value that came wins over the deadline, also when both came.
 /// - Errors: if the operation returns a `result<T>`, `std::errc::timed_out` as the error; otherwise
-///   throws `timeout_error`.
+///   throws `timeout_error`. An exception of the operation passes.
 /// - Cancellation: passed on to the operation.
 /// - Lifetime: the operation is moved into the awaiter; nothing is allocated, unless the operation
-///   is neither a task nor a leaf operation of the library: then it runs in a task of its own
-///   frame.
+///   is an adaptor such as `as_result(…)` or an awaitable of your own, which runs in a task of its
+///   own frame.
 /// - Thread safety: the operation runs on the strand of the awaiting task, never in parallel with
 ///   it.
+///
+///     auto page = co_await timeout(5s, fetch(host));
 template <class A>
 [[nodiscard]] auto timeout(std::chrono::steady_clock::time_point deadline, A&& awaitable) {
-  return detail::timeout_awaitable<A>(deadline, std::forward<A>(awaitable));
+  return detail::timeout_operation<A, detail::sleep_operation>(sleep_until(deadline),
+                                                               std::forward<A>(awaitable));
 }
 template <class Rep, class Period, class A>
 [[nodiscard]] auto timeout(std::chrono::duration<Rep, Period> limit, A&& awaitable) {
-  return detail::timeout_awaitable<A>(detail::deadline_after(detail::saturate(limit)),
-                                      std::forward<A>(awaitable));
+  return detail::timeout_operation<A, detail::limit_timer>(
+      detail::limit_timer(detail::saturate(limit)), std::forward<A>(awaitable));
 }
 
 }  // namespace kioto

@@ -386,9 +386,13 @@ task_header* multi_thread_scheduler::take_stranded(worker& thief) noexcept {
 
 namespace {
 /// Waits for the end of a task and leaves its result.
-class join_wait final : public leaf_operation {
+class join_wait final : public leaf_operation, private join_waiter {
  public:
-  explicit join_wait(task_header& task) noexcept : task_(task) {}
+  explicit join_wait(task_header& task) noexcept
+      : join_waiter([](join_waiter& waiter, trampoline&) noexcept {
+          complete(static_cast<join_wait&>(waiter));
+        }),
+        task_(task) {}
   attempt try_or_wait() noexcept override {
     if (task_.join_.is_done()) return attempt::ready;
     return wait([this]() noexcept { return task_.join_.link(this); });

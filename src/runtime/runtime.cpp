@@ -36,17 +36,6 @@ namespace {
                   what));
 }
 
-std::uint64_t next_task_id(thread_state& thread) noexcept {
-  // A block of ids for each thread, so that spawning threads do not share a cache line.
-  constexpr std::uint64_t block = 256;
-  static constinit std::atomic<std::uint64_t> blocks{1};
-  if (thread.next_id == thread.last_id) {
-    thread.next_id = blocks.fetch_add(block, std::memory_order_relaxed);
-    thread.last_id = thread.next_id + block;
-  }
-  return thread.next_id++;
-}
-
 struct chosen_backend {
   backend which = backend::epoll;
   std::string reason;
@@ -106,6 +95,17 @@ blocking_pool_options blocking_options_of(runtime_core& core) {
 }
 
 }  // namespace
+
+std::uint64_t next_task_id(thread_state& thread) noexcept {
+  // A block of ids for each thread, so that spawning threads do not share a cache line.
+  constexpr std::uint64_t block = 256;
+  static constinit std::atomic<std::uint64_t> blocks{1};
+  if (thread.next_id == thread.last_id) {
+    thread.next_id = blocks.fetch_add(block, std::memory_order_relaxed);
+    thread.last_id = thread.next_id + block;
+  }
+  return thread.next_id++;
+}
 
 runtime_core::runtime_core(runtime_options with, std::size_t threads, io_driver_pointer driver,
                            std::string backend_reason_text)
@@ -208,6 +208,7 @@ void launch(task_header& task) noexcept {
 void scheduler::task_ended(task_header& task) noexcept {
   if (core_.options.on_task_end) [[unlikely]]
     core_.options.on_task_end(task_id(task.id_));
+  if (task.scope_ != nullptr) return;  // in the list of that
   core_.owned.remove(task);
   if (core_.shutting_down.load(std::memory_order_acquire)) [[unlikely]]
     task_ended_in_shutdown();
@@ -217,8 +218,13 @@ void scheduler::task_ended_in_shutdown() noexcept {
 }
 
 void report_unobserved(task_header& task, runtime_core* core) noexcept {
+  if (task.is_reported_) return;
   std::exception_ptr error;
   task.manage_result_(task, task_header::manage::read_error, &error);
+  report_exception(task, core, std::move(error));
+}
+
+void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept {
   if (core != nullptr && core->options.on_unhandled_exception) {
     core->options.on_unhandled_exception({task_id(task.id_), task.where_, std::move(error)});
     return;
@@ -296,7 +302,7 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
 
   core->owned.close();
   core->shutting_down.store(true, std::memory_order_release);
-  core->owned.for_each([](task_header& task) { task.abort(); });
+  core->owned.for_each_root([](task_header& task) { task.abort(); });
   core->home->wake_all();
 
   const bool inside = core->home->runs_on_this_thread() || core->blocking.runs_on_this_thread();
@@ -333,7 +339,7 @@ runtime_metrics read_metrics(runtime_core& core) {
   out.backend = core.io->backend_name();
   out.backend_reason = core.backend_reason;
   core.home->read_metrics(out);
-  out.tasks_alive = core.owned.size();
+  out.tasks_alive = core.owned.alive();
   out.tasks_spawned = core.owned.spawned();
   const auto pool = core.blocking.read_counts();
   out.blocking_threads = pool.threads;

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <optional>
 #include <thread>
 
@@ -156,6 +157,9 @@ struct thread_state {
 /// Never inlined: the address of a thread-local must not be kept across a suspension.
 KIOTO_NOINLINE thread_state& this_thread() noexcept;
 
+/// Ids are never used twice.
+std::uint64_t next_task_id(thread_state& thread) noexcept;
+
 /// Makes a ready task run. Any thread; the caller owns the task.
 inline void schedule_task(const thread_state& thread, task_header& task) noexcept {
   executor* current = thread.current;
@@ -170,6 +174,7 @@ void reschedule(task_header& task) noexcept;
 /// Hands the exception of a task, which nobody will see, to the hook of `core`, or to stderr if it
 /// is null.
 void report_unobserved(task_header& task, runtime_core* core) noexcept;
+void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept;
 
 /// Runs one task on the calling thread. For `called` and the result see `trampoline`.
 inline task_header* run_task(thread_state& thread, task_header& task, bool called) noexcept {

@@ -5,7 +5,9 @@
 #include <cstdio>
 #include <exception>
 
+#include <kioto/detail/combinator.hpp>
 #include <kioto/detail/promise.hpp>
+#include <kioto/detail/scope_core.hpp>
 
 #include "core.hpp"
 #include "scheduler.hpp"
@@ -26,8 +28,7 @@ promise_base& task_header::root() noexcept {
   return std::coroutine_handle<promise_base>::from_address(frame).promise();
 }
 
-[[gnu::always_inline]] inline promise_base* task_header::attempted(context& c,
-                                                                   attempt result) noexcept {
+promise_base* task_header::attempted(context& c, attempt result) noexcept {
   switch (result) {
     case attempt::ready:
       return c.frame_ != nullptr ? c.frame_ : ended(c, outcome::value);
@@ -41,12 +42,15 @@ promise_base& task_header::root() noexcept {
 
 // Decides what the due run of a context does. Returns the frame to resume, or null if the context
 // suspended again or ended.
-[[gnu::always_inline]] inline promise_base* task_header::enter(context& c) noexcept {
+promise_base* task_header::enter(context& c) noexcept {
   switch (c.entry_) {
     case entry::start:
       if (c.must_stop()) return ended(c, outcome::stopped);
-      if (c.frame_ != nullptr) return c.frame_;
+      if (c.kind_ == strand::task) return c.frame_;
       static_cast<void>(c.loop().try_charge());  // its turn has come, whatever is left
+      c.entry_ = entry::resume;
+      if (static_cast<branch_context&>(c).inherits_stop_) c.word_.begin_stopped();
+      if (c.frame_ != nullptr) return c.frame_;
       return attempted(c, c.current_->try_or_wait());
     case entry::resume:
       if (c.must_stop()) return unwind(*c.frame_);
@@ -80,7 +84,7 @@ promise_base& task_header::root() noexcept {
 }
 
 // Does what a frame asked for. Returns the frame to go on with, if any.
-inline promise_base* task_header::answer(trampoline& loop) noexcept {
+promise_base* task_header::answer(trampoline& loop) noexcept {
   switch (std::exchange(loop.action, request::none)) {
     case request::none:
       break;
@@ -99,7 +103,7 @@ inline promise_base* task_header::answer(trampoline& loop) noexcept {
 }
 
 // Resumes `frame`, if any, and goes on as long as something is asked for.
-inline void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
+void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
   for (;;) {
     if (frame != nullptr) [[likely]] {
       loop.depth = trampoline::transfers_before_unwinding;
@@ -115,24 +119,30 @@ inline void task_header::run_frames(promise_base* frame, trampoline& loop) noexc
 task_header* task_header::run(bool called) noexcept {
   trampoline loop;
   loop.called = called;
+  loop.strand = this;
   loop_ = &loop;
-  if (fork_ == nullptr) [[likely]] {
+  run_in(loop);
+  return loop.next_hint;
+}
+
+// With all that it calls in one function: this is what each run of each task costs.
+[[gnu::flatten]] KIOTO_NOINLINE void task_header::run_in(trampoline& loop) noexcept {
+  if (entry_ != entry::nested) [[likely]] {
     run_frames(enter(*this), loop);
     // Unless they forked, the frames have published the strand, or ended the task: it must not be
     // touched.
     if (!loop.forked) [[likely]]
-      return loop.next_hint;
+      return;
   } else {
     loop.forked = true;
   }
   // A forked strand stays owned until this gives it up.
   run_branches(loop);
-  return loop.next_hint;
 }
 
 // A stop travels up from the leaf under `frame`. Frames are destroyed one by one, innermost first,
 // without recursion, up to a frame with a hook that absorbs the stop or to the root of the context.
-promise_base* task_header::unwind(promise_base& innermost) noexcept {
+KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexcept {
   promise_base* frame = &innermost;
   for (;;) {
     while (frame->hook_ != nullptr) {
@@ -155,7 +165,6 @@ promise_base* task_header::ended(context& c, outcome what) noexcept {
     return nullptr;
   }
   auto& branch = static_cast<branch_context&>(c);
-  branch.ended_ = true;
   return branch.owner_->branch_ended(branch, what);
 }
 
@@ -164,16 +173,14 @@ void task_header::finish(outcome what) noexcept {
   promise_base& frame = root();
   frame.outcome_ = outcome::none;  // the result is the header's from here on
   frame.handle().destroy();        // parameters die before anyone learns of the end
+  if (scope_ != nullptr) return scope_->finish(*this);
   scheduler& home = *scheduler_;
   trampoline& loop = *loop_;
   home.task_ended(*this);
   const auto end = join_.finish();
   // The handle may have freed the block by now, unless it left it to this thread.
   if (end.waiter != nullptr) {
-    context& waiting = *end.waiter->context_;
-    if (loop.called && waiting.kind_ != strand::thread && waiting.task().scheduler_ == &home)
-      loop.next_hint = &waiting.task();
-    complete(*end.waiter);
+    end.waiter->task_ended(*end.waiter, loop);
   } else if (end.detached) {
     if (what == outcome::exception) [[unlikely]]
       report_unobserved(*this, &home.core());
@@ -185,7 +192,10 @@ void task_header::refuse() noexcept {
   outcome_ = outcome::stopped;
   promise_base& frame = root();
   frame.outcome_ = outcome::none;
+  thread_state& thread = this_thread();
+  task_header* const running = std::exchange(thread.running, this);
   frame.handle().destroy();
+  thread.running = running;
   const auto end = join_.finish();
   if (end.detached) drop_reference();
 }
@@ -204,84 +214,6 @@ void task_header::release_block() noexcept {
   free_block();
 }
 
-// Forked strands.
-
-void fork(context& c, promise_base& frame, combinator& op, fork_state& state) noexcept {
-  task_header& task = c.task();
-  c.current_ = &op;
-  c.frame_ = &frame;
-  c.entry_ = entry::nested;
-  if (task.fork_ == nullptr) {
-    task.fork_ = &state;
-    task.loop_->forked = true;
-    task.branches_.open();
-  } else {
-    ++task.fork_->depth;
-  }
-}
-
-promise_base* join_fork(context& c) noexcept {
-  task_header& task = c.task();
-  if (--task.fork_->depth == 0) {
-    task.fork_ = nullptr;
-    task.loop_->forked = false;
-    task.branches_.close();
-  }
-  return c.frame_;
-}
-
-void run_branch_soon(branch_context& branch) noexcept {
-  fork_state& state = *branch.task_->fork_;
-  (branch.task_->loop_->budget != 0 ? state.ready : state.yielded).push_back(&branch);
-}
-
-void request_stop(branch_context& branch) noexcept {
-  if (branch.ended_) return;
-  if (branch.word_.request_stop())
-    run_branch_soon(branch);  // was suspended in a leaf; enter() cancels it
-  else if (branch.entry_ == entry::nested && branch.shields_ == 0)
-    branch.current_->cancel();
-  // Otherwise it is queued or running, and meets the request at its next leaf.
-}
-
-void task_header::run_branches(trampoline& loop) noexcept {
-  for (;;) {
-    fork_state& state = *fork_;
-    branch_context* list = branches_.take();
-    if (!state.stop_seen && word_.stop_requested()) {
-      state.stop_seen = true;
-      if (shields_ == 0) current_->cancel();
-    }
-    // Newest first; turned round, so that branches run in the order of their completion.
-    branch_context* in_order = nullptr;
-    while (list != nullptr) {
-      branch_context* next = list->queue_next;
-      list->queue_next = in_order;
-      in_order = list;
-      list = next;
-    }
-    while (in_order != nullptr) {
-      branch_context* next = in_order->queue_next;
-      state.ready.push_back(in_order);
-      in_order = next;
-    }
-    if (state.ready.empty()) {
-      if (!state.yielded.empty()) {
-        state.ready.splice_back(state.yielded);
-        reschedule(*this);  // publishes
-        return;
-      }
-      if (branches_.release()) return;
-      continue;
-    }
-    while (branch_context* branch = state.ready.pop_front()) {
-      run_frames(enter(*branch), loop);
-      if (!loop.forked) return;
-      if (fork_ != &state) break;  // that combinator is done, and the task has begun another one
-    }
-  }
-}
-
 void schedule(context& c) noexcept {
   switch (c.kind_) {
     [[likely]] case strand::task:
@@ -297,14 +229,6 @@ void schedule(context& c) noexcept {
       static_cast<thread_strand&>(c).unpark();
       break;
   }
-}
-
-void yield(context& c) noexcept {
-  if (c.kind_ == strand::branch)
-    static_cast<branch_context&>(c).task_->fork_->yielded.push_back(
-        &static_cast<branch_context&>(c));
-  else
-    reschedule(static_cast<task_header&>(c));
 }
 
 }  // namespace kioto::detail

@@ -26,8 +26,6 @@ struct base {
   model_sync::atomic<int> runs{0};
   model_sync::var<int> seen_stop{0};
 
-  void before() { queue.open(); }
-
   // The owner: runs what came, until it can give the task up.
   void run() {
     for (;;) {
@@ -55,7 +53,6 @@ struct base {
 };
 
 struct two_branches : rl::test_suite<two_branches, 3>, base {
-  void before() { base::before(); }
   void thread(unsigned index) {
     if (index == 0)
       run();
@@ -66,7 +63,6 @@ struct two_branches : rl::test_suite<two_branches, 3>, base {
 };
 
 struct kicked : rl::test_suite<kicked, 3>, base {
-  void before() { base::before(); }
   void thread(unsigned index) {
     if (index == 0)
       run();

@@ -1,26 +1,58 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <cstddef>
 #include <exception>
-#include <memory>
-#include <optional>
+#include <functional>
+#include <new>
 #include <type_traits>
 #include <utility>
 #include <variant>
 
+#include <kioto/detail/combinator.hpp>
 #include <kioto/detail/leaf_awaiter.hpp>
 #include <kioto/task.hpp>
 
 namespace kioto::detail {
 
-/// One branch of a combinator together with the operation that runs in it.
+/// What can be a branch: whatever a kioto coroutine can await, given as it would be awaited.
+template <class A>
+concept awaitable = requires(A&& a) { std::forward<A>(a).operator co_await(); } || requires(A&& a) {
+  operator co_await(std::forward<A>(a));
+} || (std::is_constructible_v<std::remove_cvref_t<A>, A&&> && requires(std::remove_cvref_t<A>& a) {
+                      a.await_ready();
+                      a.await_resume();
+                    });
+
+/// How the value of a branch is kept: references as wrappers, nothing as a monostate.
+template <class T>
+struct stored_value {
+  using type = std::remove_cv_t<T>;
+};
+template <class T>
+struct stored_value<T&> {
+  using type = std::reference_wrapper<T>;
+};
+template <class T>
+struct stored_value<T&&> {
+  using type = std::remove_cv_t<T>;
+};
+template <>
+struct stored_value<void> {
+  using type = std::monostate;
+};
+template <class T>
+using stored = typename stored_value<T>::type;
+
+/// One branch of a combinator together with what runs in it.
 ///
-/// A leaf operation runs without a frame; a task runs in its own frame; anything else is wrapped in
-/// a task. The result stays in the branch until it is taken.
+/// A leaf operation runs without a frame, and another combinator is one. A task runs in its own
+/// frame. Anything else is wrapped in a task. The result stays in the branch until it is taken.
+/// A branch moves as long as it has not been prepared.
 template <class A>
 class branch_of;
 
-/// The operation of a branch whose awaiter is a leaf.
+/// The branch whose awaiter is a leaf.
 template <class A>
   requires leaf<awaiter_of<A>>
 class branch_of<A> {
@@ -29,56 +61,83 @@ class branch_of<A> {
   using result_type = decltype(std::declval<operation_type&>().await_resume());
 
   explicit branch_of(A&& awaitable) : operation_(get_awaiter(std::forward<A>(awaitable))) {}
+  branch_of(branch_of&& other) noexcept : operation_(std::move(other.operation_)) {}
+  branch_of& operator=(branch_of&&) = delete;
+  ~branch_of() = default;
 
-  void prepare(task_header& task, combinator& owner) noexcept {
-    branch_context& strand = strand_.emplace(task, owner);
-    operation_.context_ = &strand;
-    strand.current_ = &operation_;
+  branch_context& prepare(std::size_t index) noexcept {
+    operation_.context_ = &strand_;
+    strand_.current_ = &operation_;
+    strand_.index_ = static_cast<std::uint32_t>(index);
+    return strand_;
   }
-  [[nodiscard]] branch_context& strand() noexcept { return *strand_; }
-
-  void ended(outcome what) noexcept { complete_ = what == outcome::value; }
-  [[nodiscard]] bool has_result() const noexcept { return complete_; }
+  [[nodiscard]] const branch_context& strand() const noexcept { return strand_; }
+  [[nodiscard]] bool has_result() const noexcept { return strand_.outcome_ == outcome::value; }
   result_type take() { return operation_.await_resume(); }
+  static std::exception_ptr take_exception() noexcept { return nullptr; }
 
  private:
   operation_type operation_;
-  std::optional<branch_context> strand_;
-  bool complete_ = false;
+  branch_context strand_;
 };
 
-/// The operation of a branch that is a task, or is wrapped in one.
+/// The branch that is a task, or is wrapped in one. Its strand lies in front of the frame, where a
+/// spawned task would have its header; so it costs the combinator one pointer.
 template <class T>
 class task_branch {
+  static_assert(sizeof(block_info) % alignof(branch_context) == 0);
+  static_assert(sizeof(block_info) + sizeof(branch_context) <= sizeof(task_header));
+  static_assert(std::is_trivially_destructible_v<branch_context>);
+
  public:
   using result_type = T;
 
-  explicit task_branch(task<T>&& work) noexcept : frame_(&task_access::release(std::move(work))) {}
-  task_branch(const task_branch&) = delete;
-  task_branch& operator=(const task_branch&) = delete;
+  explicit task_branch(task<T>&& work) noexcept {
+    typed_promise<T>& root = task_access::release(std::move(work));
+    block_info* block = root.block();
+    block->retain();  // the strand is read when the frame may be gone
+    strand_ = ::new (static_cast<void*>(block + 1)) branch_context;
+    strand_->is_task_ = true;
+    strand_->frame_ = &root;
+    root.context_ = strand_;
+  }
+  task_branch(task_branch&& other) noexcept : strand_(std::exchange(other.strand_, nullptr)) {}
+  task_branch& operator=(task_branch&&) = delete;
   ~task_branch() {
-    if (frame_ != nullptr) frame_->handle().destroy();
+    if (strand_ == nullptr) return;
+    // The combinator has destroyed the frame of a branch that stopped.
+    if (strand_->outcome_ != outcome::stopped) root().handle().destroy();
+    block()->free_block();
   }
 
-  void prepare(task_header& task, combinator& owner) noexcept {
-    branch_context& strand = strand_.emplace(task, owner);
-    frame_->context_ = &strand;
-    strand.frame_ = frame_;
+  branch_context& prepare(std::size_t index) noexcept {
+    strand_->index_ = static_cast<std::uint32_t>(index);
+    return *strand_;
   }
-  [[nodiscard]] branch_context& strand() noexcept { return *strand_; }
-
-  /// A branch that stopped is destroyed before the combinator goes on.
-  void ended(outcome what) noexcept {
-    complete_ = what == outcome::value || what == outcome::exception;
-    if (!complete_) std::exchange(frame_, nullptr)->handle().destroy();
+  [[nodiscard]] const branch_context& strand() const noexcept { return *strand_; }
+  [[nodiscard]] bool has_result() const noexcept {
+    return strand_->outcome_ == outcome::value || strand_->outcome_ == outcome::exception;
   }
-  [[nodiscard]] bool has_result() const noexcept { return complete_; }
-  T take() { return take_result<T>(*frame_); }
+  T take() { return take_result<T>(root()); }
+  /// The value, which is there, in place.
+  [[nodiscard]] const auto& peek() const noexcept { return root().storage().value; }
+  /// Null unless it ended with one.
+  std::exception_ptr take_exception() noexcept {
+    if (strand_->outcome_ != outcome::exception) return nullptr;
+    return std::move(root().storage().error);
+  }
 
  private:
-  typed_promise<T>* frame_;
-  std::optional<branch_context> strand_;
-  bool complete_ = false;
+  [[nodiscard]] block_info* block() const noexcept {
+    return std::launder(reinterpret_cast<block_info*>(strand_) - 1);
+  }
+  [[nodiscard]] typed_promise<T>& root() const noexcept {
+    auto* frame = reinterpret_cast<std::byte*>(block()) + sizeof(task_header);
+    return static_cast<typed_promise<T>&>(
+        std::coroutine_handle<promise_base>::from_address(frame).promise());
+  }
+
+  branch_context* strand_;
 };
 
 template <class T>
@@ -91,20 +150,33 @@ template <class T, class A>
 task<T> run_as_task(A awaitable) {
   if constexpr (std::is_void_v<T>) {
     [[maybe_unused]] int keeps_the_frame_sound = 0;
-    co_await std::move(awaitable);
+    co_await std::forward<A>(awaitable);
   } else {
-    decltype(auto) value = co_await std::move(awaitable);
+    decltype(auto) value = co_await std::forward<A>(awaitable);
     co_return std::forward<decltype(value)>(value);
   }
 }
 
 template <class A>
-  requires(!leaf<awaiter_of<A>> && !is_task<std::remove_cvref_t<A>>)
+  requires(!leaf<awaiter_of<A>> && !is_task<A>)
 class branch_of<A> : public task_branch<await_result<A>> {
  public:
   explicit branch_of(A&& awaitable)
-      : task_branch<await_result<A>>(
-            run_as_task<await_result<A>, std::remove_cvref_t<A>>(std::forward<A>(awaitable))) {}
+      : task_branch<await_result<A>>(run_as_task<await_result<A>, A>(std::forward<A>(awaitable))) {}
 };
+
+template <class A>
+using branch_result = typename branch_of<A>::result_type;
+
+/// Takes the value of a branch that has one.
+template <class Branch>
+stored<typename Branch::result_type> take_stored(Branch& branch) {
+  if constexpr (std::is_void_v<typename Branch::result_type>) {
+    branch.take();
+    return {};
+  } else {
+    return branch.take();
+  }
+}
 
 }  // namespace kioto::detail

@@ -62,6 +62,7 @@ struct trampoline {
   /// It lives until this thread runs another task, unless other threads run tasks of the scheduler,
   /// too; then it may dangle.
   task_header* next_hint = nullptr;
+  context* strand = nullptr;  ///< whose frames run: that of the task, or of a branch
   std::uint32_t budget = budget_of_a_run;
   std::uint32_t depth = transfers_before_unwinding;
 
@@ -151,8 +152,14 @@ class leaf_operation {
   /// Hands the operation to its backend. `link()` returns false if it turned out to be complete.
   template <class Link>
   attempt wait(Link&& link) noexcept {
+    if (context_->must_stop()) return attempt::stopped;
+    return hand_over(std::forward<Link>(link));
+  }
+
+  /// The same, also when a stop is pending: then `cancel()` is called once it is armed.
+  template <class Link>
+  attempt hand_over(Link&& link) noexcept {
     context& c = *context_;
-    if (c.must_stop()) return attempt::stopped;
     const suspension::ticket ticket = c.word_.prepare();
     fired_ = ticket.fired;
     c.current_ = this;

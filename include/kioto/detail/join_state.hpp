@@ -7,6 +7,24 @@
 
 namespace kioto::detail {
 
+struct trampoline;
+
+/// Who is to learn of the end of a task.
+class join_waiter {
+ public:
+  /// `loop` is the one in which the task ended; it may take a hint.
+  using callback = void (*)(join_waiter&, trampoline& loop) noexcept;
+  explicit join_waiter(callback on_task_ended) noexcept : task_ended(on_task_ended) {}
+  join_waiter(const join_waiter&) = delete;
+  join_waiter& operator=(const join_waiter&) = delete;
+
+  /// Called once, by the thread that ended the task.
+  callback task_ended;
+
+ protected:
+  ~join_waiter() = default;
+};
+
 /// The meeting point of a spawned task and its join handle: one word, one exchange each.
 ///
 /// States: *running* (0), *waited for* (the address of the waiter), *detached*, *done*. The task
@@ -58,6 +76,10 @@ class basic_join_state {
     std::uintptr_t expected = running;
     return word_.compare_exchange_strong(expected, std::uintptr_t{detached},
                                          std::memory_order_acq_rel, std::memory_order_acquire);
+  }
+  /// True once the handle has detached: it will not come back.
+  [[nodiscard]] bool is_detached() const noexcept {
+    return word_.load(std::memory_order_relaxed) == detached;
   }
   [[nodiscard]] bool is_done() const noexcept {
     return word_.load(std::memory_order_acquire) == done;

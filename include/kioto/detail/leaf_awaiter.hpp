@@ -56,8 +56,7 @@ class [[nodiscard]] leaf_awaiter : public Base {
 };
 
 template <class A>
-concept leaf = std::is_base_of_v<leaf_operation, std::remove_cvref_t<A>> &&
-               !std::is_base_of_v<combinator, std::remove_cvref_t<A>>;
+concept leaf = std::is_base_of_v<leaf_operation, std::remove_cvref_t<A>>;
 
 /// The awaiter of an awaitable, as a prvalue that moves nothing once it runs.
 template <class A>

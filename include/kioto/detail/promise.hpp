@@ -175,11 +175,10 @@ struct block_layout {
     }
   }
   /// The `task_header::manager` of a task with this result.
-  static void manage_result(task_header& header, task_header::manage what,
-                            std::exception_ptr* error) noexcept {
+  static void manage_result(task_header& header, task_header::manage what, void* out) noexcept {
     if (what == task_header::manage::read_error)
-      *error = storage(&header)->error;
-    else
+      *static_cast<std::exception_ptr*>(out) = storage(&header)->error;
+    else if (what == task_header::manage::destroy_result)
       destroy_result(&header, header.outcome_);
   }
 };

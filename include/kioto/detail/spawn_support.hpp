@@ -44,13 +44,33 @@ join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location wh
   return handle;
 }
 
-/// True for callables whose call needs nothing of the callable or its arguments later on: the
-/// coroutine frame holds all of it.
+/// Whether a parameter of a coroutine refers to nothing of the argument it was made from. A value
+/// of another type may: a std::string_view made from a std::string does.
+template <class Param, class Arg>
+inline constexpr bool keeps_nothing_of = std::is_same_v<std::remove_cv_t<Param>, Arg> ||
+                                         (std::is_arithmetic_v<Param> && std::is_arithmetic_v<Arg>);
+template <class Param, class Arg>
+inline constexpr bool keeps_nothing_of<Param&, std::reference_wrapper<Arg>> =
+    std::is_convertible_v<Arg*, Param*>;
+
+/// True for calls that need nothing of the callable or its arguments later on: the coroutine frame
+/// holds all of it. `Args` are decayed.
 template <class F, class... Args>
 inline constexpr bool call_is_self_contained = false;
-template <class R, class... Params>
-inline constexpr bool call_is_self_contained<R (*)(Params...)> =
-    (!std::is_reference_v<Params> && ...);
+template <class R, class... Params, class... Args>
+  requires(sizeof...(Params) == sizeof...(Args))
+inline constexpr bool call_is_self_contained<R (*)(Params...), Args...> =
+    (keeps_nothing_of<Params, Args> && ...);
+template <class R, class... Params, class... Args>
+inline constexpr bool call_is_self_contained<R (*)(Params...) noexcept, Args...> =
+    call_is_self_contained<R (*)(Params...), Args...>;
+
+/// A closure without captures: the function that it converts to does the same.
+template <class F>
+concept plain_closure = std::is_class_v<F> && std::is_empty_v<F> && requires(F f) {
+  { +f };
+  requires std::is_function_v<std::remove_pointer_t<decltype(+f)>>;
+};
 
 template <class F, class... Args>
 using task_of_call = std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>;
@@ -88,7 +108,9 @@ task<T> call_and_hold(F callable, Args... arguments) {
 template <class F, class... Args>
 auto make_owning_task(F&& callable, Args&&... arguments) {
   using result = typename task_of_call<F, Args...>::value_type;
-  if constexpr (call_is_self_contained<std::decay_t<F>>)
+  if constexpr (plain_closure<std::decay_t<F>>)
+    return make_owning_task(+callable, std::forward<Args>(arguments)...);
+  else if constexpr (call_is_self_contained<std::decay_t<F>, std::decay_t<Args>...>)
     return std::invoke(std::forward<F>(callable), std::forward<Args>(arguments)...);
   else
     return call_and_hold<result, std::decay_t<F>, std::decay_t<Args>...>(

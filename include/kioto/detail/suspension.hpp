@@ -98,8 +98,10 @@ class basic_suspension {
            0;
   }
 
-  /// Owner: takes part in a stop request without giving up or taking the strand.
-  void mark_stop() noexcept { word_.fetch_or(word{stop}, std::memory_order_relaxed); }
+  /// Owner, before the strand is known to anybody else: a stop was requested.
+  void begin_stopped() noexcept {
+    word_.store(static_cast<word>(owned | stop), std::memory_order_relaxed);
+  }
 
   [[nodiscard]] bool stop_requested() const noexcept {
     return (word_.load(std::memory_order_acquire) & stop) != 0;

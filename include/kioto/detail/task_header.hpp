@@ -16,8 +16,9 @@
 namespace kioto::detail {
 
 class branch_context;
+class combinator;
 class scheduler;
-struct fork_state;
+class scope_core;
 
 /// How a coroutine ended.
 enum class outcome : std::uint8_t { none, value, exception, stopped };
@@ -28,8 +29,9 @@ class block_info {
   block_info(std::size_t size, std::size_t prefix) noexcept
       : size_(static_cast<std::uint32_t>(size)), prefix_(static_cast<std::uint16_t>(prefix)) {}
 
-  /// The memory outlives the frame: the header decides about its end.
+  /// The memory outlives the frame: somebody else decides about its end.
   [[nodiscard]] bool retained() const noexcept { return retained_; }
+  void retain() noexcept { retained_ = true; }
 
   /// Frees the block. `header` is the address of this object, which begins the header.
   void free_block() noexcept {
@@ -51,9 +53,13 @@ class alignas(16) task_header : public block_info,
                                 public context,
                                 public list_node<owned_list_tag> {
  public:
-  enum class manage : std::uint8_t { destroy_result, read_error };
-  /// Type-erased access to the result: destroys it, or copies the exception to `*error`.
-  using manager = void (*)(task_header&, manage, std::exception_ptr* error) noexcept;
+  enum class manage : std::uint8_t {
+    destroy_result,
+    read_error,    ///< copies the exception to the `std::exception_ptr` at `out`
+    read_failure,  ///< of a child of a scope: see `manage_child`
+  };
+  /// Type-erased access to the result.
+  using manager = void (*)(task_header&, manage, void* out) noexcept;
 
   task_header(const block_info& block, scheduler& home, std::source_location where,
               manager manage_result) noexcept
@@ -62,13 +68,19 @@ class alignas(16) task_header : public block_info,
         scheduler_(&home),
         manage_result_(manage_result),
         where_(where) {
-    retained_ = true;
+    retain();
   }
 
   /// Runs the task until it suspends, yields or ends. The caller owns the strand and gives it up:
   /// nothing of the task may be touched afterwards. Takes and returns what
   /// `trampoline::called` and `trampoline::next_hint` are about.
   task_header* run(bool called) noexcept;
+
+  /// Destroys the result, which nobody will take.
+  void destroy_result() noexcept {
+    manage_result_(*this, manage::destroy_result, nullptr);
+    outcome_ = outcome::none;
+  }
 
   /// Requests a stop, from any thread that keeps the block alive.
   void abort() noexcept {
@@ -80,6 +92,9 @@ class alignas(16) task_header : public block_info,
 
   /// The frame of the task; valid until the task ends.
   [[nodiscard]] promise_base& root() noexcept;
+
+  /// The combinator whose branches run on this strand, the outermost one; null if there is none.
+  [[nodiscard]] combinator* fork() noexcept;
 
   /// The join handle lets go. Frees the block if the task has ended; reports an exception that
   /// nobody saw.
@@ -95,22 +110,24 @@ class alignas(16) task_header : public block_info,
 
   task_header* queue_next = nullptr;
   union {
-    task_header* queue_prev = nullptr;  ///< while it is in a run queue
-    trampoline* loop_;                  ///< while it runs
+    trampoline* loop_ = nullptr;  ///< while it runs
+    task_header* queue_prev;      ///< while it is in a run queue
   };
   scheduler* scheduler_;
   manager manage_result_;
-  fork_state* fork_ = nullptr;
+  scope_core* scope_ = nullptr;  ///< whose child this is
   basic_branch_queue<std_sync, branch_context> branches_;
-  basic_join_state<std_sync, leaf_operation> join_;
+  basic_join_state<std_sync, join_waiter> join_;
   std::uint64_t id_ = 0;  ///< given at launch
   std::source_location where_;
   std::atomic<std::uint32_t> references_{1};
-  std::uint16_t shard_ = 0;
+  std::uint8_t shard_ = 0;
   outcome outcome_ = outcome::none;
   bool in_ready_queue_ = false;  ///< of a current-thread scheduler, whose thread alone uses this
+  bool is_reported_ = false;     ///< its exception is: the scope has it
 
  private:
+  void run_in(trampoline& loop) noexcept;
   void run_frames(promise_base* frame, trampoline& loop) noexcept;
   void run_branches(trampoline& loop) noexcept;
   promise_base* answer(trampoline& loop) noexcept;
@@ -122,36 +139,20 @@ class alignas(16) task_header : public block_info,
   void release_block() noexcept;
 };
 
-/// What a combinator and its branches see of each other. Lives in the combinator's awaiter.
-class combinator : public leaf_operation {
- public:
-  /// A branch has ended. Returns the frame to go on with when the combinator is done, else null.
-  virtual promise_base* branch_ended(branch_context& branch, outcome what) noexcept = 0;
-
- protected:
-  combinator() noexcept = default;
-  combinator(combinator&&) noexcept = default;
-  ~combinator() = default;
-};
-
-/// One branch of a combinator: a strand of its own that runs on the strand of its task.
+/// One branch of a combinator: a strand of its own that runs on the strand of its task. It is
+/// either a leaf operation without a frame, or a task; see `branch_of`.
 class branch_context : public context {
  public:
-  branch_context(task_header& task, combinator& owner) noexcept
-      : context(strand::branch), task_(&task), owner_(&owner) {}
+  branch_context() noexcept : context(strand::branch) {}
 
   branch_context* queue_next = nullptr;
-  task_header* task_;
-  combinator* owner_;
-  bool ended_ = false;
-};
-
-/// What the owner of a forked task knows of its branches. Lives in the outermost combinator.
-struct fork_state {
-  intrusive_queue<branch_context> ready;    ///< to be run, in order
-  intrusive_queue<branch_context> yielded;  ///< to be run after the task has given way
-  std::uint32_t depth = 1;
-  bool stop_seen = false;
+  branch_context* sibling_ = nullptr;  ///< the next branch of the same combinator
+  task_header* task_ = nullptr;
+  combinator* owner_ = nullptr;
+  std::uint32_t index_ = 0;          ///< which of the branches of its combinator
+  outcome outcome_ = outcome::none;  ///< none until it has ended
+  bool is_task_ = false;
+  bool inherits_stop_ = false;  ///< a stop was pending before it started
 };
 
 inline task_header& context::task() noexcept {
@@ -159,15 +160,5 @@ inline task_header& context::task() noexcept {
                                  : *static_cast<task_header*>(this);
 }
 inline trampoline& context::loop() noexcept { return *task().loop_; }
-
-/// Begins a combinator on context `c`, suspended in frame `frame`: `op` waits there from now on.
-void fork(context& c, promise_base& frame, combinator& op, fork_state& state) noexcept;
-/// The combinator that waits in `c` is done; the caller goes on with the frame of `c`.
-promise_base* join_fork(context& c) noexcept;
-/// Queues a branch that has not started, or that the caller owns, to run on its task's strand: at
-/// once, or after the task has given way if the budget of this run is used up.
-void run_branch_soon(branch_context& branch) noexcept;
-/// Asks a branch to stop. Owner of the task's strand only; never ends the branch synchronously.
-void request_stop(branch_context& branch) noexcept;
 
 }  // namespace kioto::detail

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <type_traits>
+
+#include <kioto/detail/intrusive_list.hpp>
+#include <kioto/detail/promise.hpp>
+#include <kioto/detail/task_header.hpp>
+
+namespace kioto::detail {
+
+/// Base of the operations that consist of others: `select`, `when_all`, `timeout`, `scope`, ….
+///
+/// Its branches are strands that run one after the other on the strand of the awaiting task, so
+/// everything here belongs to the owner of that strand. The task is *forked* while it waits in a
+/// combinator; combinators nest, and the outermost one holds the queues of all branches.
+///
+/// A combinator is a leaf operation to those around it: as a branch of another one it needs no
+/// frame.
+///
+/// Life: `try_or_wait()` of the derived class chains its branches in the order in which they start,
+/// and calls `start()`. Each branch that ends is told to `settle()`; when none is left,
+/// `conclude()` says how the whole ends. No branch outlives its combinator.
+///
+/// Starting. A branch starts when the one before it has ended or waits, so one that completes at
+/// once can end the whole before the next costs anything. Leaf operations are attempted in place; a
+/// task is queued, because a frame must not be resumed from within another. If the budget of the
+/// run is used up, branches start after the task has given way.
+///
+/// Stopping. A branch that has not started when it is asked to stop never does. The exception is
+/// the stop that was pending before the combinator began: as everywhere, what need not wait then
+/// still completes.
+class combinator : public leaf_operation {
+ public:
+  /// Branches in the order in which they start.
+  class chain {
+   public:
+    void add(branch_context& branch) noexcept {
+      *end_ = &branch;
+      end_ = &branch.sibling_;
+    }
+    [[nodiscard]] branch_context* first() const noexcept { return first_; }
+
+   private:
+    branch_context* first_ = nullptr;
+    branch_context** end_ = &first_;
+  };
+
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+
+  // Not charged to the budget: its branches are.
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    static_assert(std::is_base_of_v<promise_base, Promise>,
+                  "this operation needs a kioto runtime: await it in a kioto::task");
+    promise_base& self = frame.promise();
+    context_ = self.context_;
+    context_->frame_ = &self;
+    switch (this->try_or_wait()) {
+      case attempt::ready:
+        return false;
+      case attempt::suspended:
+        break;
+      case attempt::stopped:
+        context_->loop().ask(request::unwind, self);
+        break;
+    }
+    return true;
+  }
+
+  /// Asks every branch to stop; they end later, on this strand.
+  bool cancel() noexcept final;
+
+  /// From the loop: a branch has ended. Returns the frame to go on with, or null.
+  promise_base* branch_ended(branch_context& branch, outcome what) noexcept;
+
+  /// From the loop, of a combinator in `starters_`: starts more branches. Returns as above.
+  promise_base* advance() noexcept;
+
+  /// The value that a task local has in the branches, if this is where it got it.
+  [[nodiscard]] virtual void* local_value(const void* key) noexcept;
+
+  // Of the outermost combinator, for the loop.
+  intrusive_queue<branch_context> ready_;    ///< branches to be run, in order
+  intrusive_queue<branch_context> yielded_;  ///< to be run after the task has given way
+  combinator* starters_ = nullptr;           ///< with branches to be started, the newest first
+  bool stop_seen_ = false;                   ///< the stop request of the task was looked at
+
+ protected:
+  combinator() noexcept = default;
+  combinator(combinator&& other) noexcept : leaf_operation(std::move(other)) {}
+  ~combinator() = default;
+
+  /// A branch has ended, with `branch.outcome_`. True: the others are asked to stop.
+  virtual bool settle(branch_context& branch) noexcept = 0;
+  /// Every branch has ended. `ready`, or `stopped` when the stop travels on; or `suspended`, when
+  /// the operation goes on like a leaf of the strand that it is awaited on.
+  virtual attempt conclude() noexcept = 0;
+  /// A stop request reached this combinator, and will reach its branches.
+  virtual void stop_requested() noexcept {}
+
+  [[nodiscard]] attempt start(const chain& branches) noexcept;
+
+  /// One more branch, which somebody else schedules, has to end before the whole does.
+  void expect_another() noexcept { ++live_; }
+  /// There was no branch to start.
+  [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
+  void stop_branches() noexcept;
+
+ private:
+  void start_some() noexcept;
+  void start_soon(branch_context& branch) noexcept;
+  void end_branch(branch_context& branch, outcome what) noexcept;
+  [[nodiscard]] bool is_done() const noexcept { return live_ == 0 && next_ == nullptr; }
+  promise_base* go_on() noexcept;
+  [[nodiscard]] combinator* ask_to_stop(branch_context& branch) noexcept;
+  void begin_to_stop() noexcept;
+  void leave_starters() noexcept;
+
+  branch_context* first_ = nullptr;
+  branch_context* next_ = nullptr;      ///< the first one that has not started; null when stopping
+  combinator* next_starter_ = nullptr;  ///< link of `starters_`
+  std::uint32_t live_ = 0;              ///< branches that started and have not ended
+  bool is_starter_ = false;
+  bool stopping_ = false;
+};
+
+/// A number below `bound`, which is not zero: with which of its branches a combinator begins. The
+/// one source of randomness that programs can observe.
+std::uint32_t random_branch(context& where, std::uint32_t bound) noexcept;
+
+[[noreturn]] void throw_no_branch(const char* what);
+
+/// An exception that a combinator cannot report, because another one came first, goes to the
+/// runtime's hook for unhandled exceptions.
+void report_lost_exception(context& where, std::exception_ptr error) noexcept;
+
+}  // namespace kioto::detail

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: MIT
+// Strands that run branches: the loop of a forked task, and how branches start, end and stop.
+#include <kioto/detail/combinator.hpp>
+
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "core.hpp"
+#include "scheduler.hpp"
+
+namespace kioto::detail {
+
+namespace {
+
+// The frame of a branch that is a task. See task_branch: the branch lies where the header of a
+// spawned task would be.
+promise_base& root_of(branch_context& branch) noexcept {
+  auto* block = reinterpret_cast<std::byte*>(&branch) - sizeof(block_info);
+  return std::coroutine_handle<promise_base>::from_address(block + sizeof(task_header)).promise();
+}
+
+}  // namespace
+
+combinator* task_header::fork() noexcept {
+  return entry_ == entry::nested ? static_cast<combinator*>(current_) : nullptr;
+}
+
+// The task stays owned while its branches run; release() gives it up when all of them wait.
+void task_header::run_branches(trampoline& loop) noexcept {
+  for (;;) {
+    combinator& top = *fork();
+    // Newest first; turned round, so that branches run in the order of their completion.
+    branch_context* in_order = nullptr;
+    for (branch_context* list = branches_.take(); list != nullptr;) {
+      branch_context* next = list->queue_next;
+      list->queue_next = in_order;
+      in_order = list;
+      list = next;
+    }
+    while (in_order != nullptr) {
+      branch_context* next = in_order->queue_next;
+      top.ready_.push_back(in_order);
+      in_order = next;
+    }
+    if (!top.stop_seen_ && word_.stop_requested()) {
+      top.stop_seen_ = true;
+      if (shields_ == 0) top.cancel();
+    }
+    if (branch_context* branch = top.ready_.pop_front()) {
+      loop.strand = branch;
+      run_frames(enter(*branch), loop);
+      if (!loop.forked) return;
+      continue;  // maybe in another combinator: that one may be done, and the task in the next
+    }
+    if (top.starters_ != nullptr) {
+      run_frames(top.starters_->advance(), loop);
+      if (!loop.forked) return;
+      continue;
+    }
+    if (!top.yielded_.empty()) {
+      top.ready_.splice_back(top.yielded_);
+      reschedule(*this);  // publishes
+      return;
+    }
+    if (branches_.release()) return;
+  }
+}
+
+attempt combinator::start(const chain& branches) noexcept {
+  context& c = *context_;
+  stop_seen_ = c.must_stop();
+  first_ = branches.first();
+  next_ = first_;
+  c.current_ = this;
+  c.entry_ = entry::nested;
+  if (c.kind_ == strand::task) c.loop().forked = true;
+  start_some();
+  if (!is_done()) return attempt::suspended;
+  c.entry_ = entry::resume;
+  if (c.kind_ == strand::task) c.loop().forked = false;
+  return conclude();
+}
+
+promise_base* combinator::advance() noexcept {
+  start_some();
+  return is_done() ? go_on() : nullptr;
+}
+
+// Starts branches up to the first one that has not run when it returns.
+void combinator::start_some() noexcept {
+  context& c = *context_;
+  while (next_ != nullptr) {
+    branch_context& b = *std::exchange(next_, next_->sibling_);
+    ++live_;
+    b.owner_ = this;
+    b.task_ = &c.task();
+    b.inherits_stop_ = stop_seen_;
+    if (b.is_task_ || !c.loop().try_charge()) {
+      start_soon(b);
+      break;
+    }
+    b.entry_ = entry::resume;
+    if (b.inherits_stop_) b.word_.begin_stopped();
+    c.loop().strand = &b;
+    const attempt first = b.current_->try_or_wait();
+    c.loop().strand = &c;  // the task is still owned by this thread
+    if (first != attempt::suspended)
+      end_branch(b, first == attempt::ready ? outcome::value : outcome::stopped);
+    else if (!c.task().fork()->ready_.empty())
+      break;  // a combinator, whose own branches are queued
+  }
+  if ((next_ != nullptr) == is_starter_) return;
+  if (is_starter_) {
+    leave_starters();
+  } else {
+    combinator& top = *c.task().fork();
+    next_starter_ = std::exchange(top.starters_, this);
+    is_starter_ = true;
+  }
+}
+
+// It is nearly always the newest: combinators within this one begin later and end earlier.
+void combinator::leave_starters() noexcept {
+  combinator** link = &context_->task().fork()->starters_;
+  while (*link != this) link = &(*link)->next_starter_;
+  *link = next_starter_;
+  is_starter_ = false;
+}
+
+void combinator::start_soon(branch_context& branch) noexcept {
+  combinator& top = *branch.task_->fork();
+  if (context_->loop().budget != 0) {
+    top.ready_.push_back(&branch);
+  } else {
+    // It would start after the task has given way, and that is where a stop request is met.
+    if (branch.inherits_stop_) branch.word_.begin_stopped();
+    top.yielded_.push_back(&branch);
+  }
+}
+
+void combinator::end_branch(branch_context& branch, outcome what) noexcept {
+  branch.outcome_ = what;
+  --live_;
+  // What a branch owned is gone before its combinator goes on.
+  if (what == outcome::stopped && branch.is_task_) root_of(branch).handle().destroy();
+  if (!settle(branch) || stopping_) return;
+  if (live_ != 0)
+    stop_branches();
+  else
+    begin_to_stop();
+}
+
+promise_base* combinator::branch_ended(branch_context& branch, outcome what) noexcept {
+  end_branch(branch, what);
+  return is_done() ? go_on() : nullptr;
+}
+
+// Every branch has ended, one of them just now, in the loop.
+promise_base* combinator::go_on() noexcept {
+  context& c = *context_;
+  c.entry_ = entry::resume;
+  c.loop().strand = &c;
+  if (c.kind_ == strand::task) c.loop().forked = false;
+  const attempt result = conclude();
+  if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
+  if (c.frame_ == nullptr) {
+    auto& outer = static_cast<branch_context&>(c);
+    return outer.owner_->branch_ended(outer,
+                                      result == attempt::ready ? outcome::value : outcome::stopped);
+  }
+  if (result == attempt::ready) return c.frame_;
+  c.loop().ask(request::unwind, *c.frame_);
+  return nullptr;
+}
+
+bool combinator::cancel() noexcept {
+  stop_requested();
+  stop_branches();
+  return false;
+}
+
+// Asks the branches to stop, and those of the combinators within, however deep: without recursion,
+// because a recursive task nests without limit.
+void combinator::stop_branches() noexcept {
+  begin_to_stop();
+  combinator* of = this;
+  branch_context* branch = first_;
+  for (;;) {
+    while (branch != nullptr) {
+      combinator* inner = of->ask_to_stop(*branch);
+      if (inner == nullptr) {
+        branch = branch->sibling_;
+        continue;
+      }
+      inner->stop_requested();
+      inner->begin_to_stop();
+      of = inner;
+      branch = inner->first_;
+    }
+    if (of == this) return;
+    auto& outer = static_cast<branch_context&>(*of->context_);
+    of = outer.owner_;
+    branch = outer.sibling_;
+  }
+}
+
+// Those that have not started never will.
+void combinator::begin_to_stop() noexcept {
+  stopping_ = true;
+  next_ = nullptr;
+  if (is_starter_) leave_starters();
+}
+
+// Never ends the branch synchronously. Returns the combinator that it waits in, if that is to be
+// asked as well.
+combinator* combinator::ask_to_stop(branch_context& branch) noexcept {
+  if (branch.owner_ == nullptr || branch.outcome_ != outcome::none) return nullptr;
+  if (branch.entry_ == entry::start) {
+    branch.word_.begin_stopped();  // queued; nobody else knows it yet
+  } else if (branch.word_.request_stop()) {
+    branch.task_->fork()->ready_.push_back(&branch);  // was suspended in a leaf; enter() cancels it
+  } else if (branch.entry_ == entry::nested && branch.shields_ == 0) {
+    return static_cast<combinator*>(branch.current_);
+  }
+  // Otherwise it is queued or running, and meets the request at its next leaf.
+  return nullptr;
+}
+
+void* combinator::local_value(const void*) noexcept { return nullptr; }
+
+std::uint32_t random_branch(context& c, std::uint32_t bound) noexcept {
+  return static_cast<std::uint32_t>((std::uint64_t{runtime_random(c.task())} * bound) >> 32);
+}
+
+void throw_no_branch(const char* what) {
+  throw std::logic_error(fmt::format("{} would never complete", what));
+}
+
+void report_lost_exception(context& where, std::exception_ptr error) noexcept {
+  task_header& task = where.task();
+  report_exception(task, &task.scheduler_->core(), std::move(error));
+}
+
+void yield(context& c) noexcept {
+  if (c.kind_ == strand::branch) {
+    auto& branch = static_cast<branch_context&>(c);
+    branch.task_->fork()->yielded_.push_back(&branch);
+  } else {
+    reschedule(static_cast<task_header&>(c));
+  }
+}
+
+}  // namespace kioto::detail
