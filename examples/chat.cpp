@@ -19,11 +19,11 @@ using namespace kioto;
 namespace {
 
 constexpr std::size_t longest_line = 1000;
-constexpr auto patience = 10s;  // with a client that has no name, or takes nothing
 
 struct options {
   std::string listen = "127.0.0.1:8081";
   unsigned backlog = 256;
+  unsigned patience = 10;  // seconds
 };
 
 struct line {
@@ -33,16 +33,19 @@ struct line {
 
 class room {
  public:
-  room(unsigned backlog, cancellation_token end)
-      : stop(std::move(end)), lines(sync::broadcast::channel<line>(backlog).first) {}
+  room(const options& wanted, cancellation_token end)
+      : stop(std::move(end)),
+        patience(wanted.patience),
+        lines(sync::broadcast::channel<line>(wanted.backlog).first) {}
 
   void tell(std::uint64_t from, std::string text) {
     line next{from, std::move(text)};
     (void)lines.send(std::move(next));  // nobody may be there
   }
 
-  cancellation_token stop;
-  sync::broadcast::sender<line> lines;
+  const cancellation_token stop;
+  const std::chrono::seconds patience;  // with a client that has no name, or takes nothing
+  const sync::broadcast::sender<line> lines;
   std::atomic<std::uint64_t> clients{0};
   std::atomic<std::uint64_t> said{0};
 };
@@ -94,7 +97,7 @@ task<result<void>> show(room& chat, sync::broadcast::receiver<line> lines,
       text = *news ? std::move((*news)->text)
                    : "* you missed " + std::to_string(news->missed()) + " lines\n";
     }
-    co_await or_return(timeout(patience, client.write_all(text)));
+    co_await or_return(timeout(chat.patience, client.write_all(text)));
     if (hit.has<0>()) co_return {};
   }
 }
@@ -103,7 +106,7 @@ task<> serve_client(room& chat, net::tcp_stream client) {
   line_reader reader(client);
   auto greeted = co_await client.write_all("your name? ");
   if (!greeted) co_return;
-  auto name = co_await chat.stop.run_until_cancelled(timeout(patience, reader.next()));
+  auto name = co_await chat.stop.run_until_cancelled(timeout(chat.patience, reader.next()));
   if (!name || !*name || (*name)->empty()) co_return;
 
   const std::uint64_t id = chat.clients.fetch_add(1, std::memory_order_relaxed) + 1;
@@ -143,11 +146,13 @@ task<result<void>> serve(options wanted, room& chat) {
 options parse(int argc, char** argv) {
   options out;
   command_line given(argc, argv,
-                     "usage: chat [--listen ADDRESS:PORT] [--backlog LINES]\n"
-                     "  --listen   where to listen (127.0.0.1:8081)\n"
-                     "  --backlog  lines that a client may be behind (256)");
+                     "usage: chat [--listen ADDRESS:PORT] [--backlog LINES] [--patience SECONDS]\n"
+                     "  --listen    where to listen (127.0.0.1:8081)\n"
+                     "  --backlog   lines that a client may be behind (256)\n"
+                     "  --patience  for how long a client may take nothing (10)");
   given.text("--listen", out.listen);
   given.number("--backlog", out.backlog, 1, 65536);
+  given.number("--patience", out.patience, 1, 86400);
   given.end();
   return out;
 }
@@ -158,7 +163,7 @@ int main(int argc, char** argv) {
   const options wanted = parse(argc, argv);
   const cancellation_token stop;
   const stop_on_signal signals(stop);
-  room chat(wanted.backlog, stop);
+  room chat(wanted, stop);
   const auto ended = kioto::run(serve(wanted, chat));
   if (!ended) {
     std::fprintf(stderr, "%s: %s\n", wanted.listen.c_str(), ended.error().message().c_str());

@@ -29,14 +29,18 @@ struct options {
 };
 
 struct counts {
+  std::atomic<unsigned> begun{0};
   std::atomic<unsigned> served{0};
   std::atomic<unsigned> aborted{0};
 };
 
-/// Counts a request that does not come to its end.
+/// A request under way. Its destructor runs also if the task is aborted.
 class request {
  public:
-  explicit request(counts& of) noexcept : counts_(of) {}
+  explicit request(counts& of) : counts_(of) {
+    std::printf("request %u begins\n", ++counts_.begun);
+    std::fflush(stdout);
+  }
   request(const request&) = delete;
   request& operator=(const request&) = delete;
   ~request() { ++(done_ ? counts_.served : counts_.aborted); }

@@ -137,5 +137,7 @@ int main(int argc, char** argv) {
   const options wanted = parse(argc, argv);
   const cancellation_token stop;
   const stop_on_signal signals(stop);
+  std::printf("counting\n");
+  std::fflush(stdout);
   return kioto::run(count_primes(wanted, stop));
 }
