@@ -45,7 +45,8 @@ void scope_core::finish(task_header& child) noexcept {
   if (end.waiter != nullptr) {
     end.waiter->task_ended(*end.waiter, *child.loop_);
   } else if (end.detached) {
-    report_unobserved(child, &home.core());
+    if (child.outcome_ == outcome::exception) [[unlikely]]
+      report_unobserved(child, &home.core());
     child.destroy_result();  // it may refer to what the parent owns
   }
   state_type::released released;
