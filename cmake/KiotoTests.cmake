@@ -14,7 +14,8 @@ elseif(NOT KIOTO_ONLY_MODELS)
                       "Install it, or configure with -DKIOTO_BUILD_TESTS=OFF.")
 endif()
 
-# Catch2 is large: it is compiled once (its main, and the header as a precompiled one).
+# Catch2 and kioto are large: they are compiled once (Catch's main, and the headers as precompiled
+# ones). Whether each header of kioto compiles alone is a test of its own.
 function(kioto_add_catch_support)
   if(TARGET kioto_test_support)
     return()
@@ -50,7 +51,7 @@ function(kioto_add_catch_tests kind)
   if(pch_owner)
     target_precompile_headers(${target} REUSE_FROM ${pch_owner})
   else()
-    target_precompile_headers(${target} PRIVATE support/catch.hpp)
+    target_precompile_headers(${target} PRIVATE support/catch.hpp "${PROJECT_SOURCE_DIR}/include/kioto/kioto.hpp")
     set_property(GLOBAL PROPERTY kioto_pch_owner ${target})
   endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")

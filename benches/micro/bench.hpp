@@ -56,6 +56,13 @@ struct entry {
   effort how = effort::repeated;
 };
 
+inline constexpr std::pair<flavours, const char*> prefixes[] = {
+    {ct, "ct/"}, {mt, "mt/"}, {mt1, "mt1/"}};
+kioto::runtime make_runtime(flavours where);
+
+/// All that are registered.
+const std::vector<entry>& entries();
+
 /// Registers benchmarks, from a static object.
 class group {
  public:
