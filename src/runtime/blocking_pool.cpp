@@ -69,8 +69,12 @@ int create_thread(std::size_t stack_size, void* (*entry)(void*), void* argument)
 //   twice.
 // - P2 Unless the pool is at its limit, or was refused a thread, there are at least as many
 //   wake-ups and starting threads as queued jobs. Otherwise a thread that runs a job, or is about
-//   to look for one, takes all queued ones in turn. Either way no queued job is forgotten.
-// - P3 A thread that decides to end finds the queue empty, and leaves `threads` at that moment.
+//   to look for one, takes all queued ones in turn. Either way no queued job is forgotten. A
+//   thread that runs an urgent job, or that one is queued for, does not count. When it comes back
+//   there may be more threads than the limit allows: one that finds the limit reached waits, and
+//   those that have reached it take the next jobs.
+// - P3 A thread that decides to end finds no job that it may run, and leaves `threads` at that
+//   moment.
 // - P4 Each thread is joined by the next one that ends, the last one by `shutdown`; the ones that
 //   `shutdown` abandons detach themselves.
 struct blocking_pool::state : std::enable_shared_from_this<state> {
@@ -115,14 +119,14 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   void run_jobs() noexcept {
     std::unique_lock lock(mutex);
     do {
-      while (!closed && !jobs.empty()) {
-        blocking_job* job = jobs.pop_front();
+      while (blocking_job* job = closed ? nullptr : next_job()) {
+        const bool is_urgent = job->urgent;  // the job may be gone when it has run
         --queued;
-        ++running;
+        if (!is_urgent) ++running;
         lock.unlock();
         job->run(job);
         lock.lock();
-        --running;
+        --(is_urgent ? urgent : running);
         if (tells_quiet && running == 0 && jobs.empty() && !closed) {
           // Neither running nor idle: shutdown() waits for this thread.
           tells_quiet = false;
@@ -133,6 +137,19 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
       }
     } while (!closed && wait_for_wakeup(lock));
     --threads;
+  }
+
+  // Under the lock.
+  void forget(blocking_job& job) noexcept {
+    jobs.erase(job);
+    --queued;
+    if (job.urgent) --urgent;
+  }
+
+  // Under the lock.
+  blocking_job* next_job() noexcept {
+    if (blocking_job* job = urgent_jobs.pop_front()) return job;
+    return running < options.max_threads ? jobs.pop_front() : nullptr;
   }
 
   // False: nothing came, or the pool is closed.
@@ -175,9 +192,11 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   std::condition_variable work;
   std::condition_variable ended;
   intrusive_list<blocking_job, blocking_job_tag> jobs;
+  intrusive_list<blocking_job, blocking_job_tag> urgent_jobs;
   std::size_t alive = 0;    // not yet past `thread_ended`
   std::size_t threads = 0;  // of these, the ones that have not decided to end
-  std::size_t running = 0;  // of these, in a job
+  std::size_t running = 0;  // of these, in a job that is not urgent
+  std::size_t urgent = 0;   // of these, in an urgent job, or wanted for one
   std::size_t idle = 0;
   std::size_t wakeups = 0;
   std::size_t queued = 0;
@@ -197,14 +216,15 @@ result<void> blocking_pool::submit(blocking_job& job) {
   {
     std::lock_guard lock(s.mutex);
     if (s.closed) return error::runtime_shutdown;
-    s.jobs.push_back(job);
+    (job.urgent ? s.urgent_jobs : s.jobs).push_back(job);
     ++s.queued;
+    if (job.urgent) ++s.urgent;
     if (s.idle == 0) {
-      if (s.threads == s.options.max_threads) return {};
+      if (!job.urgent && s.threads >= s.options.max_threads + s.urgent) return {};
       const int failure = s.start_thread();
-      if (failure == 0 || s.threads != 0) return {};
-      s.jobs.erase(job);
-      --s.queued;
+      // An urgent job does not wait for jobs that may be waiting for it.
+      if (failure == 0 || (s.threads > s.urgent && !job.urgent)) return {};
+      s.forget(job);
       return std::error_code(failure, std::generic_category());
     }
     --s.idle;
@@ -218,8 +238,7 @@ bool blocking_pool::try_remove(blocking_job& job) noexcept {
   state& s = *state_;
   std::lock_guard lock(s.mutex);
   if (!job.is_linked()) return false;
-  s.jobs.erase(job);
-  --s.queued;
+  s.forget(job);
   return true;
 }
 
@@ -237,8 +256,10 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   std::unique_lock lock(s.mutex);
   s.closed = true;
   s.work.notify_all();
+  s.jobs.splice_back(s.urgent_jobs);
   while (blocking_job* job = s.jobs.pop_front()) {
     --s.queued;
+    if (job->urgent) --s.urgent;
     lock.unlock();
     job->cancel(job);
     lock.lock();
@@ -247,7 +268,7 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   const std::size_t self = this_thread_pool() == &s ? 1 : 0;
   const auto all_ended = [&] { return s.abandoned || s.alive == self; };
   // Threads without a job end at once: only running ones can exceed the deadline.
-  const auto others_ended = [&] { return s.alive <= s.running + self; };
+  const auto others_ended = [&] { return s.alive <= s.running + s.urgent + self; };
   if (deadline == clock::time_point::max())
     s.ended.wait(lock, all_ended);
   else

@@ -19,6 +19,7 @@ worker::worker(multi_thread_scheduler& home, std::size_t index) noexcept
       index_(index),
       random_(static_cast<std::uint32_t>(index) * 0x9E3779B9U + 0x7F4A7C15U) {
   handover_.self = this;
+  handover_.urgent = true;
 }
 
 std::uint32_t worker::random() noexcept {

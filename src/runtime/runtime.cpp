@@ -78,8 +78,6 @@ std::string describe(const std::exception_ptr& error) {
 blocking_pool_options blocking_options_of(runtime_core& core) {
   blocking_pool_options out;
   out.max_threads = core.options.max_blocking_threads;
-  // A worker that was handed over runs on a thread of the pool, too.
-  if (core.options.worker_threads) out.max_threads += *core.options.worker_threads;
   out.keep_alive = core.options.blocking_keep_alive;
   out.thread_name = core.options.thread_name;
   out.stack_size = core.options.thread_stack_size;

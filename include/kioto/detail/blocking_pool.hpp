@@ -24,10 +24,12 @@ struct blocking_job : list_node<blocking_job_tag> {
 
   callback run = nullptr;     ///< called on a thread of the pool
   callback cancel = nullptr;  ///< called by `shutdown`: the job will not run
+  /// Goes before the others and gets a thread beyond the limit: others may be waiting for it.
+  bool urgent = false;
 };
 
 struct blocking_pool_options {
-  std::size_t max_threads = 512;                                   ///< at least 1
+  std::size_t max_threads = 512;  ///< at least 1; so many jobs run at a time, besides urgent ones
   std::chrono::nanoseconds keep_alive = std::chrono::seconds(10);  ///< of an idle thread
   std::string thread_name = "kioto-blocking";
   std::size_t stack_size = 0;  ///< 0: the default of the system
@@ -42,7 +44,8 @@ struct blocking_pool_options {
   int (*fail_thread_creation)() noexcept = nullptr;
 };
 
-/// Threads, started on demand, for work that blocks. Jobs start in the order of their submission.
+/// Threads, started on demand, for work that blocks. Jobs start in the order of their submission,
+/// but for urgent ones.
 ///
 /// Thread safety: all members, from any thread. Submitting allocates nothing, apart from a thread.
 class blocking_pool {
