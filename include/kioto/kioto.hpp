@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// All of kioto.
+// All of kioto, but for what tests need: that is in <kioto/testing/…>.
 
+#include <kioto/abort_on_drop.hpp>
 #include <kioto/as_result.hpp>
+#include <kioto/async_generator.hpp>
 #include <kioto/blocking.hpp>
 #include <kioto/buffer.hpp>
+#include <kioto/cancellation_token.hpp>
 #include <kioto/join_handle.hpp>
+#include <kioto/join_set.hpp>
 #include <kioto/metrics.hpp>
 #include <kioto/net/interest.hpp>
 #include <kioto/net/ip_address.hpp>
@@ -18,11 +22,34 @@
 #include <kioto/parallelism.hpp>
 #include <kioto/result.hpp>
 #include <kioto/runtime.hpp>
+#include <kioto/scope.hpp>
+#include <kioto/select.hpp>
 #include <kioto/shield.hpp>
 #include <kioto/spawn.hpp>
+#include <kioto/sync/barrier.hpp>
+#include <kioto/sync/broadcast.hpp>
+#include <kioto/sync/mpsc.hpp>
+#include <kioto/sync/mutex.hpp>
+#include <kioto/sync/notify.hpp>
+#include <kioto/sync/once_cell.hpp>
+#include <kioto/sync/oneshot.hpp>
+#include <kioto/sync/rw_lock.hpp>
+#include <kioto/sync/semaphore.hpp>
+#include <kioto/sync/set_once.hpp>
+#include <kioto/sync/watch.hpp>
 #include <kioto/task.hpp>
 #include <kioto/task_id.hpp>
+#include <kioto/task_local.hpp>
+#include <kioto/task_tracker.hpp>
+#include <kioto/time/clock.hpp>
+#include <kioto/time/deadline.hpp>
+#include <kioto/time/delay_queue.hpp>
+#include <kioto/time/interval.hpp>
+#include <kioto/time/pause.hpp>
 #include <kioto/time/sleep.hpp>
 #include <kioto/timeout.hpp>
+#include <kioto/try_all.hpp>
 #include <kioto/version.hpp>
+#include <kioto/when_all.hpp>
+#include <kioto/when_any.hpp>
 #include <kioto/yield.hpp>
