@@ -11,14 +11,13 @@
 #include <kioto/kioto.hpp>
 
 #include "support/command_line.hpp"
+#include "support/line_reader.hpp"
 #include "support/stop_on_signal.hpp"
 
 using namespace std::chrono_literals;
 using namespace kioto;
 
 namespace {
-
-constexpr std::size_t longest_line = 1000;
 
 struct options {
   std::string listen = "127.0.0.1:8081";
@@ -50,33 +49,6 @@ class room {
   std::atomic<std::uint64_t> said{0};
 };
 
-/// What a client sends, line by line.
-class line_reader {
- public:
-  explicit line_reader(const net::tcp_stream& stream) : stream_(stream) {}
-
-  task<result<std::string>> next() {
-    for (;;) {
-      const std::size_t end = pending_.find('\n');
-      if (end != std::string::npos) {
-        std::string text = pending_.substr(0, end);
-        pending_.erase(0, end + 1);
-        if (text.ends_with('\r')) text.pop_back();
-        co_return text;
-      }
-      if (pending_.size() > longest_line) co_return errc::message_size;
-      std::array<char, 1024> chunk;
-      const std::size_t n = co_await or_return(stream_.read(chunk));
-      if (n == 0) co_return error::unexpected_eof;
-      pending_.append(chunk.data(), n);
-    }
-  }
-
- private:
-  const net::tcp_stream& stream_;
-  std::string pending_;
-};
-
 /// What the client says goes to all.
 task<result<void>> hear(room& chat, line_reader& client, std::uint64_t id, std::string name) {
   for (;;) {
@@ -91,12 +63,14 @@ task<result<void>> show(room& chat, sync::broadcast::receiver<line> lines,
                         const net::tcp_stream& client, std::uint64_t id) {
   for (;;) {
     auto hit = co_await select(biased, chat.stop.cancelled(), lines.recv());
-    std::string text = "* the server ends\n";
+    std::string text;  // a line may have come together with the end
     if (auto& news = hit.get<1>()) {
-      if (*news && (*news)->from == id) continue;
-      text = *news ? std::move((*news)->text)
-                   : "* you missed " + std::to_string(news->missed()) + " lines\n";
+      if (!*news)
+        text = "* you missed " + std::to_string(news->missed()) + " lines\n";
+      else if ((*news)->from != id)
+        text = std::move((*news)->text);
     }
+    if (hit.has<0>()) text += "* the server ends\n";
     co_await or_return(timeout(chat.patience, client.write_all(text)));
     if (hit.has<0>()) co_return {};
   }
@@ -116,7 +90,7 @@ task<> serve_client(room& chat, net::tcp_stream client) {
   auto ended =
       co_await when_any(hear(chat, reader, id, **name), show(chat, std::move(lines), client, id));
   (void)ended;
-  chat.tell(id, "* " + **name + " has left\n");
+  if (!chat.stop.is_cancelled()) chat.tell(id, "* " + **name + " has left\n");
 }
 
 task<result<void>> accept_clients(task_scope& clients, room& chat, net::tcp_listener listener) {

@@ -7,7 +7,7 @@
 #include <iosfwd>
 #include <stdexcept>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace kioto {
 
@@ -49,8 +49,6 @@ struct std::hash<kioto::task_id> {
 
 template <>
 struct fmt::formatter<kioto::task_id> : fmt::formatter<std::uint64_t> {
-  template <class Context>
-  auto format(kioto::task_id id, Context& context) const {
-    return fmt::formatter<std::uint64_t>::format(id.value(), context);
-  }
+  auto format(kioto::task_id id, fmt::format_context& context) const
+      -> fmt::format_context::iterator;
 };

@@ -426,3 +426,8 @@ runtime::~runtime() { detail::shut_down(core_, std::nullopt); }
 local_runtime::~local_runtime() { detail::shut_down(core_, std::nullopt); }
 
 }  // namespace kioto
+
+auto fmt::formatter<kioto::task_id>::format(kioto::task_id id, fmt::format_context& context) const
+    -> fmt::format_context::iterator {
+  return fmt::formatter<std::uint64_t>::format(id.value(), context);
+}

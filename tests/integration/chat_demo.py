@@ -14,27 +14,31 @@ def join(server, name, **options):
     client = Client(server.address(), **options)
     check(client.read_until("? ") == "your name? ", "the greeting")
     client.send(name + "\r\n")
-    check(client.line() == f"* {name} is here\n", f"{name} is told of itself")
+    client.expect(f"* {name} is here\n", f"{name} is told of itself")
     return client
 
 
 def talk():
     with Program(chat, "--listen", "127.0.0.1:0") as server:
         with join(server, "ada") as ada, join(server, "bob") as bob:
-            check(ada.line() == "* bob is here\n", "ada hears of bob")
+            ada.expect("* bob is here\n", "ada hears of bob")
             ada.send("hello\nwho is there?\n")
-            check(bob.line() == "ada: hello\n", "bob hears ada")
-            check(bob.line() == "ada: who is there?\n", "bob hears all of it")
+            bob.expect("ada: hello\n", "bob hears ada")
+            bob.expect("ada: who is there?\n", "bob hears all of it")
             with join(server, "eve") as eve:
-                check(ada.line() == "* eve is here\n" == bob.line(), "all hear of eve")
                 eve.send("I am\n")
-                check(ada.line() == "eve: I am\n" == bob.line(), "all hear eve")
-            check(ada.line() == "* eve has left\n" == bob.line(), "all hear that eve has left")
-            with Client(server.address()) as mute:  # is not waited for
+                for other in (ada, bob):
+                    other.expect("* eve is here\n", "the others hear of eve")
+                    other.expect("eve: I am\n", "the others hear eve")
+            for other in (ada, bob):
+                other.expect("* eve has left\n", "the others hear that eve has left")
+            with Client(server.address()) as mute:  # nobody waits for it
                 mute.read_until("? ")
                 server.interrupt()
-                check(ada.line() == "* the server ends\n" == bob.line(), "all hear of the end")
-                check(ada.line() == bob.line() == mute.line() == "", "the connections end")
+                for other in (ada, bob):
+                    other.expect("* the server ends\n", "all hear of the end")
+                for client in (ada, bob, mute):
+                    client.expect("", "the connection ends")
         check("3 clients said 3 lines" in server.end(), "the sums")
 
 
@@ -42,7 +46,7 @@ def fall_behind():
     lines, backlog, patient = 40000, 64, ("--patience", "600")
     with Program(chat, "--listen", "127.0.0.1:0", "--backlog", str(backlog), *patient) as server:
         with join(server, "slow", receive_buffer=4096) as slow, join(server, "fast") as fast:
-            check(slow.line() == "* fast is here\n", "slow hears of fast")
+            slow.expect("* fast is here\n", "slow hears of fast")
             with join(server, "witness") as witness:
                 fast.line(), slow.line()
                 text = "x" * 950

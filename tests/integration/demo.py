@@ -109,6 +109,10 @@ class Client:
     def line(self):
         return self.read_until("\n")
 
+    def expect(self, line, why):
+        got = self.read_until("\n")
+        check(got == line, f"{why}: not {line!r} but {got!r}")
+
 
 def fail(what):
     sys.exit(f"failed: {what}")

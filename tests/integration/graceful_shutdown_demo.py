@@ -20,14 +20,14 @@ def drain():
     with Program(program, "--listen", "127.0.0.1:0", "--work", "1000", "--drain", "50000") as server:
         idle = Client(server.address())
         idle.send("work\n")
-        check(idle.line() == "done\n", "a request is served")
+        idle.expect("done\n", "a request is served")
         busy = begin(server, 3)
         server.wait_for("request 4 begins")
         server.interrupt()
-        check(idle.line() == "", "a connection that waits for nothing is closed")
+        idle.expect("", "a connection that waits for nothing is closed")
         for client in busy:
-            check(client.line() == "done\n", "a request under way comes to its end")
-            check(client.line() == "", "and its connection, too")
+            client.expect("done\n", "a request under way comes to its end")
+            client.expect("", "and its connection, too")
         said = server.end()
         check(said[-1] == "4 requests served, 0 aborted", f"the sums: {said}")
 
@@ -38,7 +38,7 @@ def deadline():
         server.wait_for("request 2 begins")
         server.interrupt()
         for client in busy:
-            check(client.line() == "", "a request that takes too long is aborted")
+            client.expect("", "a request that takes too long is aborted")
         said = server.end()
         check("2 connections are left" in said, f"the deadline: {said}")
         check(said[-1] == "0 requests served, 2 aborted", f"the sums: {said}")
