@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // echo PORT: on libevent's bufferevents.
 #include <arpa/inet.h>
 #include <event2/buffer.h>

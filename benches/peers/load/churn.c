@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Connects, sends a byte, waits for it, and resets the connection, again and again, on a number of
 // places at the same time. A reset leaves no port behind in TIME_WAIT.
 #define _GNU_SOURCE

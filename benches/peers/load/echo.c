@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Closed loop: each connection sends a message, waits for its echo, checks it, and sends the next.
 #define _GNU_SOURCE
 #include <errno.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Holds connections that do nothing. Each has had one byte echoed, so the server knows them all.
 // Prints "ready"; then, for each line on the standard input, sends a byte on 2000 of them, one
 // after the other in an order without pattern, and prints how long each took to come back.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The load generator's parts. One thread, epoll, loopback only; every run is bounded.
 #ifndef LOAD_H
 #define LOAD_H

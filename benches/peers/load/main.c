@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // The load generator of all TCP measurements. With --server-pid it also tells the CPU time that the
 // server used meanwhile.
 //

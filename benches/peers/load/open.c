@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // Open loop: requests are due at points in time that do not depend on the answers (a Poisson
 // process with a fixed seed), in turn on each connection, also while earlier ones are unanswered. A
 // latency counts from when its request was due, so a server that stalls is charged for all it has

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // A stream in both directions: each connection writes without pause, in writes of --bytes, and
 // reads what comes back. Every byte is checked.
 #define _GNU_SOURCE

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 // calibrate [SECONDS]
 //
 // What the machine itself costs: a system call, and waking another thread through a futex and

@@ -27,9 +27,9 @@ def parse(output):
 def measure(binary, name, repetitions):
     try:
         done = subprocess.run([binary, "--exact", "--warmup", "1", "--reps", str(repetitions), name],
-                              capture_output=True, text=True, timeout=120)
+                              capture_output=True, text=True, timeout=300)
     except subprocess.TimeoutExpired:
-        raise Wrong("it did not end within 120 s") from None
+        raise Wrong("it did not end within 300 s") from None
     if done.returncode != 0 and not done.stdout.strip():
         raise Wrong(f"status {done.returncode}: {done.stderr.strip()[-200:]}")
     return parse(done.stdout)

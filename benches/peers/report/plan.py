@@ -54,9 +54,12 @@ def execute(cases, rounds, results, seed):
     begin = time.time()
     # What rounds do not change is not disturbed by its like either.
     exact = [c for c in cases if c.once]
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    try:
         for number, _ in enumerate(pool.map(lambda c: _attempt(c, results, broken), exact)):
             progress(f"exact figures: {number + 1} of {len(exact)}, {time.time() - begin:.0f} s")
+    finally:
+        pool.shutdown(cancel_futures=True)
     if not rows:
         rounds = 0
     for number in range(rounds):
@@ -69,5 +72,7 @@ def execute(cases, rounds, results, seed):
                 progress(f"round {number + 1} of {rounds}, {time.time() - begin:.0f} s: {row}, {case.subject}")
                 _attempt(case, results, broken)
         results.add("calibration", "machine", {"stolen_percent": busy.stolen_percent()})
+        if not sys.stderr.isatty():
+            print(f"round {number + 1} of {rounds}: {time.time() - begin:.0f} s", file=sys.stderr, flush=True)
     progress("")
     results.about["seconds"] = round(results.about.get("seconds", 0) + time.time() - begin)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! compio_echo PORT: one thread, one io_uring.
 use compio::buf::BufResult;
 use compio::io::{AsyncRead, AsyncWriteExt};

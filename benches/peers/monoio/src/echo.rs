@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! monoio_echo PORT: one thread, one io_uring.
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};

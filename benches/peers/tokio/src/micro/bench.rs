@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! The harness of the micro-benchmarks; the counterpart of benches/micro/bench.hpp and bench.cpp.
 //! It measures in the same way, takes the same arguments and prints the same lines.
 use std::collections::BTreeMap;

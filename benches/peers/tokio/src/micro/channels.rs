@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! Channels.
 use crate::bench::{join_all, Entry, CT, MT, MT1};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};

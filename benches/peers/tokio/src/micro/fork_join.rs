@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! Divide and conquer by spawn and await. The operations are calls: of fib(n), 2 fib(n + 1) - 1.
 use crate::bench::{Effort, Entry, CT, MT, MT1};
 use std::future::Future;

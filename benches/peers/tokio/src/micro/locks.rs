@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! Locks, semaphores and notifications.
 use crate::bench::{join_all, Entry};
 use std::future::Future;

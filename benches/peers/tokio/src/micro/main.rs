@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! Tokio's side of the micro-benchmarks: the names and workloads of benches/micro, file by file.
 mod bench;
 mod blocking;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! Very many tasks: what each costs, from 10^2 to 10^6, and what memory each takes.
 use crate::bench::{join_all, percentile, resident_bytes, Effort, Entry};
 use std::time::{Duration, Instant};

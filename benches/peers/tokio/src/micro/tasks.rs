@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! Spawning, joining, yielding and awaiting.
 use crate::bench::{join_all, Entry, MT};
 use std::future::Future;

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! Sleeping and timeouts.
 use crate::bench::{join_all, Entry};
 use std::future::{poll_fn, Future};

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: MIT
 //! A thread outside of the runtime wakes a task: how soon it runs, and what the runtime burns.
 use crate::bench::{cpu_time, percentile, Effort, Entry};
 use std::sync::atomic::{AtomicU64, Ordering::*};
