@@ -44,7 +44,8 @@ void scope_core::finish(task_header& child) noexcept {
   if (end.waiter != nullptr) {
     end.waiter->task_ended(*end.waiter, *child.loop_);
   } else if (end.detached) {
-    report_unobserved(child, &home.core());
+    if (child.outcome_ == outcome::exception) [[unlikely]]
+      report_unobserved(child, &home.core());
     child.destroy_result();  // it may refer to what the parent owns
   }
   state_type::released released;
@@ -53,6 +54,10 @@ void scope_core::finish(task_header& child) noexcept {
   if (end.detached) child.drop_reference();
   if (is_shared) child.drop_reference();
   if (released.next != nullptr) schedule_task(*released.next);
+  fire(released);
+}
+
+void scope_core::fire(state_type::released& released) noexcept {
   while (scope_waiter* waiter = released.fired.pop_front()) complete(*waiter->operation);
 }
 
@@ -106,8 +111,15 @@ void scope_core::ask_children() noexcept {
   }
 }
 
+bool scope_core::begin_to_stop() noexcept {
+  state_type::released released;
+  if (!state_.begin_to_stop(released)) return false;
+  fire(released);
+  return true;
+}
+
 void scope_core::stop_all() noexcept {
-  if (state_.begin_to_stop()) ask_children();
+  if (begin_to_stop()) ask_children();
   if (state_.begin_to_tell_body()) schedule(*messenger_);
 }
 
@@ -118,7 +130,7 @@ void scope_core::cancel() noexcept {
 
 void scope_core::stop_from_outside() noexcept {
   stopped_ = true;
-  if (!state_.begin_to_stop()) return;
+  if (!begin_to_stop()) return;
   stop_makes_incomplete_.store(true, std::memory_order_relaxed);
   ask_children();
 }
