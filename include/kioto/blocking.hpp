@@ -167,6 +167,7 @@ auto spawn_blocking(F&& callable, Args&&... arguments) {
 
 template <class F, class... Args>
 auto handle::spawn_blocking(F&& callable, Args&&... arguments) const {
+  detail::check_local_thread(*core_, "handle::spawn_blocking");
   return detail::spawn_on(detail::scheduler_of(*core_),
                           detail::run_blocking(detail::bind_call(std::forward<F>(callable),
                                                                  std::forward<Args>(arguments)...)),

@@ -81,6 +81,18 @@ class [[nodiscard]] join_result {
 
 namespace detail {
 
+template <class T>
+class destroyed_at_exit {
+ public:
+  explicit destroyed_at_exit(T& object) noexcept : object_(object) {}
+  destroyed_at_exit(const destroyed_at_exit&) = delete;
+  destroyed_at_exit& operator=(const destroyed_at_exit&) = delete;
+  ~destroyed_at_exit() { std::destroy_at(std::addressof(object_)); }
+
+ private:
+  T& object_;
+};
+
 /// Library access to the parts of a join.
 struct join_access {
   /// Moves the result out of a task that is done.
@@ -95,8 +107,8 @@ struct join_access {
         } else if constexpr (std::is_reference_v<T>) {
           result.value_.emplace(storage->value);
         } else {
+          const destroyed_at_exit<T> source(storage->value);  // also if the move throws
           result.value_.emplace(std::move(storage->value));
-          std::destroy_at(std::addressof(storage->value));
         }
         break;
       case detail::outcome::exception:
@@ -158,7 +170,7 @@ namespace detail {
 template <class T>
 class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_waiter {
  public:
-  explicit join_awaiter(task_header* task) noexcept
+  explicit join_awaiter(task_header* task)
       : join_waiter(&join_awaiter::on_task_ended), task_(task) {
     if (task_ == nullptr) [[unlikely]]
       throw_bad_join(

@@ -119,6 +119,7 @@ class handle {
   /// std::logic_error inside a task, and `task_cancelled` if the task was cancelled.
   template <class T>
   T block_on(task<T> work, std::source_location where = std::source_location::current()) const {
+    detail::check_local_thread(*core_, "handle::block_on");
     return detail::block_on_core(*core_, std::move(work), where);
   }
 
@@ -284,8 +285,9 @@ class runtime {
 /// A runtime on one thread, the one that builds it: tasks never move, need no synchronisation among
 /// each other, and are destroyed on that thread, also when another thread aborts them.
 ///
-/// `block_on` and `spawn` throw std::logic_error on any other thread. Abort handles and wake-ups
-/// work from everywhere.
+/// `block_on`, `spawn` and `spawn_blocking` throw std::logic_error on any other thread, the
+/// runtime's own blocking threads included; to shut it down there terminates the program with a
+/// message. Abort handles and wake-ups work from everywhere.
 class local_runtime {
  public:
   local_runtime(local_runtime&&) noexcept = default;

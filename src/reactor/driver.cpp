@@ -16,7 +16,7 @@ io_driver::~io_driver() {
   free_pending();
 }
 
-result<io_driver_pointer> io_driver::create() noexcept {
+result<io_driver_pointer> io_driver::create() {
   auto backend = make_epoll_backend();
   if (!backend) return backend.error();
   return std::make_shared<io_driver>(std::move(*backend));
@@ -101,6 +101,6 @@ io_metrics io_driver::metrics() const noexcept {
   return {registered_, deregistered_, ready_events_.load(std::memory_order_relaxed)};
 }
 
-io_driver& current_io_driver(const char* what) { return *current_scheduler(what).core().io; }
+io_driver& current_io_driver(const char* what) { return *current_core(what).io; }
 
 }  // namespace kioto::detail

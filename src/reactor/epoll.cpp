@@ -91,7 +91,7 @@ class epoll_backend final : public reactor_backend {
 
 }  // namespace
 
-result<std::unique_ptr<reactor_backend>> make_epoll_backend() noexcept {
+result<std::unique_ptr<reactor_backend>> make_epoll_backend() {
   const sys::io_result epoll = sys::epoll_create1(EPOLL_CLOEXEC);
   if (!epoll.ok()) return epoll.code();
   unique_fd epoll_fd(epoll.fd());

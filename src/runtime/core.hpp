@@ -48,4 +48,8 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
 
 inline runtime_core& core_of(context& c) noexcept { return c.task().scheduler_->core(); }
 
+/// The runtime that the calling thread is in; throws std::logic_error that names `what` outside of
+/// one.
+runtime_core& current_core(const char* what);
+
 }  // namespace kioto::detail

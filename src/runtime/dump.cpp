@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <array>
+#include <algorithm>
 
 #include <fmt/format.h>
 
@@ -10,23 +10,45 @@
 namespace kioto {
 namespace detail {
 
+namespace {
+
+/// Takes a suspended strand for its lifetime, so that nobody resumes or destroys its frames.
+class borrowed_strand {
+ public:
+  explicit borrowed_strand(task_header& task) noexcept
+      : task_(task), mine_(task.word_.try_borrow(seen_)) {}
+  borrowed_strand(const borrowed_strand&) = delete;
+  borrowed_strand& operator=(const borrowed_strand&) = delete;
+  ~borrowed_strand() {
+    if (mine_ && !task_.word_.unborrow(seen_)) schedule_task(task_);
+  }
+  [[nodiscard]] bool is_mine() const noexcept { return mine_; }
+
+ private:
+  task_header& task_;
+  suspension::word seen_ = 0;
+  bool mine_;
+};
+
+}  // namespace
+
 std::vector<task_dump> dump_tasks(runtime_core& core) {
   std::vector<task_dump> out;
-  core.owned.for_each([&out](task_header& task) {
+  for (const task_reference& reference : core.owned.snapshot()) {
+    task_header& task = *reference;
     task_dump& entry = out.emplace_back();
     entry.id = task_id(task.id_);
-    entry.spawned_at = task.where_;
-    suspension::word seen = 0;
-    // The strand is borrowed while its frames are read, so that nobody resumes or destroys them.
-    if (!task.word_.try_borrow(seen)) return;
+    entry.spawned_at = task.where_.load(std::memory_order_relaxed);
+    const borrowed_strand strand(task);
+    if (!strand.is_mine()) continue;
     entry.now = task_dump::state::suspended;
     for (promise_base* frame = task.frame_; frame != nullptr;) {
       const std::source_location& at = frame->where_;
-      entry.awaits.insert(entry.awaits.begin(), {at.function_name(), at.file_name(), at.line()});
+      entry.awaits.push_back({at.function_name(), at.file_name(), at.line()});
       frame = frame->awaiter_ != nullptr ? &frame->awaiter_->parent() : nullptr;
     }
-    if (!task.word_.unborrow(seen)) schedule_task(task);
-  });
+    std::reverse(entry.awaits.begin(), entry.awaits.end());
+  }
   return out;
 }
 

@@ -295,6 +295,7 @@ multi_thread_scheduler::~multi_thread_scheduler() {
 }
 
 std::error_code multi_thread_scheduler::start() {
+  threads_.reserve(workers_.size());  // once a thread runs, nothing may throw
   loops_running_ = workers_.size();
   for (auto& w : workers_) {
     os_thread thread;

@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <utility>
+#include <vector>
 
 #include <kioto/detail/intrusive_list.hpp>
 #include <kioto/detail/scope_core.hpp>
@@ -15,11 +17,27 @@
 
 namespace kioto::detail {
 
+/// Keeps the block of a task: its header, not its frame.
+class task_reference {
+ public:
+  explicit task_reference(task_header& task) noexcept : task_(&task) { task.add_reference(); }
+  task_reference(task_reference&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  task_reference& operator=(task_reference&&) = delete;
+  ~task_reference() {
+    if (task_ != nullptr) task_->drop_reference();
+  }
+  [[nodiscard]] task_header& operator*() const noexcept { return *task_; }
+
+ private:
+  task_header* task_;
+};
+
 /// Every task of a runtime that has not ended, in shards so that spawning threads do not meet.
 ///
 /// A task is in the list from its launch until its frame is destroyed. Who holds the lock of its
-/// shard may therefore use the task. Children of scopes are in the lists of their scopes, which are
-/// here: they end before the task does that the scope is in.
+/// shard may therefore take a reference to it. The lock is for that, and for nothing longer.
+/// Children of scopes are in the lists of their scopes, which are here: they end before the task
+/// does that the scope is in.
 class owned_tasks {
  public:
   explicit owned_tasks(std::size_t threads)
@@ -66,17 +84,38 @@ class owned_tasks {
     }
   }
 
-  /// Visits the tasks that are no children.
-  template <class Visitor>
-  void for_each_root(Visitor&& visit) {
-    for_each_shard([&](shard& s) { visit_tasks(s, visit); });
+  /// Asks every task to stop, once the list is closed. Children learn of it from their scopes.
+  void abort_all() noexcept {
+    for (std::size_t i = 0; i <= mask_; ++i) {
+      shard& s = shards_[i];
+      std::unique_lock lock(s.lock);
+      while (task_header* task = s.tasks.pop_front()) {
+        s.stopping.push_back(*task);  // from where remove() takes it
+        {
+          const task_reference held(*task);
+          lock.unlock();
+          task->abort();
+        }
+        lock.lock();
+      }
+    }
   }
-  template <class Visitor>
-  void for_each(Visitor&& visit) {
+
+  /// The tasks there are. Some of those that are launched meanwhile may be missing.
+  [[nodiscard]] std::vector<task_reference> snapshot() {
+    std::vector<task_reference> out;
+    const std::size_t now = alive();
+    out.reserve(now + now / 8 + 64);
+    const auto take = [&out](task_header& task) {
+      if (out.size() != out.capacity()) out.emplace_back(task);  // nothing allocates under a lock
+    };
     for_each_shard([&](shard& s) {
-      visit_tasks(s, visit);
-      for_each_scope(s, [&](scope_core& scope) { scope.state_.for_each(visit); });
+      for (task_list* list : {&s.tasks, &s.stopping})
+        for (task_header* task = list->front(); task != nullptr; task = list->next(*task))
+          take(*task);
+      for_each_scope(s, [&](scope_core& scope) { scope.state_.for_each(take); });
     });
+    return out;
   }
 
   /// No task is left: a parent outlives its children.
@@ -103,12 +142,15 @@ class owned_tasks {
   }
 
  private:
+  using task_list = intrusive_list<task_header, owned_list_tag>;
+
   struct alignas(cache_line) shard {
     spinlock lock;
     bool closed = false;
     std::size_t size = 0;
     std::size_t spawned = 0;
-    intrusive_list<task_header, owned_list_tag> tasks;
+    task_list tasks;
+    task_list stopping;  ///< asked to stop by abort_all()
     intrusive_list<scope_core, scope_list_tag> scopes;
   };
 
@@ -118,11 +160,6 @@ class owned_tasks {
       const std::lock_guard lock(shards_[i].lock);
       f(shards_[i]);
     }
-  }
-  template <class Visitor>
-  static void visit_tasks(shard& s, Visitor& visit) {
-    for (task_header* task = s.tasks.front(); task != nullptr; task = s.tasks.next(*task))
-      visit(*task);
   }
   template <class F>
   static void for_each_scope(shard& s, F&& f) {

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <ostream>
 #include <stdexcept>
 #include <string>
@@ -131,7 +132,9 @@ std::error_code os_thread::start(runtime_core& core, std::function<void()> body)
     std::shared_ptr<runtime_core> core;
     std::function<void()> body;
   };
-  auto data = std::make_unique<start_data>(start_data{core.shared_from_this(), std::move(body)});
+  std::unique_ptr<start_data> data(new (std::nothrow)
+                                       start_data{core.shared_from_this(), std::move(body)});
+  if (data == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes)) return {error, std::generic_category()};
   if (core.options.thread_stack_size != 0)
@@ -167,10 +170,16 @@ void os_thread::detach() noexcept {
   if (std::exchange(joinable_, false)) pthread_detach(id_);
 }
 
-scheduler& current_scheduler(const char* what) {
+runtime_core& current_core(const char* what) {
   runtime_core* core = this_thread().runtime;
   if (core == nullptr) throw_outside(what);
-  return *core->home;
+  return *core;
+}
+
+scheduler& current_scheduler(const char* what) {
+  runtime_core& core = current_core(what);
+  check_local_thread(core, what);
+  return *core.home;
 }
 
 scheduler& scheduler_of(runtime_core& core) noexcept { return *core.home; }
@@ -201,7 +210,7 @@ void launch(task_header& task) noexcept {
     return;
   }
   if (core.options.on_task_spawn) [[unlikely]]
-    core.options.on_task_spawn(task_id(task.id_), task.where_);
+    core.options.on_task_spawn(task_id(task.id_), task.where_.load(std::memory_order_relaxed));
   schedule_task(thread, task);
 }
 
@@ -225,15 +234,16 @@ void report_unobserved(task_header& task, runtime_core* core) noexcept {
 }
 
 void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept {
+  const std::source_location where = task.where_.load(std::memory_order_relaxed);
   if (core != nullptr && core->options.on_unhandled_exception) {
-    core->options.on_unhandled_exception({task_id(task.id_), task.where_, std::move(error)});
+    core->options.on_unhandled_exception({task_id(task.id_), where, std::move(error)});
     return;
   }
   std::fprintf(
       stderr,
       "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
-      static_cast<unsigned long long>(task.id_), task.where_.file_name(),
-      static_cast<unsigned>(task.where_.line()), describe(error).c_str());
+      static_cast<unsigned long long>(task.id_), where.file_name(),
+      static_cast<unsigned>(where.line()), describe(error).c_str());
 }
 
 void check_local_thread(runtime_core& core, const char* what) {
@@ -297,12 +307,19 @@ result<core_pointer> make_core(runtime_options options, bool local) {
 bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> limit) noexcept {
   using std::chrono::steady_clock;
   if (core == nullptr || core->shut_down.exchange(true)) return true;
+  if (core->is_local && std::this_thread::get_id() != core->owner) {
+    std::fputs(
+        "kioto: a local runtime was shut down on another thread than the "
+        "thread that built it, where its tasks have to be destroyed\n",
+        stderr);
+    std::terminate();
+  }
   std::optional<steady_clock::time_point> deadline;
   if (limit) deadline = saturating_add(steady_clock::now(), *limit);
 
   core->owned.close();
   core->shutting_down.store(true, std::memory_order_release);
-  core->owned.for_each_root([](task_header& task) { task.abort(); });
+  core->owned.abort_all();
   core->home->wake_all();
 
   const bool inside = core->home->runs_on_this_thread() || core->blocking.runs_on_this_thread();
@@ -385,7 +402,7 @@ std::optional<handle> handle::try_current() noexcept {
 }
 handle handle::current() {
   auto found = try_current();
-  if (!found) detail::current_scheduler("handle::current");
+  if (!found) detail::current_core("handle::current");
   return std::move(*found);
 }
 

@@ -20,7 +20,8 @@ void scope_core::launch(task_header& child) noexcept {
     is_registered_ = true;
     core.owned.insert(*this, parent_->id_ >> 8);
   }
-  if (core.options.on_task_spawn) core.options.on_task_spawn(task_id(child.id_), child.where_);
+  if (core.options.on_task_spawn) [[unlikely]]
+    core.options.on_task_spawn(task_id(child.id_), child.where_.load(std::memory_order_relaxed));
   switch (state_.admit(child)) {
     case state_type::admission::start_stopped:
       static_cast<void>(child.word_.request_stop());
@@ -141,7 +142,10 @@ void scope_core::close() noexcept {
 
 // ---- the operation -----------------------------------------------------------------------------
 
-scope_operation_base::scope_operation_base(std::size_t limit) noexcept : limit_(limit) {}
+// Its children run on while the strand is paused, and must not be left behind then.
+scope_operation_base::scope_operation_base(std::size_t limit) noexcept : limit_(limit) {
+  pausable_ = false;
+}
 
 attempt scope_operation_base::begin() noexcept {
   scope_core& core = this->core();

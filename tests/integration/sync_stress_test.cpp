@@ -26,12 +26,12 @@ using namespace kioto_test;
 
 namespace {
 
-// Sanitizers and -O0 make the same operations ten times as slow.
+// Sanitizers and -O0 make the same operations several times as slow.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__OPTIMIZE__)
-constexpr std::size_t scale = 10;
+constexpr std::size_t scale = 4;
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-constexpr std::size_t scale = 10;
+constexpr std::size_t scale = 4;
 #else
 constexpr std::size_t scale = 1;
 #endif

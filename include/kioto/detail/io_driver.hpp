@@ -52,8 +52,8 @@ struct io_metrics {
 /// Thread safety: `turn()` is called by one thread at a time, everything else by any.
 class io_driver : public std::enable_shared_from_this<io_driver> {
  public:
-  /// With the backend that suits the platform.
-  static result<io_driver_pointer> create() noexcept;
+  /// With the backend that suits the platform. Throws std::bad_alloc.
+  static result<io_driver_pointer> create();
   explicit io_driver(std::unique_ptr<reactor_backend> backend) noexcept;
   ~io_driver();
 

@@ -10,6 +10,7 @@
 #include <new>
 #include <utility>
 
+#include <kioto/config.hpp>
 #include <kioto/detail/intrusive_list.hpp>
 #include <kioto/detail/message.hpp>
 #include <kioto/detail/spinlock.hpp>
@@ -138,37 +139,22 @@ class basic_mpsc_core {
   /// Sends without waiting. Moves from `m` only if that is done. A permit is room that was acquired
   /// before; it is used up.
   outcome push(M& m, bool has_permit) noexcept {
-    block* fresh = nullptr;
-    slot to;
-    lock_.lock();
-    for (;;) {
-      const outcome now = has_permit ? (receiver_gone_ ? outcome::closed : outcome::done) : room(1);
-      if (now != outcome::done) [[unlikely]] {
-        lock_.unlock();
-        delete fresh;
-        return now;
-      }
-      if (reserve(to, fresh)) [[likely]]
-        break;
-      lock_.unlock();
-      fresh = new (std::nothrow) block;
-      if (fresh == nullptr) return outcome::no_memory;
-      lock_.lock();
-    }
-    if (!has_permit) ++acquired_;
-    Op* woken = nullptr;
     if constexpr (is_plain<M>) {
-      woken = store(to, m);
-      lock_.unlock();
-    } else {
-      ++in_flight_;
-      lock_.unlock();
-      woken = store_unlocked(to, m);
+      // What nearly always happens, without anything that needs a register saved.
+      if (lock_.try_lock()) [[likely]] {
+        const bool may = has_permit ? !receiver_gone_ : is_open();
+        if (may && tail_index_ != Slots) [[likely]] {
+          if (Bounded && !has_permit) ++acquired_;
+          Op* const woken = store(next_slot(), m);
+          lock_.unlock();
+          if (woken != nullptr) [[unlikely]]
+            complete(*woken);
+          return outcome::done;
+        }
+        lock_.unlock();
+      }
     }
-    if (fresh != nullptr) [[unlikely]]
-      delete fresh;
-    if (woken != nullptr) complete(*woken);
-    return outcome::done;
+    return push_slowly(m, has_permit);
   }
 
   /// Acquires room for `n` messages without waiting.
@@ -340,9 +326,13 @@ class basic_mpsc_core {
   [[nodiscard]] bool has_room(std::size_t n) const noexcept {
     return acquired_ - seen_consumed_ + n <= capacity_;
   }
+  /// A message can be sent, as far as this knows without looking at the receiver's part.
+  [[nodiscard]] bool is_open() const noexcept {
+    return !closed_.load(std::memory_order_relaxed) &&
+           (!Bounded || (has_room(1) && waiting_.empty()));
+  }
   [[nodiscard]] outcome room(std::size_t n) noexcept {
-    if (closed_.load(std::memory_order_relaxed)) [[unlikely]]
-      return outcome::closed;
+    if (closed_.load(std::memory_order_relaxed)) return outcome::closed;
     if constexpr (Bounded) {
       if (!waiting_.empty()) return outcome::full;
       if (!has_room(n)) {
@@ -352,6 +342,7 @@ class basic_mpsc_core {
     }
     return outcome::done;
   }
+  slot next_slot() noexcept { return {tail_block_, tail_index_++, tail_++}; }
   /// The slot of the next message. False: it needs a block; the caller passes one the next time.
   bool reserve(slot& to, block*& fresh) noexcept {
     if (tail_index_ == Slots) {
@@ -360,8 +351,40 @@ class basic_mpsc_core {
       tail_block_ = std::exchange(fresh, nullptr);
       tail_index_ = 0;
     }
-    to = {tail_block_, tail_index_++, tail_++};
+    to = next_slot();
     return true;
+  }
+  /// Without the lock.
+  KIOTO_NOINLINE outcome push_slowly(M& m, bool has_permit) noexcept {
+    block* fresh = nullptr;
+    slot to;
+    lock_.lock();
+    for (;;) {
+      const outcome now = has_permit ? (receiver_gone_ ? outcome::closed : outcome::done) : room(1);
+      if (now != outcome::done) {
+        lock_.unlock();
+        delete fresh;
+        return now;
+      }
+      if (reserve(to, fresh)) break;
+      lock_.unlock();
+      fresh = new (std::nothrow) block;
+      if (fresh == nullptr) return outcome::no_memory;
+      lock_.lock();
+    }
+    if (Bounded && !has_permit) ++acquired_;
+    Op* woken = nullptr;
+    if constexpr (is_plain<M>) {
+      woken = store(to, m);
+      lock_.unlock();
+    } else {
+      ++in_flight_;
+      lock_.unlock();
+      woken = store_unlocked(to, m);
+    }
+    delete fresh;
+    if (woken != nullptr) complete(*woken);
+    return outcome::done;
   }
   /// Moves the message into its slot and publishes it. Returns the receiver if it waited for it.
   Op* store(const slot& to, M& m) noexcept {
@@ -473,6 +496,9 @@ class basic_mpsc_core {
     delete std::exchange(head_block_, nullptr);
   }
 
+  // Counters that change together do not lie together: g++ would add to both with one vector
+  // instruction, which waits for the stores of the previous time.
+
   // The senders' part; `head_` and the rest of the receiver's part stand still while it waits.
   basic_spinlock<Sync> lock_;
   atomic<bool> closed_{false};  ///< by the receiver
@@ -482,8 +508,8 @@ class basic_mpsc_core {
   std::size_t tail_index_ = Slots;
   block* tail_block_ = nullptr;
   std::size_t tail_ = 0;
-  std::size_t acquired_ = 0;
   std::size_t seen_consumed_ = 0;
+  std::size_t acquired_ = 0;
   const std::size_t capacity_;
   Op* receiver_ = nullptr;
   intrusive_list<waiter> waiting_;   ///< for room
@@ -493,8 +519,8 @@ class basic_mpsc_core {
   atomic<block*> first_{nullptr};
 
   // The receiver's part, at least a cache line behind what every send writes.
-  block* head_block_ = nullptr;
   std::size_t head_index_ = Slots;
+  block* head_block_ = nullptr;
   std::size_t head_ = 0;
   atomic<std::size_t> consumed_{0};
 };

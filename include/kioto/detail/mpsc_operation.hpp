@@ -52,8 +52,9 @@ class [[nodiscard]] mpsc_recv final : public leaf_awaiter<mpsc_recv<T, Bounded>>
   mpsc_recv(mpsc_recv&&) noexcept = default;
 
   attempt try_or_wait() noexcept override {
-    if (core_->front() != nullptr) return attempt::ready;
-    return this->wait([this]() noexcept { return core_->wait_receiver(*this); });
+    if (core_->front() != nullptr) [[likely]]
+      return attempt::ready;
+    return wait_for_message();
   }
   bool cancel() noexcept override { return core_->cancel_receiver(); }
   // Taken here and not before, so that a value nobody resumes for stays in the channel.
@@ -63,6 +64,10 @@ class [[nodiscard]] mpsc_recv final : public leaf_awaiter<mpsc_recv<T, Bounded>>
   }
 
  private:
+  KIOTO_NOINLINE attempt wait_for_message() noexcept {
+    return this->wait([this]() noexcept { return core_->wait_receiver(*this); });
+  }
+
   mpsc_core<T, Bounded>* core_;
 };
 
@@ -133,21 +138,27 @@ class mpsc_room : public leaf_awaiter<Derived> {
   }
   ~mpsc_room() = default;
 
-  /// `now()` tries; where there is no room, waits for it.
-  template <class Try>
-  attempt acquire(Try&& now) noexcept {
-    for (;;) {
-      waiter_.result = now();
-      if (waiter_.result != mpsc_outcome::full) [[likely]]
-        return attempt::ready;
-      const attempt waited =
-          this->wait([this]() noexcept { return core_->wait_for_room(waiter_); });
-      if (waited != attempt::ready || waiter_.result != mpsc_outcome::full) return waited;
-    }
+  /// Tries by `Derived::now()`; where there is no room, waits for it.
+  attempt acquire() noexcept {
+    waiter_.result = static_cast<Derived*>(this)->now();
+    if (waiter_.result != mpsc_outcome::full) [[likely]]
+      return attempt::ready;
+    return acquire_later();
   }
 
   mpsc_core<T, true>* core_;
   typename mpsc_core<T, true>::waiter waiter_;
+
+ private:
+  KIOTO_NOINLINE attempt acquire_later() noexcept {
+    for (;;) {
+      const attempt waited =
+          this->wait([this]() noexcept { return core_->wait_for_room(waiter_); });
+      if (waited != attempt::ready || waiter_.result != mpsc_outcome::full) return waited;
+      waiter_.result = static_cast<Derived*>(this)->now();
+      if (waiter_.result != mpsc_outcome::full) return attempt::ready;
+    }
+  }
 };
 
 template <class T>
@@ -159,8 +170,9 @@ class [[nodiscard]] mpsc_send final : public mpsc_room<T, mpsc_send<T>> {
 
   attempt try_or_wait() noexcept override {
     this->waiter_.message = &message_;
-    return this->acquire([this]() noexcept { return this->core_->push(message_, false); });
+    return this->acquire();
   }
+  mpsc_outcome now() noexcept { return this->core_->push(message_, false); }
   sync::send_result<T> await_resume() { return mpsc_sent<T>(this->waiter_.result, message_); }
 
  private:
@@ -172,10 +184,10 @@ template <class T, class Derived>
 class mpsc_acquire : public mpsc_room<T, Derived> {
  public:
   attempt try_or_wait() noexcept override {
-    const std::size_t wanted = this->waiter_.wanted;
-    if (wanted > this->core_->max_capacity()) return attempt::ready;
-    return this->acquire([this, wanted]() noexcept { return this->core_->try_acquire(wanted); });
+    if (this->waiter_.wanted > this->core_->max_capacity()) return attempt::ready;
+    return this->acquire();
   }
+  mpsc_outcome now() noexcept { return this->core_->try_acquire(this->waiter_.wanted); }
 
  protected:
   using mpsc_room<T, Derived>::mpsc_room;

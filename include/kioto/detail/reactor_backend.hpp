@@ -36,6 +36,7 @@ class reactor_backend {
   [[nodiscard]] virtual const char* name() const noexcept = 0;
 };
 
-result<std::unique_ptr<reactor_backend>> make_epoll_backend() noexcept;
+/// Throws std::bad_alloc.
+result<std::unique_ptr<reactor_backend>> make_epoll_backend();
 
 }  // namespace kioto::detail

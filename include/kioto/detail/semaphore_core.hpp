@@ -144,6 +144,7 @@ class basic_semaphore_core {
   void release(std::size_t n) noexcept {
     word now = word_.load(std::memory_order_relaxed);
     while ((now & (locked | queued)) == 0) {
+      assert(n <= max_permits - (now >> shift) && "more permits than a semaphore can have");
       if (word_.compare_exchange(now, now + (word{n} << shift), std::memory_order_release,
                                  std::memory_order_relaxed))
         return;

@@ -16,8 +16,8 @@ namespace kioto::detail {
 
 class runtime_core;
 
-/// The scheduler of the runtime that the calling thread is in; throws std::logic_error that names
-/// `what` outside of one.
+/// The scheduler of the runtime that the calling thread is in, to spawn a task on it; throws
+/// std::logic_error that names `what` outside of one, and on a thread that a local runtime forbids.
 scheduler& current_scheduler(const char* what);
 scheduler& scheduler_of(runtime_core& core) noexcept;
 
@@ -87,7 +87,9 @@ class adopt_location {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
     context& c = *frame.promise().context_;
-    if (c.kind_ == strand::task && c.task().where_.line() == 0) c.task().where_ = where_;
+    // Relaxed: what it points to is constant.
+    if (c.kind_ == strand::task && c.task().where_.load(std::memory_order_relaxed).line() == 0)
+      c.task().where_.store(where_, std::memory_order_relaxed);
     return false;
   }
   static void await_resume() noexcept {}

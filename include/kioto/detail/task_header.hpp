@@ -119,7 +119,8 @@ class alignas(16) task_header : public block_info,
   basic_branch_queue<std_sync, branch_context> branches_;
   basic_join_state<std_sync, join_waiter> join_;
   std::uint64_t id_ = 0;  ///< given at launch
-  std::source_location where_;
+  /// Where it was spawned. A task made of a callable learns it when it runs; others may be reading.
+  std::atomic<std::source_location> where_;
   std::atomic<std::uint32_t> references_{1};
   std::uint8_t shard_ = 0;
   outcome outcome_ = outcome::none;
@@ -151,8 +152,10 @@ class branch_context : public context {
   combinator* owner_ = nullptr;
   std::uint32_t index_ = 0;          ///< which of the branches of its combinator
   outcome outcome_ = outcome::none;  ///< none until it has ended
-  bool is_task_ = false;
-  bool inherits_stop_ = false;  ///< a stop was pending before it started
+  bool is_task_ : 1 = false;
+  bool inherits_stop_ : 1 = false;  ///< a stop was pending before it started
+  bool is_pausable_ : 1 = false;    ///< a `pausable_branch`
+  bool is_still_ : 1 = false;       ///< it is to be run when its pausable branch goes on
 };
 
 inline task_header& context::task() noexcept {

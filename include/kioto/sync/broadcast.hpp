@@ -81,16 +81,17 @@ class [[nodiscard]] broadcast_recv final : public leaf_awaiter<broadcast_recv<T>
   using result_type = sync::broadcast::recv_result<T>;
 
   broadcast_recv(broadcast_core<T>& core, std::uint64_t& next) noexcept
-      : core_(&core), next_(&next), waiter_(*this) {}
+      : core_(&core), waiter_(*this), next_(&next) {}
   broadcast_recv(broadcast_recv&& other) noexcept
       : leaf_awaiter<broadcast_recv>(static_cast<leaf_awaiter<broadcast_recv>&&>(other)),
         core_(other.core_),
-        next_(other.next_),
-        waiter_(*this) {}
+        waiter_(*this),
+        next_(other.next_) {}
 
   attempt try_or_wait() noexcept override {
-    if (core_->is_ready(*next_)) return attempt::ready;
-    return this->wait([this]() noexcept { return core_->wait_receiver(waiter_, *next_); });
+    if (core_->is_ready(*next_)) [[likely]]
+      return attempt::ready;
+    return wait_for_news();
   }
   bool cancel() noexcept override { return core_->cancel(waiter_); }
   result_type await_resume() { return take(*core_, *next_); }
@@ -117,9 +118,14 @@ class [[nodiscard]] broadcast_recv final : public leaf_awaiter<broadcast_recv<T>
   }
 
  private:
+  KIOTO_NOINLINE attempt wait_for_news() noexcept {
+    return this->wait([this]() noexcept { return core_->wait_receiver(waiter_, *next_); });
+  }
+
+  // Not side by side: g++ would load both pointers at once, and wait for the two stores before it.
   broadcast_core<T>* core_;
-  std::uint64_t* next_;
   typename broadcast_core<T>::waiter waiter_;
+  std::uint64_t* next_;
 };
 
 template <class T>

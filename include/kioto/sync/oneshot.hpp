@@ -47,8 +47,9 @@ class [[nodiscard]] oneshot_recv final : public leaf_awaiter<oneshot_recv<T>> {
   oneshot_recv(oneshot_recv&&) noexcept = default;
 
   attempt try_or_wait() noexcept override {
-    if (cell_ == nullptr || cell_->taken_ || cell_->state_.is_decided()) return attempt::ready;
-    return this->wait([this]() noexcept { return cell_->state_.link_receiver(*this); });
+    if (cell_ == nullptr || cell_->taken_ || cell_->state_.is_decided()) [[likely]]
+      return attempt::ready;
+    return wait_for_sender();
   }
   bool cancel() noexcept override { return cell_->state_.unlink_receiver(); }
 
@@ -72,6 +73,10 @@ class [[nodiscard]] oneshot_recv final : public leaf_awaiter<oneshot_recv<T>> {
   }
 
  private:
+  KIOTO_NOINLINE attempt wait_for_sender() noexcept {
+    return this->wait([this]() noexcept { return cell_->state_.link_receiver(*this); });
+  }
+
   oneshot_cell<T>* cell_;
 };
 

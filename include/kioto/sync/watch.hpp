@@ -62,16 +62,17 @@ template <class T>
 class [[nodiscard]] watch_changed final : public leaf_awaiter<watch_changed<T>> {
  public:
   watch_changed(watch_core<T>& core, std::uint64_t& seen) noexcept
-      : core_(&core), seen_(&seen), waiter_(*this) {}
+      : core_(&core), waiter_(*this), seen_(&seen) {}
   watch_changed(watch_changed&& other) noexcept
       : leaf_awaiter<watch_changed>(static_cast<leaf_awaiter<watch_changed>&&>(other)),
         core_(other.core_),
-        seen_(other.seen_),
-        waiter_(*this) {}
+        waiter_(*this),
+        seen_(other.seen_) {}
 
   attempt try_or_wait() noexcept override {
-    if (core_->newest_version() != *seen_) return attempt::ready;
-    return this->wait([this]() noexcept { return core_->wait_for_change(waiter_, *seen_); });
+    if (core_->newest_version() != *seen_) [[likely]]
+      return attempt::ready;
+    return wait_for_change();
   }
   bool cancel() noexcept override { return core_->cancel(waiter_); }
   result<void> await_resume() noexcept {
@@ -82,9 +83,14 @@ class [[nodiscard]] watch_changed final : public leaf_awaiter<watch_changed<T>> 
   }
 
  private:
+  KIOTO_NOINLINE attempt wait_for_change() noexcept {
+    return this->wait([this]() noexcept { return core_->wait_for_change(waiter_, *seen_); });
+  }
+
+  // Not side by side: g++ would load both pointers at once, and wait for the two stores before it.
   watch_core<T>* core_;
-  std::uint64_t* seen_;
   typename watch_core<T>::waiter waiter_;
+  std::uint64_t* seen_;
 };
 
 template <class T, class Predicate>

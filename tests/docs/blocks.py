@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The C++ in the documentation, as programs.
+
+  blocks.py extract PAGE.md OUT.cpp    writes the blocks of a page as one translation unit
+  blocks.py check PAGE.md PROGRAM      runs the program of the page, compares what it prints
+  blocks.py links PAGE.md...           every relative link leads to a file
+
+How to write a block (everything else is ordinary Markdown):
+
+- Each block that begins with ```cpp is compiled, in a namespace of its own, with kioto/kioto.hpp
+  included, and `using namespace kioto` and std::chrono_literals in force. #include lines are moved
+  to the front.
+- What a block needs and the reader does not stands in a comment in front of it:
+
+      <!-- cpp
+      task<> example(net::tcp_stream& socket) {
+      -->
+
+  It is compiled as if the block began with it. Braces that it leaves open are closed after the
+  block. So the block can be a few statements: open a function for it, as above.
+- A page has at most one block with `int main(`, which comes last in its block. It makes the page a
+  program, which is linked. After ```cpp run it is run by the tests, too; a ```text block that
+  follows is what it prints.
+- A block that must not be compiled is one of another language, ```c++.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+PROLOGUE = """\
+#include <kioto/kioto.hpp>
+using namespace kioto;
+using namespace std::chrono_literals;
+"""
+SECONDS = 60  # that a program may take
+
+
+class Mistake(Exception):
+    pass
+
+
+class Block:
+    def __init__(self, line, words):
+        self.line = line  # of the first line inside, counted from 1
+        self.words = words  # "cpp", "run"
+        self.hidden = []  # (line, text)
+        self.text = []
+
+
+def parse(page):
+    """The blocks of a page in order; hidden code belongs to the block behind it."""
+    blocks, hidden, inside = [], [], None
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if inside is None:
+            if line.startswith("```"):
+                inside = Block(number + 1, line[3:].split())
+            elif line.strip() == "<!-- cpp":
+                inside = "hidden"
+            elif hidden and line.strip():
+                raise Mistake(f"{page}:{number}: hidden code, but no ```cpp block behind it")
+        elif inside == "hidden":
+            if line.strip() == "-->":
+                inside = None
+            else:
+                hidden.append((number, line))
+        elif line.startswith("```"):
+            if inside.words[:1] == ["cpp"]:
+                if inside.words not in (["cpp"], ["cpp", "run"]):
+                    raise Mistake(f"{page}:{inside.line - 1}: after ```cpp comes `run` or nothing")
+                inside.hidden, hidden = hidden, []
+            elif hidden:
+                raise Mistake(f"{page}:{number}: hidden code, but no ```cpp block behind it")
+            blocks.append(inside)
+            inside = None
+        else:
+            inside.text.append(line)
+    if inside is not None or hidden:
+        raise Mistake(f"{page}: the last block does not end")
+    return blocks
+
+
+def code_of(blocks):
+    return [block for block in blocks if block.words[:1] == ["cpp"]]
+
+
+def extract(page, out):
+    includes, body, program = [], [], []
+    for index, block in enumerate(code_of(parse(page)), 1):
+        body.append(f"namespace block_{index} {{")
+        where, last = body, 0
+        for number, text in block.hidden + list(enumerate(block.text, block.line)):
+            if text.startswith("#include"):
+                includes.append(text)
+                continue
+            if text.startswith("using namespace kioto;"):
+                continue  # it is in force
+            if text.startswith("int main("):
+                if program:
+                    raise Mistake(f"{page}:{number}: a second main()")
+                where = program
+                where.append(f"using namespace block_{index};")
+                last = 0
+            if number != last + 1:
+                where.append(f'#line {number} "{page}"')
+            where.append(text)
+            last = number
+        depth = sum(text.count("{") - text.count("}") for _, text in block.hidden)
+        body.append("}" * depth + f"}}  // block_{index}")
+    lines = list(dict.fromkeys(includes)) + [PROLOGUE] + body + (program or ["int main() {}"])
+    out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def check(page, program):
+    blocks = parse(page)
+    expected = None
+    for block, after in zip(blocks, blocks[1:] + [None]):
+        if block.words == ["cpp", "run"] and after is not None and after.words == ["text"]:
+            expected = "".join(line + "\n" for line in after.text)
+    done = subprocess.run([program], capture_output=True, text=True, timeout=SECONDS, check=False)
+    sys.stderr.write(done.stderr)
+    if done.returncode != 0:
+        raise Mistake(f"{page}: its program ended with status {done.returncode}\n{done.stdout}")
+    if expected is not None and done.stdout != expected:
+        raise Mistake(f"{page}: its program prints\n{done.stdout}instead of\n{expected}")
+
+
+def links(pages):
+    for page in pages:
+        text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S)
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", text):
+            if "://" not in target and not (page.parent / target).exists():
+                raise Mistake(f"{page}: no such file: {target}")
+
+
+def main(arguments):
+    try:
+        match arguments:
+            case ["extract", page, out]:
+                extract(Path(page), Path(out))
+            case ["check", page, program]:
+                check(Path(page), program)
+            case ["links", *pages]:
+                links([Path(page) for page in pages])
+            case _:
+                sys.exit(__doc__)
+    except Mistake as mistake:
+        sys.exit(f"blocks.py: {mistake}")
+
+
+main(sys.argv[1:])
