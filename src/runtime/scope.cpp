@@ -55,6 +55,10 @@ void scope_core::finish(task_header& child) noexcept {
   if (end.detached) child.drop_reference();
   if (is_shared) child.drop_reference();
   if (released.next != nullptr) schedule_task(*released.next);
+  fire(released);
+}
+
+void scope_core::fire(state_type::released& released) noexcept {
   while (scope_waiter* waiter = released.fired.pop_front()) complete(*waiter->operation);
 }
 
@@ -108,8 +112,15 @@ void scope_core::ask_children() noexcept {
   }
 }
 
+bool scope_core::begin_to_stop() noexcept {
+  state_type::released released;
+  if (!state_.begin_to_stop(released)) return false;
+  fire(released);
+  return true;
+}
+
 void scope_core::stop_all() noexcept {
-  if (state_.begin_to_stop()) ask_children();
+  if (begin_to_stop()) ask_children();
   if (state_.begin_to_tell_body()) schedule(*messenger_);
 }
 
@@ -120,7 +131,7 @@ void scope_core::cancel() noexcept {
 
 void scope_core::stop_from_outside() noexcept {
   stopped_ = true;
-  if (!state_.begin_to_stop()) return;
+  if (!begin_to_stop()) return;
   stop_makes_incomplete_.store(true, std::memory_order_relaxed);
   ask_children();
 }

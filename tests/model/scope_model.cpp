@@ -63,6 +63,7 @@ struct frame {
   model_sync::atomic<int> message{0};
   waiter end;
   waiter place;
+  bool waits_to_be_asked = false;  // a child that was started when another one ended
 
   void open(std::size_t count) {
     scope.emplace();
@@ -84,15 +85,22 @@ struct frame {
     c.drop_reference();
     while (waiter* w = released.fired.pop_front())
       if (!planted(fires_before_it_has_ended)) w->fire();
-    if (released.next != nullptr) end_of(*released.next);
+    if (released.next != nullptr) {
+      while (waits_to_be_asked && released.next->asked.load(std::memory_order_acquire) == 0)
+        model_sync::yield();
+      end_of(*released.next);
+    }
   }
 
   void stop_all() {
-    if (scope->begin_to_stop()) {
+    state::released released;
+    if (scope->begin_to_stop(released)) {
+      while (waiter* w = released.fired.pop_front()) w->fire();
       for (;;) {
         const auto next = scope->next_to_ask();
         if (next.child == nullptr) break;
         next.child->ask();
+        if (next.has_to_start) end_of(*next.child);
       }
     }
     if (scope->begin_to_tell_body()) message.store(1, std::memory_order_release);
@@ -236,6 +244,31 @@ struct one_place : rl::test_suite<one_place, 3>, frame {
   void after() { check(borrowed[0].get() == 11 && borrowed[1].get() == 11, "both have run"); }
 };
 
+// The same beside a stop: the child that waits is started by one of two, and asked once.
+struct one_place_and_a_stop : rl::test_suite<one_place_and_a_stop, 3>, frame {
+  model_sync::atomic<int> got_on{0};
+  void before() {
+    waits_to_be_asked = true;
+    scope.emplace();
+    scope->set_limit(1);
+    check(scope->admit(children[0]) == state::admission::start, "it starts");
+    check(scope->admit(children[1]) == state::admission::later, "it waits for a place");
+  }
+  void thread(unsigned index) {
+    if (index == 0) {
+      end_of(children[0]);
+    } else if (index == 1) {
+      if (scope->link_for_place(place)) place.wait();
+      got_on.store(1, std::memory_order_release);
+    } else {
+      stop_all();
+      while (got_on.load(std::memory_order_acquire) == 0) model_sync::yield();
+      close();
+    }
+  }
+  void after() { check(borrowed[0].get() == 11 && borrowed[1].get() == 11, "both have ended"); }
+};
+
 }  // namespace
 
 int main() {
@@ -248,6 +281,7 @@ int main() {
   run_model<both_fail>("two failures and the parent", expect::passes, e);
   run_model<started_late>("a child started beside a stop", expect::passes, e);
   run_model<one_place>("one place", expect::passes, e);
+  run_model<one_place_and_a_stop>("one place and a stop", expect::passes, e);
 
   run_model<joins>("the lock is not taken atomically", expect::fails,
                    tear(op::exchange, 1, "lock"));

@@ -80,7 +80,9 @@ class scope_core : public list_node<scope_list_tag> {
   std::optional<std::error_code> error_;
 
  private:
+  [[nodiscard]] bool begin_to_stop() noexcept;
   void ask_children() noexcept;
+  static void fire(state_type::released& released) noexcept;
   void note_outcome(task_header& child) noexcept;
 
   task_header* parent_ = nullptr;

@@ -25,7 +25,8 @@ namespace kioto::detail {
 ///   and it waits until then. The scope therefore lives until the last child has let go of the
 ///   lock, and who has let go of the lock touches the scope no more, but for the waiters it took.
 /// - S3 Every child is asked to stop once, whether it was admitted before or after that was
-///   decided: it leaves the list of those to be asked under the lock, with a reference.
+///   decided: the one who asks takes it out of its list under the lock, with a reference, and then
+///   nobody else starts or asks it.
 ///
 /// Memory order: everything is under the lock.
 template <class Sync, class Child, class ChildTag, class Waiter>
@@ -72,9 +73,10 @@ class basic_scope_state {
     children::erase(child);
     --running_;
     pending_.set(pending_.get() - 1);
-    if ((out.next = queued_.pop_front()) != nullptr) {
+    // Once it stops, those that wait for a place belong to who asks the children.
+    if (!stopping_ && (out.next = queued_.pop_front()) != nullptr) {
       ++running_;
-      (stopping_ ? asked_ : unasked_).push_back(*out.next);
+      unasked_.push_back(*out.next);
     } else {
       // All of them, because a place is not kept for anybody: one that stops before it uses it
       // would leave the others waiting beside it.
@@ -85,11 +87,13 @@ class basic_scope_state {
 
   // ---- stopping
 
-  /// True for the first caller: it is the one that asks the children.
-  [[nodiscard]] bool begin_to_stop() noexcept {
+  /// True for the first caller: it is the one that asks the children. Nobody waits for a place any
+  /// longer.
+  [[nodiscard]] bool begin_to_stop(released& out) noexcept {
     const std::lock_guard lock(lock_);
     if (stopping_) return false;
     stopping_ = true;
+    out.fired.splice_back(for_place_);
     return true;
   }
   struct to_ask {
