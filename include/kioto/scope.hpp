@@ -194,7 +194,9 @@ class scope_operation_base : public combinator {
   };
 
   scope_operation_base(combinator&& other, std::size_t limit) noexcept
-      : combinator(static_cast<combinator&&>(other)), limit_(limit) {}
+      : combinator(static_cast<combinator&&>(other)), limit_(limit) {
+    pausable_ = false;
+  }
 
   attempt begin() noexcept;
   attempt message_arrived() noexcept;

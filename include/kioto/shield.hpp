@@ -6,6 +6,7 @@
 
 #include <kioto/as_result.hpp>
 #include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/pausable.hpp>
 
 namespace kioto {
 namespace detail {
@@ -23,26 +24,30 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
     ++self.context_->shields_;
     push(self);
     const std::coroutine_handle<> next = start_inner(inner_, frame);
-    if (next == frame) {
-      pop(self);
-      on_completed(self);
-    }
-    return next;
+    if (next != frame) return next;
+    pop(self);
+    if (on_completed(self)) return frame;
+    return nothing_to_resume();
   }
 
   await_result<A> await_resume() { return inner_.await_resume(); }
 
  private:
+  // What pauses around the shield takes effect where the shield ends.
   bool on_completed(promise_base& frame) noexcept override {
-    --frame.context_->shields_;
-    return true;
+    const bool stopped = std::exchange(stopped_, false);
+    if (!stopped) --frame.context_->shields_;
+    return frame.context_->shields_ != 0 || !pausing::hold_unshielded(frame, stopped);
   }
   bool on_stopped(promise_base& frame) noexcept override {
-    --frame.context_->shields_;
-    return false;
+    if (--frame.context_->shields_ != 0 || !pausing::is_held(frame)) return false;
+    stopped_ = true;
+    push(frame);  // held in on_completed(); the stop travels on afterwards
+    return true;
   }
 
   awaiter_of<A> inner_;
+  bool stopped_ = false;
 };
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Strands that run branches: the loop of a forked task, and how branches start, end and stop.
 #include <kioto/detail/combinator.hpp>
+#include <kioto/detail/pausable.hpp>
 
 #include <stdexcept>
 
@@ -49,7 +50,10 @@ void task_header::run_branches(trampoline& loop) noexcept {
     }
     if (branch_context* branch = top.ready_.pop_front()) {
       loop.strand = branch;
-      run_frames(enter(*branch), loop);
+      promise_base* frame = nullptr;
+      if (top.pausing_ == 0 || !pausing::hold(*branch, frame)) [[likely]]
+        frame = enter(*branch);
+      run_frames(frame, loop);
       if (!loop.forked) return;
       continue;  // maybe in another combinator: that one may be done, and the task in the next
     }
@@ -82,6 +86,20 @@ attempt combinator::start(const chain& branches) noexcept {
   return conclude();
 }
 
+void combinator::adopt(branch_context& branch) noexcept {
+  context& c = *context_;
+  stop_seen_ = false;
+  adopted_ = true;
+  first_ = &branch;
+  live_ = 1;
+  branch.owner_ = this;
+  branch.task_ = &c.task();
+  branch.outcome_ = outcome::none;
+  c.current_ = this;
+  c.entry_ = entry::nested;
+  if (c.kind_ == strand::task) c.loop().forked = true;
+}
+
 promise_base* combinator::advance() noexcept {
   start_some();
   return is_done() ? go_on() : nullptr;
@@ -111,13 +129,16 @@ void combinator::start_some() noexcept {
       break;  // a combinator, whose own branches are queued
   }
   if ((next_ != nullptr) == is_starter_) return;
-  if (is_starter_) {
+  if (is_starter_)
     leave_starters();
-  } else {
-    combinator& top = *c.task().fork();
-    next_starter_ = std::exchange(top.starters_, this);
-    is_starter_ = true;
-  }
+  else
+    join_starters();
+}
+
+void combinator::join_starters() noexcept {
+  combinator& top = *context_->task().fork();
+  next_starter_ = std::exchange(top.starters_, this);
+  is_starter_ = true;
 }
 
 // It is nearly always the newest: combinators within this one begin later and end earlier.
@@ -176,7 +197,7 @@ promise_base* combinator::go_on() noexcept {
 
 bool combinator::cancel() noexcept {
   stop_requested();
-  stop_branches();
+  if (!adopted_) stop_branches();
   return false;
 }
 
@@ -194,6 +215,10 @@ void combinator::stop_branches() noexcept {
         continue;
       }
       inner->stop_requested();
+      if (inner->adopted_) {
+        branch = branch->sibling_;
+        continue;
+      }
       inner->begin_to_stop();
       of = inner;
       branch = inner->first_;

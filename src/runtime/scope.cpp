@@ -129,7 +129,10 @@ void scope_core::close() noexcept {
 
 // ---- the operation -----------------------------------------------------------------------------
 
-scope_operation_base::scope_operation_base(std::size_t limit) noexcept : limit_(limit) {}
+// Its children run on while the strand is paused, and must not be left behind then.
+scope_operation_base::scope_operation_base(std::size_t limit) noexcept : limit_(limit) {
+  pausable_ = false;
+}
 
 attempt scope_operation_base::begin() noexcept {
   scope_core& core = this->core();

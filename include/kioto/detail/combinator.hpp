@@ -87,7 +87,16 @@ class combinator : public leaf_operation {
   intrusive_queue<branch_context> ready_;    ///< branches to be run, in order
   intrusive_queue<branch_context> yielded_;  ///< to be run after the task has given way
   combinator* starters_ = nullptr;           ///< with branches to be started, the newest first
+  std::uint32_t pausing_ = 0;                ///< pausable branches that are not still yet
   bool stop_seen_ = false;                   ///< the stop request of the task was looked at
+
+  // For the loop and for what pauses.
+  void join_starters() noexcept;
+  void leave_starters() noexcept;
+  branch_context* first_ = nullptr;
+  branch_context* next_ = nullptr;  ///< the first one that has not started; null when stopping
+  bool is_starter_ = false;
+  bool adopted_ = false;  ///< its branch has its own life
 
  protected:
   combinator() noexcept = default;
@@ -103,6 +112,11 @@ class combinator : public leaf_operation {
   virtual void stop_requested() noexcept {}
 
   [[nodiscard]] attempt start(const chain& branches) noexcept;
+  /// In place of `start()`, with one branch that has its own life: the caller runs it, and asks it
+  /// to stop in `stop_requested()`.
+  void adopt(branch_context& branch) noexcept;
+  /// The adopted branch is asked to stop like any other.
+  void disown() noexcept { adopted_ = false; }
 
   /// One more branch, which somebody else schedules, has to end before the whole does.
   void expect_another() noexcept { ++live_; }
@@ -118,13 +132,9 @@ class combinator : public leaf_operation {
   promise_base* go_on() noexcept;
   [[nodiscard]] combinator* ask_to_stop(branch_context& branch) noexcept;
   void begin_to_stop() noexcept;
-  void leave_starters() noexcept;
 
-  branch_context* first_ = nullptr;
-  branch_context* next_ = nullptr;      ///< the first one that has not started; null when stopping
   combinator* next_starter_ = nullptr;  ///< link of `starters_`
   std::uint32_t live_ = 0;              ///< branches that started and have not ended
-  bool is_starter_ = false;
   bool stopping_ = false;
 };
 

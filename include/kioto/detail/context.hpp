@@ -121,8 +121,9 @@ class leaf_operation {
   /// One attempt. `suspended`: nothing of the strand may be touched any more.
   virtual attempt try_or_wait() noexcept = 0;
 
-  /// Withdraws an armed operation. True: the backend holds no pointer to it and it had no effect.
-  /// False: `complete()` has been or will be called, and its value counts.
+  /// Withdraws an armed operation. True: the backend holds no pointer to it and it had no effect;
+  /// `try_or_wait()` may be called again later, unless it is not `pausable_`. False: `complete()`
+  /// has been or will be called, and its value counts.
   virtual bool cancel() noexcept = 0;
 
   context* context_ = nullptr;
@@ -130,6 +131,7 @@ class leaf_operation {
   bool retries_ = false;  ///< a wake-up is a hint: call try_or_wait() again
   bool stopped_ = false;  ///< set by the backend before complete(): ended without a value
   bool armed_ = false;    ///< the backend may hold a pointer to this
+  bool pausable_ = true;  ///< withdrawn by `cancel()`, it may be attempted again
 
  protected:
   leaf_operation() noexcept = default;

@@ -151,8 +151,10 @@ class branch_context : public context {
   combinator* owner_ = nullptr;
   std::uint32_t index_ = 0;          ///< which of the branches of its combinator
   outcome outcome_ = outcome::none;  ///< none until it has ended
-  bool is_task_ = false;
-  bool inherits_stop_ = false;  ///< a stop was pending before it started
+  bool is_task_ : 1 = false;
+  bool inherits_stop_ : 1 = false;  ///< a stop was pending before it started
+  bool is_pausable_ : 1 = false;    ///< a `pausable_branch`
+  bool is_still_ : 1 = false;       ///< it is to be run when its pausable branch goes on
 };
 
 inline task_header& context::task() noexcept {
