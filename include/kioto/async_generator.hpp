@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <source_location>
+#include <type_traits>
+#include <utility>
+
+#include <kioto/detail/branch.hpp>
+#include <kioto/detail/frame_allocator.hpp>
+#include <kioto/detail/pausable.hpp>
+#include <kioto/detail/promise.hpp>
+
+namespace kioto {
+
+template <class T>
+class async_generator;
+
+namespace detail {
+
+[[noreturn]] void die_generator_in_use() noexcept;
+
+/// The part of the promise of a generator that does not depend on the type of its elements.
+class generator_promise_base : public promise_base {
+ public:
+  generator_promise_base() noexcept {
+    context_ = &strand_;
+    rewind();
+  }
+
+  static void* operator new(std::size_t frame) { return allocate_frame(frame); }
+  static void operator delete(void* frame, std::size_t size) noexcept {
+    deallocate_frame(frame, size);
+  }
+
+  /// Ends the wait of the consumer: with an element, or at the end.
+  std::coroutine_handle<> hand_over() noexcept;
+
+  /// The strand goes on in this frame.
+  void rewind() noexcept {
+    strand_.entry_ = entry::resume;
+    strand_.frame_ = this;
+  }
+  /// Destroys the frames, the innermost first.
+  void destroy() noexcept;
+
+  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+  void return_void() noexcept {}
+
+  pausable_branch strand_;
+  std::exception_ptr error_;
+  bool has_element_ = false;  ///< that nobody has taken
+  bool is_done_ = false;
+  bool is_awaited_ = false;
+};
+
+/// Suspends the generator after an element, or at its end.
+class generator_suspension {
+ public:
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+  template <class Promise>
+  static std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    return frame.promise().hand_over();
+  }
+  static void await_resume() noexcept {}
+};
+
+/// The element stays where the generator has it: in the frame, up to the end of the co_yield
+/// expression.
+template <class T>
+class generator_promise final : public generator_promise_base {
+ public:
+  using element = std::remove_reference_t<T>;
+
+  async_generator<T> get_return_object(
+      std::source_location where = std::source_location::current()) noexcept {
+    where_ = where;
+    return async_generator<T>(this);
+  }
+  static std::suspend_always initial_suspend() noexcept { return {}; }
+  generator_suspension final_suspend() noexcept {
+    is_done_ = true;
+    return {};
+  }
+
+  generator_suspension yield_value(T&& value) noexcept
+    requires(!std::is_lvalue_reference_v<T>)
+  {
+    return show(value);
+  }
+  generator_suspension yield_value(element& value) noexcept
+    requires std::is_lvalue_reference_v<T>
+  {
+    return show(value);
+  }
+  /// An lvalue is copied, because the element is moved out of the generator; and what is not a `T`
+  /// is converted.
+  template <class U>
+    requires(!std::is_reference_v<T> && !std::same_as<U, T> && std::is_constructible_v<T, U &&>)
+  auto yield_value(U&& value) {
+    return converted(std::in_place, std::forward<U>(value));
+  }
+
+  std::optional<stored<T>> take() {
+    if (error_ != nullptr) [[unlikely]]
+      std::rethrow_exception(std::exchange(error_, nullptr));
+    if (!has_element_) return std::nullopt;
+    has_element_ = false;
+    if constexpr (std::is_lvalue_reference_v<T>)
+      return std::ref(*element_);
+    else
+      return std::move(*element_);
+  }
+
+ private:
+  class converted : public generator_suspension {
+   public:
+    template <class U>
+    explicit converted(std::in_place_t, U&& value) : value_(std::forward<U>(value)) {}
+    converted(const converted&) = delete;
+    converted& operator=(const converted&) = delete;
+
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<generator_promise> frame) noexcept {
+      frame.promise().show(value_);
+      return frame.promise().hand_over();
+    }
+
+   private:
+    T value_;
+  };
+
+  generator_suspension show(element& value) noexcept {
+    element_ = std::addressof(value);
+    has_element_ = true;
+    return {};
+  }
+
+  element* element_ = nullptr;
+};
+
+/// Waits for the next element of a generator.
+class generator_operation : public pausable_operation {
+ public:
+  [[nodiscard]] static bool await_ready() noexcept { return false; }
+
+  // The frame of the generator is resumed directly; the loop is only needed when it waits.
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    static_assert(std::is_base_of_v<promise_base, Promise>,
+                  "this operation needs a kioto runtime: await it in a kioto::task");
+    return begin(frame.promise());
+  }
+
+  attempt try_or_wait() noexcept final;
+
+ protected:
+  explicit generator_operation(generator_promise_base* promise) noexcept
+      : pausable_operation(promise != nullptr ? &promise->strand_ : nullptr), promise_(promise) {}
+  generator_operation(generator_operation&& other) noexcept
+      : pausable_operation(static_cast<pausable_operation&&>(other)), promise_(other.promise_) {}
+  // Destroyed while it waits: with a paused generator around it, or in flight, which the leaf
+  // operation in question finds out.
+  ~generator_operation() {
+    if (is_waiting_) promise_->is_awaited_ = false;
+  }
+
+  [[nodiscard]] generator_promise_base* promise() const noexcept { return promise_; }
+
+ private:
+  std::coroutine_handle<> begin(promise_base& frame) noexcept;
+  [[nodiscard]] bool is_ready() const noexcept {
+    return promise_ == nullptr || promise_->has_element_ || promise_->is_done_;
+  }
+  void begin_to_wait() noexcept;
+  attempt conclude() noexcept final;
+
+  generator_promise_base* promise_;  ///< null for an empty generator
+  bool is_waiting_ = false;
+};
+
+template <class T>
+class [[nodiscard]] next_element_operation final : public generator_operation {
+ public:
+  explicit next_element_operation(generator_promise<T>* promise) noexcept
+      : generator_operation(promise) {}
+  next_element_operation(next_element_operation&&) noexcept = default;
+
+  std::optional<stored<T>> await_resume() {
+    if (promise() == nullptr) return std::nullopt;
+    return static_cast<generator_promise<T>*>(promise())->take();
+  }
+};
+
+}  // namespace detail
+
+/// A coroutine that makes a sequence of elements: `co_yield` hands one over, and between them it
+/// may await whatever a task may. It is a stream; see `stream/stream.hpp`.
+///
+/// - Lazy: it runs while its consumer awaits `next()`, on the strand of that task, and otherwise
+///   not. One frame, nothing per element.
+/// - Elements are moved out of the generator; an lvalue that is yielded is copied. A
+///   `async_generator<T&>` hands over references, as `std::reference_wrapper<T>`, that are good
+///   until the next `next()`.
+/// - Exceptions that leave the coroutine are thrown by `next()`; the generator has ended then.
+/// - Cancellation: a cancelled `next()` pauses the generator. Whatever it waited for is withdrawn
+///   without effect, and waited for again by the following `next()`; no element is lost. The
+///   exception is a generator that waits in a `scope`, whose children cannot pause: it is stopped,
+///   and has ended. The coroutine itself never sees a stop: no `as_result` in it reports one.
+/// - Destroying it destroys the frame where it is suspended, destructors included. It must not
+///   be destroyed while its `next()` is awaited.
+/// - Lifetime: as for a task. Arguments are moved or copied into the frame as declared.
+/// - Thread safety: one task at a time, which need not be the same for all elements.
+///
+/// ```
+/// kioto::async_generator<std::string> lines(net::tcp_stream& socket) {
+///   for (;;) { ...; co_yield std::move(line); }
+/// }
+/// auto g = lines(socket);
+/// for (;;) {
+///   auto line = co_await g.next();
+///   if (!line) break;
+/// }
+/// ```
+template <class T>
+class [[nodiscard]] async_generator {
+  static_assert(std::is_lvalue_reference_v<T> || std::is_object_v<T>,
+                "an async_generator yields values, or lvalue references");
+
+ public:
+  using promise_type = detail::generator_promise<T>;
+  using value_type = detail::stored<T>;
+
+  async_generator() noexcept = default;
+  async_generator(async_generator&& other) noexcept
+      : promise_(std::exchange(other.promise_, nullptr)) {}
+  async_generator& operator=(async_generator&& other) noexcept {
+    if (this != &other) {
+      reset();
+      promise_ = std::exchange(other.promise_, nullptr);
+    }
+    return *this;
+  }
+  async_generator(const async_generator&) = delete;
+  async_generator& operator=(const async_generator&) = delete;
+  ~async_generator() { reset(); }
+
+  /// Waits for the next element.
+  ///
+  /// - Result: an optional; empty when the coroutine has returned, and from then on.
+  /// - Errors: what the coroutine throws, once.
+  /// - Cancellation: the generator stays where it is; see above.
+  /// - Lifetime: the generator outlives the wait, and is not moved meanwhile.
+  [[nodiscard]] detail::next_element_operation<T> next() noexcept {
+    return detail::next_element_operation<T>(promise_);
+  }
+
+ private:
+  friend promise_type;
+  explicit async_generator(promise_type* promise) noexcept : promise_(promise) {}
+  void reset() noexcept {
+    if (promise_ != nullptr) std::exchange(promise_, nullptr)->destroy();
+  }
+
+  promise_type* promise_ = nullptr;
+};
+
+}  // namespace kioto

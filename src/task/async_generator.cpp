@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#include <kioto/async_generator.hpp>
+
+#include <cstdio>
+
+namespace kioto::detail {
+
+void die_generator_in_use() noexcept {
+  std::fputs(
+      "kioto: next() of an async_generator was awaited while another next() of it was waiting, or "
+      "the generator was destroyed then\n",
+      stderr);
+  std::terminate();
+}
+
+void generator_promise_base::destroy() noexcept {
+  if (is_awaited_) [[unlikely]]
+    die_generator_in_use();
+  // Without recursion, as when a task is stopped.
+  promise_base* frame = strand_.frame_;
+  while (frame != this) {
+    task_awaiter_base* const awaiter = frame->awaiter_;
+    frame = &awaiter->parent();
+    awaiter->destroy_child();
+  }
+  handle().destroy();
+}
+
+std::coroutine_handle<> generator_promise_base::hand_over() noexcept {
+  rewind();
+  promise_base* const next = strand_.owner_->branch_ended(strand_, outcome::value);
+  if (next == nullptr || !completed_through_hooks(*next)) return std::noop_coroutine();
+  return transfer_to(*next);
+}
+
+std::coroutine_handle<> generator_operation::begin(promise_base& frame) noexcept {
+  context& c = *frame.context_;
+  context_ = &c;
+  c.frame_ = &frame;
+  trampoline& loop = c.loop();
+  if (!loop.try_charge()) [[unlikely]] {
+    give_way();
+    return std::noop_coroutine();
+  }
+  if (is_ready()) return frame.handle();
+  if (c.must_stop()) {
+    loop.ask(request::unwind, frame);
+    return std::noop_coroutine();
+  }
+  if (promise_->strand_.is_paused_) {
+    static_cast<void>(try_or_wait());
+    return std::noop_coroutine();
+  }
+  begin_to_wait();
+  adopt(promise_->strand_);
+  loop.strand = &promise_->strand_;
+  return transfer_to(*promise_);
+}
+
+void generator_operation::begin_to_wait() noexcept {
+  if (std::exchange(promise_->is_awaited_, true)) [[unlikely]]
+    die_generator_in_use();
+  is_waiting_ = true;
+}
+
+attempt generator_operation::try_or_wait() noexcept {
+  if (is_ready()) return attempt::ready;
+  if (context_->must_stop()) return attempt::stopped;
+  begin_to_wait();
+  return run_branch();
+}
+
+attempt generator_operation::conclude() noexcept {
+  is_waiting_ = false;
+  promise_->is_awaited_ = false;
+  if (promise_->strand_.outcome_ != outcome::stopped) return attempt::ready;
+  if (!promise_->strand_.is_paused_) {
+    promise_->is_done_ = true;
+    promise_->rewind();
+  }
+  return attempt::stopped;
+}
+
+}  // namespace kioto::detail
