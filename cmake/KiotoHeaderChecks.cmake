@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-# Compiles every header alone: with this build's compiler and with the other supported one when it
-# is there, with exceptions and without. A header that leans on its includer fails the build under
-# its own name.
+# Compiles every header alone: with this build's compiler, and without exceptions with the other
+# supported one when it is there. A header that leans on its includer fails the build under its own
+# name.
 file(GLOB_RECURSE kioto_check_headers CONFIGURE_DEPENDS
      RELATIVE "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/include/kioto/*.hpp")
 
@@ -31,7 +31,15 @@ endforeach()
 set(kioto_check_objects "")
 foreach(compiler IN LISTS kioto_check_compilers)
   cmake_path(GET compiler FILENAME compiler_name)
-  foreach(mode exceptions no-exceptions)
+  set(modes exceptions)
+  if(KIOTO_OTHER_CXX)
+    if(compiler STREQUAL KIOTO_OTHER_CXX)
+      set(modes no-exceptions)
+    endif()
+  else()
+    list(APPEND modes no-exceptions)
+  endif()
+  foreach(mode IN LISTS modes)
     set(mode_flags "")
     if(mode STREQUAL "no-exceptions")
       set(mode_flags -fno-exceptions)
