@@ -180,7 +180,9 @@ TEST_CASE("task_local: destructors see it when the operation is cancelled or nev
 
     // A loser of a select.
     seen.clear();
-    co_await select(number.scope(6, holds(sees_at_end(seen), &seen, false)), sleep(1ms));
+    const auto hit =
+        co_await select(number.scope(6, holds(sees_at_end(seen), &seen, false)), sleep(1ms));
+    CHECK(hit.index() == 1);
     CHECK(seen == std::vector<int>{6, 6});
 
     seen.clear();
