@@ -53,3 +53,16 @@
 #define KIOTO_TRY if constexpr (true)
 #define KIOTO_CATCH_ALL else
 #endif
+
+namespace kioto::detail {
+
+/// The same pointer, of which the compiler knows nothing any more. A coroutine returns its promise
+/// through this: clang else puts the frame of one that it sees destroyed into its caller's frame,
+/// and with it drops the allocation, in which more lies than the frame.
+template <class T>
+[[nodiscard]] inline T* of_unknown_origin(T* pointer) noexcept {
+  asm("" : "+r"(pointer));
+  return pointer;
+}
+
+}  // namespace kioto::detail

@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <utility>
 
+#include <kioto/config.hpp>
 #include <kioto/detail/promise.hpp>
 
 namespace kioto {
@@ -109,7 +110,7 @@ class task_promise : public promise_with_return<T> {
   // The location is that of the coroutine itself, on both compilers.
   task<T> get_return_object(std::source_location where = std::source_location::current()) noexcept {
     this->where_ = where;
-    return task<T>(this);
+    return task<T>(of_unknown_origin(this));
   }
   static std::suspend_always initial_suspend() noexcept { return {}; }
   static final_awaiter final_suspend() noexcept { return {}; }

@@ -69,8 +69,12 @@ TEST_CASE("misuse: a task that waits is destroyed by hand") {
       detail::join_handle_access::header(waiter)->root().handle().destroy();
     });
   });
+#if defined(NDEBUG)
   CHECK_THAT(said, contains("in flight"));
   CHECK_THAT(said, contains("abort it through its join_handle"));
+#else
+  CHECK_THAT(said, contains("must not be destroyed"));  // the assertion of the timer comes first
+#endif
 }
 
 TEST_CASE("misuse: an empty task is awaited") {

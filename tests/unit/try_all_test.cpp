@@ -105,13 +105,6 @@ TEST_CASE("try_all: an exception after the first failure goes to the hook") {
   CHECK(reported == 1);
 }
 
-TEST_CASE("try_all: an error code of zero is a failure, too") {
-  on_every_scheduler([]() -> task<> {
-    auto all = co_await try_all([]() -> task<result<int>> { co_return std::error_code(); }());
-    CHECK_FALSE(all.has_value());
-  });
-}
-
 TEST_CASE("try_all: a stop travels on, unless something failed before") {
   on_every_scheduler([]() -> task<> {
     gate never;
