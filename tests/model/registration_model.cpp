@@ -116,6 +116,38 @@ struct two_readers : rl::test_suite<two_readers, 3> {
   void after() { check(s.bytes.load(std::memory_order_relaxed) == 0, "all bytes are read"); }
 };
 
+// Interleaving 4: a read takes all there is, so the next one is known to block, unless an edge
+// came.
+struct short_reads : rl::test_suite<short_reads, 2> {
+  socket s;
+  std::array<waiter, 2> w;
+  void thread(unsigned index) {
+    if (index == 1) {
+      s.arrive(1);
+      s.arrive(1);
+      return;
+    }
+    int taken = 0;
+    for (std::size_t waits = 0; taken != 2;) {
+      const net::interest wanted = net::interest::readable();
+      ready_event event = s.reg.readiness(wanted.mask());
+      if (event.is_empty()) {
+        check(waits != w.size(), "it waits at most once for each edge");
+        waiter& next = w[waits++];
+        if (s.reg.wait(next, wanted.mask()).is_empty()) (void)next.wait_until_fired();
+        continue;
+      }
+      const int count = s.bytes.exchange(0, std::memory_order_acq_rel);
+      taken += count;
+      if (planted(clear_without_a_tick)) event = s.reg.readiness(wanted.mask());
+      if (count != 0)
+        s.reg.clear_after_short_io(event, detail::direction::read);
+      else
+        s.reg.clear_readiness(event, wanted);
+    }
+  }
+};
+
 // Interleaving 2, concurrently: edges of the other direction neither wake nor stop the reader.
 struct other_direction : rl::test_suite<other_direction, 3> {
   socket s{net::ready::readable()};
@@ -220,6 +252,7 @@ int main() {
   e.random_seconds = 1.5;
   run_model<one_reader>("one reader, one edge", expect::passes, e);
   run_model<two_readers>("two readers, two edges", expect::passes, e);
+  run_model<short_reads>("short reads against edges", expect::passes, e);
   run_model<other_direction>("an edge of the other direction", expect::passes, e);
   run_model<withdrawal>("withdrawal against wake", expect::passes, e);
   run_model<shut_down>("shutdown against a reader", expect::passes, e);
@@ -228,6 +261,8 @@ int main() {
 
   run_model<one_reader>("cleared without a look at the tick", expect::fails,
                         logic(clear_without_a_tick));
+  run_model<short_reads>("a short read clears without a look at the tick", expect::fails,
+                         logic(clear_without_a_tick));
   run_model<one_reader>("sleeps without being queued", expect::fails, logic(sleep_unqueued));
   run_model<one_reader>("the mark is not set", expect::fails,
                         only_load(op::bit_or, 8, "mark_and_look"));

@@ -47,7 +47,7 @@ struct no_overflow {
 
 }  // namespace
 
-TEST_CASE("a local queue of 256 overflows at the 257th push and loses nothing") {
+TEST_CASE("acceptance 5: a local queue of 256 overflows at the 257th push and loses nothing") {
   auto items = make_items(257);
   auto q = std::make_unique<queue>();
   inject shared;
@@ -71,7 +71,7 @@ TEST_CASE("a local queue of 256 overflows at the 257th push and loses nothing") 
   CHECK(expected == 257);
 }
 
-TEST_CASE("a thief takes half of four items and gets one of them directly") {
+TEST_CASE("acceptance 5: a thief takes half of four items and gets one of them directly") {
   auto items = make_items(4);
   auto victim = std::make_unique<queue>();
   auto thief = std::make_unique<queue>();

@@ -55,6 +55,19 @@ TEST_CASE("acceptance 25: a clear with an old event leaves newer readiness, 256 
   CHECK(r.readiness(reads).is_empty());
 }
 
+TEST_CASE("the ticks wrap after 2^20 edges: only then an old event is taken for a new one") {
+  word_registration r;
+  r.dispatch(ready::readable());
+  const ready_event old = r.readiness(reads);
+  constexpr int wrap = 1 << readiness_word::tick_bits;
+  for (int i = 1; i != wrap; ++i) r.dispatch(ready::readable());
+  r.clear_readiness(old, interest::readable());
+  CHECK(r.readiness(reads).set() == ready::readable());
+  r.dispatch(ready::readable());
+  r.clear_readiness(old, interest::readable());
+  CHECK(r.readiness(reads).is_empty());
+}
+
 TEST_CASE("events of the other direction do not defeat a clear, and it leaves their bits") {
   word_registration r(ready::readable());
   const ready_event event = r.readiness(reads);
