@@ -11,8 +11,8 @@ kioto::task<> work(std::shared_ptr<int> p) {
   const int named = co_await kioto::scope(body);
   const int by_reference =
       co_await kioto::scope([&](kioto::task_scope&) -> kioto::task<int> { co_return *p; });
-  const int trivial = co_await kioto::scope(
-      [named](kioto::task_scope&) -> kioto::task<int> { co_return named; });
+  const int trivial =
+      co_await kioto::scope([named](kioto::task_scope&) -> kioto::task<int> { co_return named; });
   *p = by_reference + trivial;
 #ifndef KIOTO_CONTROL
   co_await kioto::scope([p](kioto::task_scope&) -> kioto::task<> { co_return; });
