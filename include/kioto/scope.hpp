@@ -228,6 +228,7 @@ class [[nodiscard]] scope_operation final : public scope_operation_base {
 
   scope_operation(std::size_t limit, Body&& body)
       : scope_operation_base(limit), body_(std::forward<Body>(body)) {}
+  // NOLINTNEXTLINE(performance-noexcept-move-constructor): the body's may throw
   scope_operation(scope_operation&& other)
       : scope_operation_base(static_cast<scope_operation_base&&>(other)),
         body_(std::forward<Body>(other.body_)) {}

@@ -38,6 +38,7 @@ class local_binding : public combinator {
  protected:
   template <class U>
   local_binding(const void* key, U&& value) : key_(key), value_(std::forward<U>(value)) {}
+  // NOLINTNEXTLINE(performance-noexcept-move-constructor): the value's may throw
   local_binding(local_binding&& other)
       : combinator(static_cast<combinator&&>(other)),
         key_(other.key_),
@@ -64,6 +65,7 @@ class [[nodiscard]] local_scope_operation final : public local_binding<T> {
   local_scope_operation(const void* key, U&& value, A&& awaitable)
       : local_binding<T>(key, std::forward<U>(value)),
         operation_(std::in_place, std::forward<A>(awaitable)) {}
+  // NOLINTNEXTLINE(performance-noexcept-move-constructor): the value's may throw
   local_scope_operation(local_scope_operation&& other)
       : local_binding<T>(static_cast<local_binding<T>&&>(other)),
         operation_(std::in_place, std::move(*other.operation_)) {}

@@ -74,7 +74,8 @@ class basic_scope_state {
     --running_;
     pending_.set(pending_.get() - 1);
     // Once it stops, those that wait for a place belong to who asks the children.
-    if (!stopping_ && (out.next = queued_.pop_front()) != nullptr) {
+    if (!stopping_) out.next = queued_.pop_front();
+    if (out.next != nullptr) {
       ++running_;
       unasked_.push_back(*out.next);
     } else {
@@ -104,8 +105,10 @@ class basic_scope_state {
   [[nodiscard]] to_ask next_to_ask() noexcept {
     const std::lock_guard lock(lock_);
     to_ask out;
-    if ((out.child = unasked_.pop_front()) == nullptr) {
-      if ((out.child = queued_.pop_front()) == nullptr) return out;
+    out.child = unasked_.pop_front();
+    if (out.child == nullptr) {
+      out.child = queued_.pop_front();
+      if (out.child == nullptr) return out;
       out.has_to_start = true;
       ++running_;
     }
