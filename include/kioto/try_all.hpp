@@ -82,6 +82,7 @@ template <class Branches>
 class try_all_base : public combinator {
  public:
   attempt try_or_wait() noexcept override {
+    missing_ = branches_.size();
     chain all;
     chain_all(branches_, all);
     return start(all);
@@ -110,22 +111,20 @@ class try_all_base : public combinator {
 
  private:
   bool settle(branch_context& ended) noexcept override {
-    if (ended.outcome_ == outcome::stopped) {
-      incomplete_ = true;
-      return true;
-    }
+    if (ended.outcome_ == outcome::stopped) return true;
+    --missing_;
     bool failure = false;
     branches_.at(ended.index_, [&]<std::size_t>(auto& branch) { failure = branch.look(); });
     if (failure && !failed_) failed_ = ended.index_;
     return failure;
   }
   attempt conclude() noexcept override {
-    return incomplete_ && !failed_ ? attempt::stopped : attempt::ready;
+    return missing_ != 0 && !failed_ ? attempt::stopped : attempt::ready;
   }
 
   Branches branches_;
   std::optional<std::size_t> failed_;
-  bool incomplete_ = false;
+  std::size_t missing_ = 0;  ///< branches that have not completed, or never started
 };
 
 template <class... A>

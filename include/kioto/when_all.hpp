@@ -20,23 +20,30 @@ class when_all_base : public combinator {
   when_all_base(when_all_base&&) noexcept = default;
   ~when_all_base() = default;
 
+  template <class Branches>
+  attempt start_all(Branches& branches) noexcept {
+    missing_ = branches.size();
+    chain all;
+    chain_all(branches, all);
+    return start(all);
+  }
   /// The branch that failed first.
   [[nodiscard]] const std::optional<std::size_t>& failed() const noexcept { return failed_; }
 
  private:
   bool settle(branch_context& branch) noexcept override {
     if (branch.outcome_ == outcome::exception && !failed_) failed_ = branch.index_;
-    if (branch.outcome_ != outcome::stopped) return false;
-    // Without this one there is no result: the others work in vain.
-    incomplete_ = true;
-    return true;
+    // Without a branch that stopped there is no result: the others work in vain.
+    if (branch.outcome_ == outcome::stopped) return true;
+    --missing_;
+    return false;
   }
   attempt conclude() noexcept override {
-    return incomplete_ && !failed_ ? attempt::stopped : attempt::ready;
+    return missing_ != 0 && !failed_ ? attempt::stopped : attempt::ready;
   }
 
   std::optional<std::size_t> failed_;
-  bool incomplete_ = false;
+  std::size_t missing_ = 0;  ///< branches that have not completed, or never started
 };
 
 template <class... A>
@@ -48,11 +55,7 @@ class [[nodiscard]] when_all_operation final : public when_all_base {
       : branches_(std::in_place, std::forward<A>(awaitables)...) {}
   when_all_operation(when_all_operation&&) = default;
 
-  attempt try_or_wait() noexcept override {
-    chain all;
-    chain_all(branches_, all);
-    return start(all);
-  }
+  attempt try_or_wait() noexcept override { return start_all(branches_); }
 
   result_type await_resume() {
     if (failed()) rethrow_first(branches_, *failed(), *context_);
@@ -76,11 +79,7 @@ class [[nodiscard]] when_all_of_range final : public when_all_base {
   explicit when_all_of_range(std::vector<A>&& awaitables) : branches_(std::move(awaitables)) {}
   when_all_of_range(when_all_of_range&&) = default;
 
-  attempt try_or_wait() noexcept override {
-    chain all;
-    chain_all(branches_, all);
-    return start(all);
-  }
+  attempt try_or_wait() noexcept override { return start_all(branches_); }
 
   result_type await_resume() {
     if (failed()) rethrow_first(branches_, *failed(), *context_);

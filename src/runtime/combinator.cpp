@@ -166,10 +166,12 @@ void combinator::end_branch(branch_context& branch, outcome what) noexcept {
   // What a branch owned is gone before its combinator goes on.
   if (what == outcome::stopped && branch.is_task_) root_of(branch).handle().destroy();
   if (!settle(branch) || stopping_) return;
-  if (live_ != 0)
+  if (live_ != 0) {
     stop_branches();
-  else
+  } else {
     begin_to_stop();
+    if (is_starter_) leave_starters();  // the caller ends the whole
+  }
 }
 
 promise_base* combinator::branch_ended(branch_context& branch, outcome what) noexcept {
@@ -230,11 +232,12 @@ void combinator::stop_branches() noexcept {
   }
 }
 
-// Those that have not started never will.
+// Those that have not started never will. If none is left that could end the whole by ending, that
+// happens when it would have been the turn of the next one.
 void combinator::begin_to_stop() noexcept {
   stopping_ = true;
   next_ = nullptr;
-  if (is_starter_) leave_starters();
+  if (is_starter_ && live_ != 0) leave_starters();
 }
 
 // Never ends the branch synchronously. Returns the combinator that it waits in, if that is to be

@@ -111,7 +111,7 @@ void pausing::end(pausable_branch& branch) noexcept {
       top.ready_.push_back(within);  // its message, which was held
       return nullptr;
     }
-    if (inner.next_ != nullptr) inner.join_starters();
+    if (inner.next_ != nullptr || inner.is_done()) inner.join_starters();
     return &inner;
   });
 }

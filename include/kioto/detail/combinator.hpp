@@ -93,6 +93,7 @@ class combinator : public leaf_operation {
   // For the loop and for what pauses.
   void join_starters() noexcept;
   void leave_starters() noexcept;
+  [[nodiscard]] bool is_done() const noexcept { return live_ == 0 && next_ == nullptr; }
   branch_context* first_ = nullptr;
   branch_context* next_ = nullptr;  ///< the first one that has not started; null when stopping
   bool is_starter_ = false;
@@ -128,7 +129,6 @@ class combinator : public leaf_operation {
   void start_some() noexcept;
   void start_soon(branch_context& branch) noexcept;
   void end_branch(branch_context& branch, outcome what) noexcept;
-  [[nodiscard]] bool is_done() const noexcept { return live_ == 0 && next_ == nullptr; }
   promise_base* go_on() noexcept;
   [[nodiscard]] combinator* ask_to_stop(branch_context& branch) noexcept;
   void begin_to_stop() noexcept;

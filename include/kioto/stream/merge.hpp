@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+#include <kioto/detail/arrival.hpp>
+#include <kioto/detail/branch.hpp>
+#include <kioto/detail/element_race.hpp>
+#include <kioto/stream/stream.hpp>
+
+namespace kioto {
+namespace detail {
+
+template <class... S>
+class merge_operation;
+
+/// Several streams, and what has come of them and was not handed over yet.
+template <class... S>
+class merge_stream {
+ public:
+  using element = std::common_type_t<stream_element<S>...>;
+  static constexpr std::size_t size = sizeof...(S);
+
+  explicit merge_stream(std::in_place_t, S&&... streams) : streams_(std::move(streams)...) {
+    live_.fill(true);
+  }
+  [[nodiscard]] merge_operation<S...> next() noexcept { return merge_operation<S...>(*this); }
+
+ private:
+  friend merge_operation<S...>;
+
+  [[nodiscard]] bool has_arrived() const noexcept { return waiting_ != 0; }
+  [[nodiscard]] bool has_ended() const noexcept { return ended_ == size; }
+
+  /// The branch has ended with an outcome of `next()`.
+  template <class Branch>
+  bool receive(std::size_t index, Branch& branch) noexcept {
+    arrivals_[index] = arrival<element>::of([&branch] { return branch.take(); });
+    if (arrivals_[index].is_end()) {
+      live_[index] = false;
+      ++ended_;
+      return false;
+    }
+    order_[waiting_++] = static_cast<unsigned char>(index);
+    return true;
+  }
+
+  std::optional<element> take() {
+    if (waiting_ == 0) return std::nullopt;  // they have all ended
+    const std::size_t index = order_[0];
+    --waiting_;
+    for (std::size_t i = 0; i != waiting_; ++i) order_[i] = order_[i + 1];
+    first_ = index + 1 == size ? 0 : index + 1;  // its turn comes last now
+    return arrivals_[index].take();
+  }
+
+  std::tuple<S...> streams_;
+  std::array<arrival<element>, size> arrivals_;
+  std::array<bool, size> live_;
+  std::array<unsigned char, size> order_{};  ///< of the arrivals, in the order in which they came
+  std::size_t waiting_ = 0;
+  std::size_t ended_ = 0;
+  std::size_t first_ = 0;  ///< which stream is asked first
+};
+
+template <class... S>
+class [[nodiscard]] merge_operation final : public element_race {
+  using stream_type = merge_stream<S...>;
+
+ public:
+  explicit merge_operation(stream_type& stream) noexcept : stream_(&stream) {}
+  merge_operation(merge_operation&& other) noexcept
+      : element_race(static_cast<element_race&&>(other)), stream_(other.stream_) {}
+
+  attempt try_or_wait() noexcept override {
+    if (is_over()) return attempt::ready;
+    chain branches;
+    for (std::size_t i = stream_->first_; i != stream_type::size; ++i) add(i, branches);
+    for (std::size_t i = 0; i != stream_->first_; ++i) add(i, branches);
+    return start(branches);
+  }
+  std::optional<typename stream_type::element> await_resume() { return stream_->take(); }
+
+ private:
+  template <class F>
+  void at(std::size_t index, F&& f) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      static_cast<void>(((I == index && (f.template operator()<I>(), true)) || ...));
+    }(std::index_sequence_for<S...>());
+  }
+  void add(std::size_t index, chain& branches) {
+    if (!stream_->live_[index]) return;
+    at(index, [&]<std::size_t I>() {
+      auto& branch = std::get<I>(branches_);
+      branches.add(branch.emplace(std::get<I>(stream_->streams_).next()).prepare(I));
+    });
+  }
+  bool arrived(std::size_t index) noexcept override {
+    bool element = false;
+    at(index, [&]<std::size_t I>() { element = stream_->receive(I, *std::get<I>(branches_)); });
+    return element;
+  }
+  [[nodiscard]] bool is_over() const noexcept override {
+    return stream_->has_arrived() || stream_->has_ended();
+  }
+
+  stream_type* stream_;
+  std::tuple<std::optional<branch_of<next_of<S>>>...> branches_;
+};
+
+}  // namespace detail
+
+namespace streams {
+
+/// The elements of several streams, in the order in which they come. Ends when all have ended.
+///
+/// - Fair: the stream that has just had its turn is asked last.
+/// - Errors: what a stream throws, from `next()`; the others go on.
+/// - Cancellation: nothing is lost. Elements that came at the same time are kept for the following
+///   `next()`.
+/// - Lifetime: streams that have a name are referred to, others are moved in. Not moved while
+///   `next()` is awaited. Allocates nothing, unless `next()` of a stream is a task.
+/// - Thread safety: the streams are asked on the strand of the awaiting task, never in parallel.
+///
+/// `auto all = merge(stream_of(std::move(rx)), stream_of(interval(1s)) | map(tick_message));`
+template <class... S>
+  requires(stream<std::remove_cvref_t<S>> && ...)
+[[nodiscard]] auto merge(S&&... streams) {
+  static_assert(sizeof...(S) > 0 && sizeof...(S) < 256);
+  return detail::merge_stream<detail::all_of<S>...>(std::in_place,
+                                                    detail::all(std::forward<S>(streams))...);
+}
+
+}  // namespace streams
+}  // namespace kioto

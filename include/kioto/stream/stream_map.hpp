@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <kioto/detail/arrival.hpp>
+#include <kioto/detail/branch.hpp>
+#include <kioto/detail/element_race.hpp>
+#include <kioto/detail/intrusive_list.hpp>
+#include <kioto/stream/stream.hpp>
+
+namespace kioto {
+namespace detail {
+
+template <class K, class S>
+struct stream_map_entry {
+  stream_map_entry(K&& k, S&& s) : key(std::move(k)), stream(std::move(s)) {}
+
+  K key;
+  S stream;
+  stream_map_entry* queue_next = nullptr;
+  arrival<stream_element<S>> result;
+  std::optional<branch_of<next_of<S>>> branch;
+  bool ended = false;
+};
+
+template <class K, class S>
+struct stream_map_state {
+  using entry = stream_map_entry<K, S>;
+
+  std::vector<std::unique_ptr<entry>> entries;
+  intrusive_queue<entry> arrived;
+  std::size_t live = 0;   ///< entries that have not ended
+  std::size_t first = 0;  ///< who is asked first
+};
+
+template <class K, class S>
+class [[nodiscard]] stream_map_operation final : public element_race {
+  using state_type = stream_map_state<K, S>;
+
+ public:
+  explicit stream_map_operation(state_type& state) noexcept : state_(&state) {}
+  stream_map_operation(stream_map_operation&& other) noexcept
+      : element_race(static_cast<element_race&&>(other)), state_(other.state_) {}
+
+  attempt try_or_wait() noexcept override {
+    state_type& s = *state_;
+    if (is_over()) return attempt::ready;
+    chain branches;
+    const std::size_t size = s.entries.size();
+    if (s.first >= size) s.first = 0;
+    for (std::size_t i = s.first; i != size; ++i) add(i, branches);
+    for (std::size_t i = 0; i != s.first; ++i) add(i, branches);
+    ++s.first;
+    return start(branches);
+  }
+  std::optional<std::pair<K, stream_element<S>>> await_resume() {
+    state_type& s = *state_;
+    std::erase_if(s.entries, [](const auto& e) { return e->ended; });
+    auto* entry = s.arrived.pop_front();
+    if (entry == nullptr) return std::nullopt;
+    return std::optional<std::pair<K, stream_element<S>>>(std::in_place, std::as_const(entry->key),
+                                                          *entry->result.take());
+  }
+
+ private:
+  void add(std::size_t index, chain& branches) {
+    auto& entry = *state_->entries[index];
+    if (entry.ended) return;
+    branches.add(entry.branch.emplace(entry.stream.next()).prepare(index));
+  }
+  bool arrived(std::size_t index) noexcept override {
+    auto& entry = *state_->entries[index];
+    entry.result = arrival<stream_element<S>>::of([&entry] { return entry.branch->take(); });
+    if (!entry.result.is_end()) {
+      state_->arrived.push_back(&entry);
+      return true;
+    }
+    entry.ended = true;
+    --state_->live;
+    return false;
+  }
+  [[nodiscard]] bool is_over() const noexcept override {
+    return !state_->arrived.empty() || state_->live == 0;
+  }
+
+  state_type* state_;
+};
+
+}  // namespace detail
+
+/// Streams with keys, any number, which come and go: their elements, each with the key of its
+/// stream. Is a stream itself.
+///
+/// - A stream that has ended is taken out. `next()` is empty when no stream is left; streams may be
+///   inserted afterwards.
+/// - Fair: each `next()` asks another stream first. What asking costs grows with their number.
+/// - Errors: what a stream throws, from `next()`; the stream stays.
+/// - Cancellation: nothing is lost.
+/// - Lifetime: while `next()` is awaited the map is neither changed nor moved.
+/// - Thread safety: one task at a time.
+template <class K, class S>
+class stream_map {
+  static_assert(stream<S>);
+  using state_type = detail::stream_map_state<K, S>;
+  using entry = typename state_type::entry;
+
+ public:
+  stream_map() = default;
+  stream_map(stream_map&& other) noexcept : state_(std::exchange(other.state_, state_type())) {}
+  stream_map& operator=(stream_map&& other) noexcept {
+    state_ = std::exchange(other.state_, state_type());
+    return *this;
+  }
+  ~stream_map() = default;
+
+  /// Adds a stream. Returns the one that had the key before, if any; elements of it that have come
+  /// and were not taken are dropped.
+  std::optional<S> insert(K key, S stream) {
+    std::optional<S> before = remove(key);
+    state_.entries.push_back(std::make_unique<entry>(std::move(key), std::move(stream)));
+    ++state_.live;
+    return before;
+  }
+  std::optional<S> remove(const K& key) {
+    const auto found = find(key);
+    if (found == state_.entries.end()) return std::nullopt;
+    const std::unique_ptr<entry> taken = std::move(*found);
+    state_.entries.erase(found);
+    if (taken->ended) return std::nullopt;
+    --state_.live;
+    taken->branch.reset();
+    if (!taken->result.is_end()) {
+      detail::intrusive_queue<entry> others;
+      while (entry* e = state_.arrived.pop_front())
+        if (e != taken.get()) others.push_back(e);
+      state_.arrived = std::move(others);
+    }
+    return std::move(taken->stream);
+  }
+  [[nodiscard]] bool contains(const K& key) const {
+    return std::any_of(state_.entries.begin(), state_.entries.end(),
+                       [&key](const auto& e) { return !e->ended && e->key == key; });
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return state_.live; }
+  [[nodiscard]] bool empty() const noexcept { return state_.live == 0; }
+  [[nodiscard]] std::vector<K> keys() const {
+    std::vector<K> all;
+    for (const auto& e : state_.entries)
+      if (!e->ended) all.push_back(e->key);
+    return all;
+  }
+
+  /// Waits for an element of any of the streams.
+  [[nodiscard]] auto next() noexcept { return detail::stream_map_operation<K, S>(state_); }
+
+ private:
+  auto find(const K& key) {
+    return std::find_if(state_.entries.begin(), state_.entries.end(),
+                        [&key](const auto& e) { return e->key == key; });
+  }
+
+  state_type state_;
+};
+
+}  // namespace kioto
