@@ -13,6 +13,7 @@
 
 #include <kioto/detail/time_driver.hpp>
 #include <kioto/kioto.hpp>
+#include <kioto/select.hpp>
 #include <kioto/testing/driven.hpp>
 #include <kioto/testing/paused.hpp>
 #include <kioto/time/interval.hpp>
@@ -77,6 +78,20 @@ order run_with(std::optional<std::uint64_t> seed) {
     }
   }(out));
   return *out;
+}
+
+task<int> ready(int value) { co_return value; }
+
+order choices_with(std::uint64_t seed) {
+  runtime rt = testing::paused_runtime(auto_advance::on, seed);
+  return rt.block_on([]() -> task<order> {
+    order out;
+    for (int i = 0; i != 100; ++i) {
+      auto hit = co_await select(ready(0), ready(1), ready(2), yield_now());
+      out.push_back(static_cast<int>(hit.index()));
+    }
+    co_return out;
+  });
 }
 
 // A timer that calls what it is given.
@@ -152,6 +167,17 @@ TEST_CASE("acceptance 15: the same seed gives the same order of tasks twice, ano
   // Without a seed: in turn.
   const order in_turn = run_with(std::nullopt);
   for (int i = 0; i != 60; ++i) CHECK(in_turn[static_cast<std::size_t>(i)] == i % 20);
+}
+
+TEST_CASE("acceptance 15: the same seed makes select choose the same branches twice") {
+  std::set<order> sequences;
+  for (std::uint64_t seed = 0; seed != 10; ++seed) {
+    const order first = choices_with(seed);
+    CHECK(std::set<int>(first.begin(), first.end()).size() >= 3);
+    CHECK(first == choices_with(seed));
+    sequences.insert(first);
+  }
+  CHECK(sequences.size() == 10);
 }
 
 TEST_CASE("acceptance 34: ten thousand random sleeps under a paused clock take the same course") {
