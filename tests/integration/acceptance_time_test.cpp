@@ -9,6 +9,7 @@
 #include <random>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <kioto/detail/time_driver.hpp>
@@ -253,25 +254,28 @@ TEST_CASE("acceptance 35: what a timer wakes may drop a hundred timers while the
   on_every_scheduler([]() -> task<> {
     for (int round = 0; round != 10; ++round) {
       const auto at = now() + 5ms;
-      auto others = std::make_shared<std::vector<join_handle<>>>();
-      auto killer = spawn(
-          [](steady::time_point when, std::shared_ptr<std::vector<join_handle<>>> all) -> task<> {
-            co_await sleep_until(when);
-            for (auto& h : *all) h.abort();
-          },
-          at, others);
-      for (int i = 0; i != 100; ++i)
-        others->push_back(spawn(
-            [](steady::time_point when) -> task<> {
+      std::vector<join_handle<bool>> others;
+      std::vector<abort_handle> aborts;
+      for (int i = 0; i != 100; ++i) {
+        others.push_back(spawn(
+            [](steady::time_point when) -> task<bool> {
               co_await sleep_until(when);
-              CHECK(now() >= when);
+              co_return now() >= when;
             },
             at));
+        aborts.push_back(others.back().abort_handle());
+      }
+      auto killer = spawn(
+          [](steady::time_point when, std::vector<abort_handle> all) -> task<> {
+            co_await sleep_until(when);
+            for (const auto& h : all) h.abort();
+          },
+          at, std::move(aborts));
       auto r = co_await std::move(killer);
       CHECK(r.has_value());
-      for (auto& h : *others) {
+      for (auto& h : others) {
         auto ended = co_await std::move(h);
-        CHECK((ended.has_value() || ended.is_cancelled()));
+        CHECK((ended.is_cancelled() || std::move(ended).value()));
       }
     }
   });
