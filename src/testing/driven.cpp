@@ -42,7 +42,10 @@ class hand_scheduler::state final : private some_core, public scheduler {
  public:
   state() : scheduler(some_core::get()), random_(core().options.rng_seed.value_or(fresh_seed())) {}
 
-  void begin(task_header& task) noexcept { task_ = &task; }
+  void begin(task_header& task) noexcept {
+    task_ = &task;
+    task.id_ = next_task_id(this_thread());
+  }
 
   void run() noexcept {
     {

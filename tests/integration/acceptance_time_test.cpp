@@ -9,10 +9,12 @@
 #include <random>
 #include <set>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <kioto/detail/time_driver.hpp>
 #include <kioto/kioto.hpp>
+#include <kioto/select.hpp>
 #include <kioto/testing/driven.hpp>
 #include <kioto/testing/paused.hpp>
 #include <kioto/time/interval.hpp>
@@ -77,6 +79,20 @@ order run_with(std::optional<std::uint64_t> seed) {
     }
   }(out));
   return *out;
+}
+
+task<int> ready(int value) { co_return value; }
+
+order choices_with(std::uint64_t seed) {
+  runtime rt = testing::paused_runtime(auto_advance::on, seed);
+  return rt.block_on([]() -> task<order> {
+    order out;
+    for (int i = 0; i != 100; ++i) {
+      auto hit = co_await select(ready(0), ready(1), ready(2), yield_now());
+      out.push_back(static_cast<int>(hit.index()));
+    }
+    co_return out;
+  });
 }
 
 // A timer that calls what it is given.
@@ -154,6 +170,17 @@ TEST_CASE("acceptance 15: the same seed gives the same order of tasks twice, ano
   for (int i = 0; i != 60; ++i) CHECK(in_turn[static_cast<std::size_t>(i)] == i % 20);
 }
 
+TEST_CASE("acceptance 15: the same seed makes select choose the same branches twice") {
+  std::set<order> sequences;
+  for (std::uint64_t seed = 0; seed != 10; ++seed) {
+    const order first = choices_with(seed);
+    CHECK(std::set<int>(first.begin(), first.end()).size() >= 3);
+    CHECK(first == choices_with(seed));
+    sequences.insert(first);
+  }
+  CHECK(sequences.size() == 10);
+}
+
 TEST_CASE("acceptance 34: ten thousand random sleeps under a paused clock take the same course") {
   const times first = random_sleeps();
   CHECK(first.size() == 10'000);
@@ -227,25 +254,28 @@ TEST_CASE("acceptance 35: what a timer wakes may drop a hundred timers while the
   on_every_scheduler([]() -> task<> {
     for (int round = 0; round != 10; ++round) {
       const auto at = now() + 5ms;
-      auto others = std::make_shared<std::vector<join_handle<>>>();
-      auto killer = spawn(
-          [](steady::time_point when, std::shared_ptr<std::vector<join_handle<>>> all) -> task<> {
-            co_await sleep_until(when);
-            for (auto& h : *all) h.abort();
-          },
-          at, others);
-      for (int i = 0; i != 100; ++i)
-        others->push_back(spawn(
-            [](steady::time_point when) -> task<> {
+      std::vector<join_handle<bool>> others;
+      std::vector<abort_handle> aborts;
+      for (int i = 0; i != 100; ++i) {
+        others.push_back(spawn(
+            [](steady::time_point when) -> task<bool> {
               co_await sleep_until(when);
-              CHECK(now() >= when);
+              co_return now() >= when;
             },
             at));
+        aborts.push_back(others.back().abort_handle());
+      }
+      auto killer = spawn(
+          [](steady::time_point when, std::vector<abort_handle> all) -> task<> {
+            co_await sleep_until(when);
+            for (const auto& h : all) h.abort();
+          },
+          at, std::move(aborts));
       auto r = co_await std::move(killer);
       CHECK(r.has_value());
-      for (auto& h : *others) {
+      for (auto& h : others) {
         auto ended = co_await std::move(h);
-        CHECK((ended.has_value() || ended.is_cancelled()));
+        CHECK((ended.is_cancelled() || std::move(ended).value()));
       }
     }
   });

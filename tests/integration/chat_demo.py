@@ -43,7 +43,7 @@ def talk():
 
 
 def fall_behind():
-    lines, backlog, patient = 40000, 64, ("--patience", "600")
+    lines, backlog, patient = 6000, 64, ("--patience", "600")
     with Program(chat, "--listen", "127.0.0.1:0", "--backlog", str(backlog), *patient) as server:
         with join(server, "slow", receive_buffer=4096) as slow, join(server, "fast") as fast:
             slow.expect("* fast is here\n", "slow hears of fast")

@@ -15,8 +15,13 @@
 
 #if KIOTO_TEST_OWN_NEW
 
+#include <array>
 #include <cstdlib>
+#include <functional>
 #include <new>
+#include <utility>
+
+#include <kioto/detail/mpsc_core.hpp>
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"
@@ -29,10 +34,14 @@ using namespace std::chrono_literals;
 namespace {
 
 thread_local long allocations_left = -1;  // negative: no limit
+thread_local std::function<void()> at_failure;
 
 // Not inlined: a compiler that sees both ends believes that new and free do not match.
 [[gnu::noinline]] void* allocate(std::size_t size) noexcept {
-  if (allocations_left == 0) return nullptr;
+  if (allocations_left == 0) {
+    if (at_failure) std::exchange(at_failure, nullptr)();
+    return nullptr;
+  }
   if (allocations_left > 0) --allocations_left;
   return std::malloc(size != 0 ? size : 1);
 }
@@ -67,6 +76,11 @@ void with_little_memory(Attempt attempt) {
   }
   CHECK(succeeded);
 }
+
+struct counted_operation {
+  int fired = 0;
+};
+void complete(counted_operation& op) { ++op.fired; }
 
 }  // namespace
 
@@ -110,6 +124,42 @@ TEST_CASE("a runtime that gets no thread is an error, and nothing is left of it"
   const auto built =
       runtime::builder().worker_threads(4).thread_stack_size(std::size_t{1} << 46).build();
   CHECK((!built && built.error() == errc::resource_unavailable_try_again));
+}
+
+// Whoever happened to be first when the lack of memory was noticed was refused.
+TEST_CASE("a wait for room that needs no memory failed for the lack of it") {
+  using core =
+      detail::basic_mpsc_core<detail::std_sync, std::shared_ptr<int>, counted_operation, true, 2>;
+  auto* const channel = new core(2);
+  std::array<std::shared_ptr<int>, 3> messages;
+  for (std::size_t i = 0; i != 2; ++i)  // a whole block
+    REQUIRE(channel->push(messages[i], false) == detail::mpsc_outcome::done);
+  counted_operation sends;
+  counted_operation holds;
+  core::waiter sender(sends);
+  core::waiter holder(holds);
+  sender.message = &messages[2];
+  holder.wanted = 2;
+  REQUIRE(channel->wait_for_room(sender));
+  REQUIRE(channel->wait_for_room(holder));
+
+  bool withdrawn = false;
+  at_failure = [&] { withdrawn = channel->cancel_wait_for_room(sender); };
+  REQUIRE(channel->front() != nullptr);
+  allocations_left = 0;
+  (void)channel->pop();
+  allocations_left = -1;
+  CHECK(withdrawn);
+  CHECK(sends.fired == 0);
+  CHECK(holds.fired == 0);  // there is room for one, and it wants two
+
+  REQUIRE(channel->front() != nullptr);
+  (void)channel->pop();
+  CHECK(holds.fired == 1);
+  CHECK(holder.result == detail::mpsc_outcome::done);
+  channel->give_back(2);
+  channel->drop_sender();
+  channel->drop_receiver();
 }
 
 #endif

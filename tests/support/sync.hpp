@@ -3,12 +3,6 @@
 
 // What the tests of kioto::sync have in common.
 
-#include <atomic>
-#include <functional>
-#include <thread>
-#include <utility>
-#include <vector>
-
 #include <kioto/kioto.hpp>
 
 #include "catch.hpp"
@@ -29,11 +23,6 @@ void in_order(Body body) {
 /// Lets everybody else run until he waits. Only inside of `in_order`.
 inline kioto::task<> settle() {
   for (int i = 0; i != 4; ++i) co_await kioto::yield_now();
-}
-
-/// Waits until `condition` holds.
-inline kioto::task<> until(std::function<bool()> condition) {
-  while (!condition()) co_await kioto::yield_now();
 }
 
 }  // namespace kioto_test

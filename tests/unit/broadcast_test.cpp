@@ -214,6 +214,26 @@ TEST_CASE("broadcast: a value is destroyed when all receivers have had it or hav
   CHECK(tx.is_empty());
 }
 
+TEST_CASE("broadcast: who leaves with a long backlog destroys what only it had still to see") {
+  constexpr int sent = 200;
+  for (const int ahead : {0, 1, 31, 32, 33, 100, sent}) {
+    INFO("the other one has seen " << ahead);
+    std::atomic<int> alive{0};
+    auto [tx, rx] = broadcast::channel<counted>(256);
+    auto second = tx.subscribe();
+    for (int i = 0; i != sent; ++i) REQUIRE(tx.send(counted(alive, i)).has_value());
+    for (int i = 0; i != ahead; ++i) REQUIRE(second.try_recv()->value() == i);
+    CHECK(alive == sent);
+    {
+      auto gone = std::move(rx);
+    }
+    CHECK(alive == sent - ahead);
+    CHECK(tx.len() == static_cast<std::size_t>(sent - ahead));
+    for (int i = ahead; i != sent; ++i) REQUIRE(second.try_recv()->value() == i);
+    CHECK(alive == 0);
+  }
+}
+
 TEST_CASE("broadcast: weak senders do not keep the channel open") {
   auto [tx, rx] = broadcast::channel<int>(4);
   const auto weak = tx.downgrade();

@@ -113,6 +113,22 @@ TEST_CASE("a driven operation uses the clock of the runtime it is in", "[driven]
   });
 }
 
+TEST_CASE("a driven operation is a task with an id of its own", "[driven]") {
+  runtime rt = testing::paused_runtime();
+  rt.block_on([]() -> task<> {
+    const auto id = []() -> task<task_id> { co_return current_task_id(); };
+    driven one(id());
+    driven other(id());
+    CHECK(one.poll());
+    CHECK(other.poll());
+    const task_id first = one.take();
+    CHECK(first.value() != 0);
+    CHECK(first != other.take());
+    CHECK(first != current_task_id());
+    co_return;
+  });
+}
+
 TEST_CASE("a driven operation hands over exceptions", "[driven]") {
   driven work(throws());
   CHECK_FALSE(work.poll());

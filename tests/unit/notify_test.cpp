@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <kioto/sync/notify.hpp>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>

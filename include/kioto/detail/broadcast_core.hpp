@@ -37,6 +37,7 @@ template <class Sync, class Element, class Op>
 class basic_broadcast_core {
   template <class V>
   using atomic = typename Sync::template atomic<V>;
+  static constexpr std::size_t batch = 32;
 
  public:
   using position = std::uint64_t;
@@ -87,12 +88,16 @@ class basic_broadcast_core {
     receivers_.store(left, std::memory_order_relaxed);
     const position end = tail_.load(std::memory_order_relaxed);
     if (end - next > mask_ + 1) next = end - (mask_ + 1);
-    for (; next != end; ++next) {
+    for (std::size_t n = 1; next != end; ++next, ++n) {
       slot& s = at(next);
-      if (s.at != next || --s.remaining != 0) continue;
-      std::optional<Element> last = take_out(s);
-      lock_.unlock();
-      last.reset();
+      if (s.at == next && --s.remaining == 0) {
+        [[maybe_unused]] const std::optional<Element> last = take_out(s);
+        lock_.unlock();  // `last` is destroyed without it
+      } else if (n % batch == 0) {
+        lock_.unlock();  // others want it, too
+      } else {
+        continue;
+      }
       lock_.lock();
     }
     if (left == 0)

@@ -142,7 +142,7 @@ class basic_mpsc_core {
     if constexpr (is_plain<M>) {
       // What nearly always happens, without anything that needs a register saved.
       if (lock_.try_lock()) [[likely]] {
-        const bool may = has_permit ? !receiver_gone_ : is_open();
+        const bool may = has_permit ? !receiver_gone_ : room(1) == outcome::done;
         if (may && tail_index_ != Slots) [[likely]] {
           if (Bounded && !has_permit) ++acquired_;
           Op* const woken = store(next_slot(), m);
@@ -326,11 +326,6 @@ class basic_mpsc_core {
   [[nodiscard]] bool has_room(std::size_t n) const noexcept {
     return acquired_ - seen_consumed_ + n <= capacity_;
   }
-  /// A message can be sent, as far as this knows without looking at the receiver's part.
-  [[nodiscard]] bool is_open() const noexcept {
-    return !closed_.load(std::memory_order_relaxed) &&
-           (!Bounded || (has_room(1) && waiting_.empty()));
-  }
   [[nodiscard]] outcome room(std::size_t n) noexcept {
     if (closed_.load(std::memory_order_relaxed)) return outcome::closed;
     if constexpr (Bounded) {
@@ -459,10 +454,15 @@ class basic_mpsc_core {
   /// There is no memory for the message of the first sender that waits. Without the lock.
   void refuse_first() noexcept {
     lock_.lock();
-    waiter* const w = waiting_.pop_front();
-    if (waiting_.empty()) consumed_.fetch_and(~waiting_bit, std::memory_order_relaxed);
+    waiter* const w = waiting_.front();
+    // Meanwhile there may be another one, or none; who waits to hold room needs no memory.
+    const bool refused = w != nullptr && w->message != nullptr;
+    if (refused) {
+      waiting_.pop_front();
+      if (waiting_.empty()) consumed_.fetch_and(~waiting_bit, std::memory_order_relaxed);
+    }
     lock_.unlock();
-    if (w == nullptr) return;
+    if (!refused) return;
     w->result = outcome::no_memory;
     complete(*w->op);
   }
