@@ -26,6 +26,7 @@
 #include <kioto/select.hpp>
 #include <kioto/shield.hpp>
 #include <kioto/spawn.hpp>
+#include <kioto/streams.hpp>
 #include <kioto/sync/barrier.hpp>
 #include <kioto/sync/broadcast.hpp>
 #include <kioto/sync/mpsc.hpp>

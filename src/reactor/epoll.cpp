@@ -86,7 +86,8 @@ class epoll_backend final : public reactor_backend {
  private:
   unique_fd epoll_;
   unique_fd wakeup_;
-  std::array<epoll_event, 256> events_;
+  // Half of what the ring of a worker holds, so that the tasks fit beside those that are there.
+  std::array<epoll_event, 128> events_;
 };
 
 }  // namespace

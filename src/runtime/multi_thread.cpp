@@ -33,7 +33,7 @@ std::uint32_t worker::random() noexcept {
 void worker::run() noexcept {
   thread_state& thread = this_thread();
   thread.current = this;
-  busy_since_ = steady_clock::now();
+  measured_ = busy_since_ = steady_clock::now();
   task_header* hint = nullptr;
   for (;;) {
     if (--runs_to_poll_ == 0) [[unlikely]]
@@ -175,6 +175,26 @@ void worker::notify_if_useful() noexcept {
   if (home_.idle_.parked() != 0 && home_.idle_.searching() == 0) home_.notify_one();
 }
 
+// Events of the driver became tasks. Most often each is done in microseconds, like a request that
+// is read and answered: one worker does a batch of them in the time that a second one needs to wake.
+// What a run costs is estimated from those before. If the estimate is wrong because a task takes
+// longer than usual, the sentinel finds this worker stuck.
+void worker::notify_if_worthwhile() noexcept {
+  if (time_of_runs_ * queue_.size() >= worth_a_worker * number_of_runs_) notify_if_useful();
+}
+
+void worker::measure_runs(steady_clock::time_point now) noexcept {
+  const std::uint64_t polls = polls_.get();
+  time_of_runs_ += now - measured_;
+  number_of_runs_ += polls - measured_polls_;
+  measured_ = now;
+  measured_polls_ = polls;
+  if (number_of_runs_ >= 128) {  // older ones count less and less
+    time_of_runs_ /= 2;
+    number_of_runs_ /= 2;
+  }
+}
+
 void worker::flush_deferred() noexcept {
   bool pushed = false;
   while (task_header* task = deferred_.pop_front()) {
@@ -192,9 +212,14 @@ void worker::poll_driver() noexcept {
 
 void worker::maintain() noexcept {
   runs_to_poll_ = home_.core().options.event_interval;
-  poll_driver();
+  measure_runs(steady_clock::now());
+  // What it would bring now comes after what is there already, or does not fit. But timers wait.
+  if (queue_.size() < queue_.capacity() / 2 || polls_skipped_++ == polls_skipped_limit) {
+    polls_skipped_ = 0;
+    poll_driver();
+  }
   flush_deferred();
-  if (!queue_.is_empty()) notify_if_useful();
+  notify_if_worthwhile();
 }
 
 void worker::park() noexcept {
@@ -205,7 +230,9 @@ void worker::park() noexcept {
   }
   searching_ = false;
   parks_.add();
-  busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since_).count()));
+  const auto now = steady_clock::now();
+  measure_runs(now);
+  busy_ns_.add(static_cast<std::uint64_t>((now - busy_since_).count()));
   if (options.on_thread_park) options.on_thread_park();
 
   for (;;) {
@@ -220,35 +247,18 @@ void worker::park() noexcept {
       break;
     }
   }
-  home_.left_sleep(*this);
+  home_.sentinel_.work_begins();
 
-  busy_since_ = steady_clock::now();
+  measured_ = busy_since_ = steady_clock::now();
   if (options.on_thread_unpark) options.on_thread_unpark();
   flush_deferred();
-  // Several events became several tasks: one more worker may help, unless it is on its way.
-  if (!searching_ && !queue_.is_empty()) notify_if_useful();
+  if (!searching_) notify_if_worthwhile();  // otherwise one more worker is on its way
 }
 
 void worker::sleep() noexcept {
-  const auto limit = limit_of_sleep();
-  const auto begin = limit ? steady_clock::now() : steady_clock::time_point();
   in_driver_ = true;
-  parker_.park(home_.seat_, limit);
+  parker_.park(home_.seat_);
   in_driver_ = false;
-  if (std::exchange(unlimited_, false)) home_.sentinel_.woke_up();
-  if (limit && home_.sentinel_.has(index_) && steady_clock::now() - begin >= *limit)
-    if (task_header* stranded = home_.take_stranded(*this)) deferred_.push_back(stranded);
-}
-
-// Takes the role of the sentinel if nobody has it, and with it the limit.
-std::optional<std::chrono::nanoseconds> worker::limit_of_sleep() noexcept {
-  if (home_.workers_.size() == 1 || !home_.sentinel_.take(index_)) return std::nullopt;
-  const auto all_asleep = [this] {
-    return home_.idle_.parked() == home_.workers_.size() && home_.seat_.is_sleeping();
-  };
-  unlimited_ = all_asleep() && home_.sentinel_.may_sleep(all_asleep);
-  if (unlimited_) return std::nullopt;
-  return multi_thread_scheduler::sentinel_period;
 }
 
 bool worker::hand_over() noexcept {
@@ -282,15 +292,16 @@ void worker::read_metrics(worker_metrics& out) const noexcept {
   out.queue_depth = queue_.size();
 }
 
-worker_seat::worker_seat(multi_thread_scheduler& home, runtime_core& core) noexcept
-    : driver_seat(*core.io, core.timers, core.clock), home_(home) {}
-
 multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t workers)
-    : scheduler(core), idle_(workers), seat_(*this, core), seen_polls_(workers) {
+    : scheduler(core),
+      idle_(workers),
+      seat_(*core.io, core.timers, core.clock),
+      seen_polls_(workers) {
   for (std::size_t i = 0; i != workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 }
 
 multi_thread_scheduler::~multi_thread_scheduler() {
+  sentinel_.end();
   for (os_thread& thread : threads_) thread.join();
   wait_for_remote_calls();
 }
@@ -307,7 +318,15 @@ std::error_code multi_thread_scheduler::start() {
     }
     threads_.push_back(std::move(thread));
   }
-  return {};
+  if (workers_.size() == 1) return {};  // nobody could help
+  return sentinel_thread_.start(
+      core(),
+      [this] {
+        sentinel_.run(
+            sentinel_period, [this] { return look_round(); },
+            [this] { return idle_.parked() == workers_.size(); });
+      },
+      os_thread::hooks::silent);
 }
 
 void multi_thread_scheduler::schedule_remote(task_header& task) noexcept {
@@ -328,62 +347,35 @@ bool multi_thread_scheduler::work_pending() const noexcept {
   return false;
 }
 
-// `w` is in the seat. If it is the sentinel, another sleeper shall be: one beside the seat, so that
-// the events of the driver do not concern the role. False: there is none.
-bool multi_thread_scheduler::watched_by_another(worker& w) noexcept {
-  if (!sentinel_.has(w.index_)) return true;
-  if (std::exchange(w.unlimited_, false)) sentinel_.woke_up();  // it meant to sleep beside the seat
-  if (idle_.parked() <= 1) return false;
-  sentinel_.resign(w.index_);
-  if (const auto other = idle_.find_sleeper([&w](std::size_t i) { return i != w.index_; })) {
-    workers_[*other]->unpark();
-    return true;
-  }
-  return !sentinel_.take(w.index_);
-}
-
-// `w` is awake. If nobody looks after the others now, another sleeper has to: it is woken, finds
-// nothing to do, and takes the role on its way back to sleep; best one beside the seat.
-void multi_thread_scheduler::left_sleep(worker& w) noexcept {
-  if (workers_.size() == 1) return;
-  const bool vacant = sentinel_.resign(w.index_);
-  std::optional<std::size_t> next = sentinel_.whom_to_wake();
-  if (!next && vacant) {
-    next = idle_.find_sleeper([this](std::size_t i) { return !seat_.is_held_by(*workers_[i]); });
-    if (!next) next = idle_.find_sleeper([](std::size_t) { return true; });
-  }
-  if (next) workers_[*next]->unpark();
-}
-
-void worker_seat::turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
-  if (timeout && *timeout == std::chrono::nanoseconds::zero()) {
-    driver_seat::turn(timeout);
-    return;
-  }
-  auto& self = static_cast<worker&>(*this_thread().current);
-  holder_.store(&self, std::memory_order_relaxed);
-  if (home_.watched_by_another(self))
-    timeout.reset();
-  else
-    timeout = multi_thread_scheduler::sentinel_period;
-  driver_seat::turn(timeout);
-  holder_.store(nullptr, std::memory_order_relaxed);
-}
-
-// The sentinel looks round. A worker that has not begun another run since its last look is stuck.
-task_header* multi_thread_scheduler::take_stranded(worker& thief) noexcept {
-  task_header* found = nullptr;
+// The sentinel, once in a period. A worker that has not begun another run since the last time is
+// stuck, or asleep, and then has nothing to be taken.
+bool multi_thread_scheduler::look_round() noexcept {
+  const bool can_help = idle_.parked() != 0;
+  bool news = !can_help;
   for (std::size_t i = 0; i != workers_.size(); ++i) {
-    worker& w = *workers_[i];
-    const std::uint64_t polls = w.polls_.get();
-    const bool stuck = std::exchange(seen_polls_[i], polls) == polls;
-    if (!stuck || &w == &thief || found != nullptr) continue;
-    task_header* task = w.slot_.load(std::memory_order_acquire);
-    if (task != nullptr && w.slot_.compare_exchange_strong(task, nullptr, std::memory_order_acquire,
-                                                           std::memory_order_relaxed))
-      found = task;
+    const std::uint64_t polls = workers_[i]->polls_.get();
+    if (std::exchange(seen_polls_[i], polls) != polls)
+      news = true;
+    else if (can_help)
+      relieve(*workers_[i]);
   }
-  return found;
+  const std::uint64_t turns = seat_.turns();
+  const bool nobody_turned = std::exchange(seen_turns_, turns) == turns && !seat_.is_locked();
+  if (nobody_turned && can_help)
+    if (const auto sleeper = idle_.find_sleeper()) workers_[*sleeper]->unpark();
+  return news;
+}
+
+// What waits behind the task that `stuck` runs: the ring is open to thieves, the slot is not.
+void multi_thread_scheduler::relieve(worker& stuck) noexcept {
+  task_header* task = stuck.slot_.load(std::memory_order_relaxed);
+  if (task != nullptr && stuck.slot_.compare_exchange_strong(
+                             task, nullptr, std::memory_order_acquire, std::memory_order_relaxed)) {
+    if (!injected_.push(task)) std::terminate();  // never closed while there are tasks
+    notify_one();
+  } else if (!stuck.queue_.is_empty()) {
+    notify_one();
+  }
 }
 
 namespace {
@@ -432,6 +424,8 @@ bool multi_thread_scheduler::drain(std::optional<steady_clock::time_point> deadl
 }
 
 void multi_thread_scheduler::release_threads(bool drained) noexcept {
+  sentinel_.end();
+  sentinel_thread_.join();
   for (os_thread& thread : threads_) {
     if (drained)
       thread.join();

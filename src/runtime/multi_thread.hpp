@@ -25,21 +25,6 @@
 namespace kioto::detail {
 
 class multi_thread_scheduler;
-class worker;
-
-/// The seat of the reactor, for workers.
-class worker_seat final : public driver_seat {
- public:
-  worker_seat(multi_thread_scheduler& home, runtime_core& core) noexcept;
-  void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept;
-  [[nodiscard]] bool is_held_by(const worker& w) const noexcept {
-    return holder_.load(std::memory_order_relaxed) == &w;
-  }
-
- private:
-  multi_thread_scheduler& home_;
-  std::atomic<worker*> holder_{nullptr};
-};
 
 /// One worker: a queue of ready tasks and the loop that runs them. The thread that runs the loop
 /// changes when a task blocks in place; everything but the queue, the slot and the counters
@@ -72,18 +57,25 @@ class alignas(cache_line) worker final : public executor {
   // it.
   static constexpr unsigned inject_interval = 61;
 
+  // A batch of events that is done in this time is not worth to wake another worker: that costs tens
+  // of microseconds of two cores, and the batches get smaller.
+  static constexpr auto worth_a_worker = std::chrono::microseconds(300);
+  // Polls left out in a row, when the ring is half full.
+  static constexpr unsigned polls_skipped_limit = 3;
+
   struct handover_job : blocking_job {
     worker* self = nullptr;
   };
 
   void park() noexcept;
   void sleep() noexcept;
-  [[nodiscard]] std::optional<std::chrono::nanoseconds> limit_of_sleep() noexcept;
   void maintain() noexcept;
   void poll_driver() noexcept;
   void flush_deferred() noexcept;
   void push_ring(task_header* task) noexcept;
   void notify_if_useful() noexcept;
+  void notify_if_worthwhile() noexcept;
+  void measure_runs(std::chrono::steady_clock::time_point now) noexcept;
   task_header* execute(thread_state& thread, task_header& task, bool called) noexcept;
   [[nodiscard]] task_header* take_slot() noexcept;
   [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
@@ -103,14 +95,19 @@ class alignas(cache_line) worker final : public executor {
   unsigned slot_streak_ = 0;  ///< runs in a row from the slot, without a hint
   unsigned rounds_ = 0;       ///< of tasks that gave way
   unsigned runs_to_poll_ = 1;
+  unsigned polls_skipped_ = 0;
   unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;
   bool in_driver_ = false;
-  bool unlimited_ = false;  ///< the sentinel, asleep like everybody else
   std::chrono::steady_clock::time_point busy_since_;
+  // What a run costs, of late: time and number of runs, until `measured_`.
+  std::chrono::steady_clock::time_point measured_;
+  std::uint64_t measured_polls_ = 0;
+  std::chrono::nanoseconds time_of_runs_ = worth_a_worker;
+  std::uint64_t number_of_runs_ = 1;
   intrusive_queue<task_header> deferred_;
   handover_job handover_;
-  basic_parker<std_sync, worker_seat> parker_;
+  basic_parker<std_sync, driver_seat> parker_;
 
   /// The task that this worker woke last: it runs next, while its data is warm. Only the owner puts
   /// one in; a thief takes it only from an owner that has been busy with one task for a while.
@@ -123,10 +120,10 @@ class alignas(cache_line) worker final : public executor {
 /// Work-stealing scheduler. Its parts: a worker each thread, the queue for tasks from outside, the
 /// set of sleeping workers, and the seat of the reactor, in which the first idle worker sleeps.
 ///
-/// The sentinel (`basic_sentinel`) is a sleeper that wakes every few milliseconds while others run.
-/// If it finds the reactor without a poller it takes the seat; if it finds a worker stuck in one
-/// task it takes the task in that worker's slot. So one blocked worker delays I/O, timers and
-/// the tasks it woke by milliseconds at most, at no cost for those that run.
+/// The sentinel (`basic_sentinel`) is a thread that looks round every few milliseconds. If nobody
+/// has turned the reactor meanwhile, it wakes a worker to sit there; if a worker is stuck in one
+/// task, it sees to it that another one takes what waits behind that. So one blocked worker delays
+/// I/O, timers and the tasks it woke by milliseconds at most, at no cost for those that run.
 class multi_thread_scheduler final : public scheduler {
  public:
   multi_thread_scheduler(runtime_core& core, std::size_t workers);
@@ -152,20 +149,21 @@ class multi_thread_scheduler final : public scheduler {
 
   void notify_one() noexcept;
   [[nodiscard]] bool work_pending() const noexcept;
-  [[nodiscard]] bool watched_by_another(worker& w) noexcept;
-  void left_sleep(worker& w) noexcept;
-  friend class worker_seat;
-  [[nodiscard]] task_header* take_stranded(worker& thief) noexcept;
+  [[nodiscard]] bool look_round() noexcept;
+  void relieve(worker& stuck) noexcept;
   void loop_ended() noexcept;
 
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<os_thread> threads_;
   basic_idle_set<std_sync> idle_;
   basic_inject_queue<std_sync, task_header> injected_;
-  worker_seat seat_;
+  driver_seat seat_;
 
   sentinel sentinel_;
-  std::vector<std::uint64_t> seen_polls_;  ///< by the sentinel, at its last look
+  os_thread sentinel_thread_;
+  // What the sentinel saw at its last look.
+  std::vector<std::uint64_t> seen_polls_;
+  std::uint64_t seen_turns_ = 0;
 
   std::mutex end_mutex_;
   std::condition_variable ended_;

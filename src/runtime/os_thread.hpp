@@ -20,7 +20,10 @@ class os_thread {
   os_thread& operator=(os_thread&&) = delete;
   ~os_thread() { join(); }
 
-  std::error_code start(runtime_core& core, std::function<void()> body);
+  /// Whether the user's hooks hear of the thread.
+  enum class hooks : bool { silent, called };
+
+  std::error_code start(runtime_core& core, std::function<void()> body, hooks mode = hooks::called);
   /// A thread does not join itself; it is detached instead.
   void join() noexcept;
   void detach() noexcept;

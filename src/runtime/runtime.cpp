@@ -125,13 +125,14 @@ void runtime_core::leave_behind() noexcept {
   }
 }
 
-std::error_code os_thread::start(runtime_core& core, std::function<void()> body) {
+std::error_code os_thread::start(runtime_core& core, std::function<void()> body, hooks mode) {
   struct start_data {
     std::shared_ptr<runtime_core> core;
     std::function<void()> body;
+    bool calls_hooks;
   };
-  std::unique_ptr<start_data> data(new (std::nothrow)
-                                       start_data{core.shared_from_this(), std::move(body)});
+  std::unique_ptr<start_data> data(new (std::nothrow) start_data{
+      core.shared_from_this(), std::move(body), mode == hooks::called});
   if (data == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes)) return {error, std::generic_category()};
@@ -142,9 +143,9 @@ std::error_code os_thread::start(runtime_core& core, std::function<void()> body)
     runtime_core& home = *mine->core;
     pthread_setname_np(pthread_self(), home.options.thread_name.substr(0, 15).c_str());
     this_thread().runtime = &home;
-    if (home.options.on_thread_start) home.options.on_thread_start();
+    if (mine->calls_hooks && home.options.on_thread_start) home.options.on_thread_start();
     mine->body();
-    if (home.options.on_thread_stop) home.options.on_thread_stop();
+    if (mine->calls_hooks && home.options.on_thread_stop) home.options.on_thread_stop();
     this_thread().runtime = nullptr;
     return nullptr;
   };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 
 #include <kioto/detail/sync_policy.hpp>
@@ -26,9 +27,16 @@ class basic_driver_seat {
            !locked_.exchange(true, std::memory_order_acquire);
   }
   void unlock() noexcept { locked_.store(false, std::memory_order_release); }
+  /// Somebody is in the seat; this may have changed already.
+  [[nodiscard]] bool is_locked() const noexcept { return locked_.load(std::memory_order_relaxed); }
+  /// How many turns have begun.
+  [[nodiscard]] std::uint64_t turns() const noexcept {
+    return turns_.load(std::memory_order_relaxed);
+  }
 
   /// Zero polls; anything else sleeps until an event, the next timer, an unpark, or that long.
   void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
+    turns_.store(turns() + 1, std::memory_order_relaxed);
     if (timeout && *timeout == std::chrono::nanoseconds::zero())
       poll();
     else
@@ -52,11 +60,6 @@ class basic_driver_seat {
   /// A timer is due before all others: a sleeper has to come back and look.
   void timer_moved_up() noexcept {
     if (sleeping_.fetch_or(0, std::memory_order_acq_rel) != 0) io_.unpark();
-  }
-
-  /// True while a thread sleeps in the driver.
-  [[nodiscard]] bool is_sleeping() const noexcept {
-    return sleeping_.load(std::memory_order_acquire) != 0;
   }
 
  private:
@@ -86,6 +89,7 @@ class basic_driver_seat {
   const Clock& clock_;
   typename Sync::template atomic<bool> locked_{false};
   typename Sync::template atomic<unsigned> sleeping_{0};
+  typename Sync::template atomic<std::uint64_t> turns_{0};  // written with the lock held
 };
 
 }  // namespace kioto::detail

@@ -124,13 +124,11 @@ class basic_idle_set {
     return std::find(sleepers_.begin(), sleepers_.end(), worker) != sleepers_.end();
   }
 
-  /// A parked worker that `suits`, if there is one: of several the one that slept longest.
-  template <class F>
-  [[nodiscard]] std::optional<std::size_t> find_sleeper(F&& suits) const {
+  /// A parked worker, if there is one: of several the one that slept longest.
+  [[nodiscard]] std::optional<std::size_t> find_sleeper() const {
     const std::lock_guard lock(mutex_);
-    for (const std::size_t worker : sleepers_)
-      if (suits(worker)) return worker;
-    return std::nullopt;
+    if (sleepers_.empty()) return std::nullopt;
+    return sleepers_.front();
   }
 
   /// Counts, which may have changed already.
