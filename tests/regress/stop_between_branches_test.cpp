@@ -23,6 +23,9 @@ task<> soon(int yields) {
   for (int i = 0; i != yields; ++i) co_await yield_now();
 }
 
+// Not inlined: g++ 12 believes that moving the string reads beyond it (-Warray-bounds).
+KIOTO_NOINLINE std::string long_text(char c) { return std::string(100, c); }
+
 }  // namespace
 
 TEST_CASE("regress: a combinator is asked to stop between two of its branches") {
@@ -39,19 +42,19 @@ TEST_CASE("regress: a combinator is asked to stop between two of its branches") 
 
 TEST_CASE("regress: what has a branch that never started does not complete") {
   on_every_scheduler([]() -> task<> {
-    auto text = []() -> task<std::string> { co_return std::string(100, 'x'); };
+    auto text = []() -> task<std::string> { co_return long_text('x'); };
     auto slow_text = [](int yields) -> task<std::string> {
       for (int i = 0; i != yields; ++i) co_await yield_now();
-      co_return std::string(100, 'y');
+      co_return long_text('y');
     };
     for (int yields = 0; yields != 4; ++yields) {
       for (int others = 0; others != 4; ++others) {
         auto all =
             co_await select(biased, when_all(slow_text(yields), text(), text()), soon(others));
-        if (auto& texts = all.get<0>()) CHECK(std::get<2>(*texts) == std::string(100, 'x'));
+        if (auto& texts = all.get<0>()) CHECK(std::get<2>(*texts) == long_text('x'));
         auto tried =
             co_await select(biased, try_all(slow_text(yields), text(), text()), soon(others));
-        if (auto& texts = tried.get<0>()) CHECK(std::get<2>(*texts) == std::string(100, 'x'));
+        if (auto& texts = tried.get<0>()) CHECK(std::get<2>(*texts) == long_text('x'));
       }
     }
   });
