@@ -176,9 +176,9 @@ void worker::notify_if_useful() noexcept {
 }
 
 // Events of the driver became tasks. Most often each is done in microseconds, like a request that
-// is read and answered: one worker does a batch of them in the time that a second one needs to wake.
-// What a run costs is estimated from those before. If the estimate is wrong because a task takes
-// longer than usual, the sentinel finds this worker stuck.
+// is read and answered: one worker does a batch of them in the time that a second one needs to
+// wake. What a run costs is estimated from those before. If the estimate is wrong because a task
+// takes longer than usual, the sentinel finds this worker stuck.
 void worker::notify_if_worthwhile() noexcept {
   if (time_of_runs_ * queue_.size() >= worth_a_worker * number_of_runs_) notify_if_useful();
 }
@@ -212,9 +212,16 @@ void worker::poll_driver() noexcept {
 
 void worker::maintain() noexcept {
   runs_to_poll_ = home_.core().options.event_interval;
-  measure_runs(steady_clock::now());
-  // What it would bring now comes after what is there already, or does not fit. But timers wait.
-  if (queue_.size() < queue_.capacity() / 2 || polls_skipped_++ == polls_skipped_limit) {
+  const auto now = steady_clock::now();
+  // What it would bring now comes after what is there already, or does not fit. But timers wait, so
+  // this is for short runs only, and not for ever.
+  const bool skips = queue_.size() >= queue_.capacity() / 2 &&
+                     now - measured_ < longest_without_poll &&
+                     polls_skipped_ != polls_skipped_limit;
+  measure_runs(now);
+  if (skips) {
+    ++polls_skipped_;
+  } else {
     polls_skipped_ = 0;
     poll_driver();
   }
@@ -265,6 +272,9 @@ bool worker::hand_over() noexcept {
   poll_driver();
   flush_deferred();
   if (task_header* task = take_slot()) push_ring(task);
+  measure_runs(steady_clock::now());
+  // It takes a while until the other thread begins, if one is to be had at all.
+  if (!queue_.is_empty()) notify_if_useful();
   handover_.run = [](blocking_job* job) noexcept { static_cast<handover_job*>(job)->self->run(); };
   handover_.cancel = [](blocking_job*) noexcept {};
   this_thread().current = nullptr;
@@ -301,8 +311,9 @@ multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t w
 }
 
 multi_thread_scheduler::~multi_thread_scheduler() {
-  sentinel_.end();
   for (os_thread& thread : threads_) thread.join();
+  sentinel_.end();
+  sentinel_thread_.join();
   wait_for_remote_calls();
 }
 
@@ -353,11 +364,17 @@ bool multi_thread_scheduler::look_round() noexcept {
   const bool can_help = idle_.parked() != 0;
   bool news = !can_help;
   for (std::size_t i = 0; i != workers_.size(); ++i) {
-    const std::uint64_t polls = workers_[i]->polls_.get();
-    if (std::exchange(seen_polls_[i], polls) != polls)
+    worker& w = *workers_[i];
+    const std::uint64_t polls = w.polls_.get();
+    const std::uint64_t runs = polls - std::exchange(seen_polls_[i], polls);
+    if (runs != 0) {
       news = true;
-    else if (can_help)
-      relieve(*workers_[i]);
+      // The worker may have estimated too low what its batch costs, see notify_if_worthwhile().
+      if (can_help && w.queue_.size() * sentinel_period >= runs * worker::worth_a_worker)
+        notify_one();
+    } else if (can_help) {
+      relieve(w);
+    }
   }
   const std::uint64_t turns = seat_.turns();
   const bool nobody_turned = std::exchange(seen_turns_, turns) == turns && !seat_.is_locked();
@@ -366,14 +383,14 @@ bool multi_thread_scheduler::look_round() noexcept {
   return news;
 }
 
-// What waits behind the task that `stuck` runs: the ring is open to thieves, the slot is not.
+// What waits behind the task that `stuck` runs: the queues are open to others, the slot is not.
 void multi_thread_scheduler::relieve(worker& stuck) noexcept {
   task_header* task = stuck.slot_.load(std::memory_order_relaxed);
   if (task != nullptr && stuck.slot_.compare_exchange_strong(
                              task, nullptr, std::memory_order_acquire, std::memory_order_relaxed)) {
     if (!injected_.push(task)) std::terminate();  // never closed while there are tasks
     notify_one();
-  } else if (!stuck.queue_.is_empty()) {
+  } else if (!stuck.queue_.is_empty() || !injected_.is_empty()) {
     notify_one();
   }
 }
@@ -410,7 +427,9 @@ void multi_thread_scheduler::wake_all() noexcept {
 void multi_thread_scheduler::loop_ended() noexcept {
   wake_all();  // the others wait for the same end
   const std::lock_guard lock(end_mutex_);
-  if (--loops_running_ == 0) ended_.notify_all();
+  if (--loops_running_ != 0) return;
+  sentinel_.end();
+  ended_.notify_all();
 }
 
 bool multi_thread_scheduler::drain(std::optional<steady_clock::time_point> deadline) noexcept {
@@ -424,14 +443,11 @@ bool multi_thread_scheduler::drain(std::optional<steady_clock::time_point> deadl
 }
 
 void multi_thread_scheduler::release_threads(bool drained) noexcept {
-  sentinel_.end();
-  sentinel_thread_.join();
-  for (os_thread& thread : threads_) {
-    if (drained)
-      thread.join();
-    else
-      thread.detach();  // it holds a reference to the core
-  }
+  // Those that are not drained go on, looked after by the sentinel. They hold references to the
+  // core.
+  const auto release = [drained](os_thread& thread) { drained ? thread.join() : thread.detach(); };
+  std::for_each(threads_.begin(), threads_.end(), release);
+  release(sentinel_thread_);
 }
 
 bool multi_thread_scheduler::runs_on_this_thread() const noexcept {

@@ -57,11 +57,12 @@ class alignas(cache_line) worker final : public executor {
   // it.
   static constexpr unsigned inject_interval = 61;
 
-  // A batch of events that is done in this time is not worth to wake another worker: that costs tens
-  // of microseconds of two cores, and the batches get smaller.
+  // A batch of events that is done in this time is not worth to wake another worker: that costs
+  // tens of microseconds of two cores, and the batches get smaller.
   static constexpr auto worth_a_worker = std::chrono::microseconds(300);
   // Polls left out in a row, when the ring is half full.
   static constexpr unsigned polls_skipped_limit = 3;
+  static constexpr auto longest_without_poll = std::chrono::milliseconds(1);
 
   struct handover_job : blocking_job {
     worker* self = nullptr;

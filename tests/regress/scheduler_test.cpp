@@ -112,3 +112,44 @@ TEST_CASE("ready sockets overflowed the ring of a worker, and some of them starv
   }
   CHECK(overflows() == before);
 }
+
+namespace {
+
+task<> wait_behind_a_shield(std::shared_ptr<sync::notify> news, flag waiting, flag done) {
+  co_await shield([](std::shared_ptr<sync::notify> n, flag w, flag d) -> task<> {
+    auto wait = n->notified();
+    w->store(true);
+    co_await std::move(wait);
+    d->store(true);
+  }(news, waiting, done));
+}
+
+task<> wake_and_block(std::shared_ptr<sync::notify> news, flag blocked, flag go, flag done,
+                      flag helped) {
+  blocked->store(true);
+  while (!go->load()) std::this_thread::sleep_for(1ms);
+  news->notify_one();  // into the slot of this worker
+  helped->store(comes_true(*done, 5s));
+  co_return;
+}
+
+}  // namespace
+
+// The sentinel was ended by a shutdown that had run out of time, while the workers went on.
+TEST_CASE(
+    "after a shutdown without patience, a task in the slot of a blocked worker was stranded") {
+  auto news = std::make_shared<sync::notify>();
+  const flag waiting = make_flag();
+  const flag blocked = make_flag();
+  const flag go = make_flag();
+  const flag done = make_flag();
+  const flag helped = make_flag();
+  auto rt = std::move(runtime::builder().worker_threads(2).build()).value();
+  auto waits = rt.spawn(wait_behind_a_shield(news, waiting, done));
+  REQUIRE(comes_true(*waiting, 5s));
+  auto blocks = rt.spawn(wake_and_block(news, blocked, go, done, helped));
+  REQUIRE(comes_true(*blocked, 5s));
+  rt.shutdown(100ms);
+  go->store(true);
+  CHECK(comes_true(*helped, 10s));
+}
