@@ -45,6 +45,32 @@ TEST_CASE("bytes go both ways, and the end of the stream is zero") {
   });
 }
 
+TEST_CASE("bytes and the end that come together are read one after the other, the end for ever") {
+  on_every_scheduler([]() -> task<> {
+    auto p = co_await connected_pair();
+    // Nothing is known to be there when the bytes and the end come.
+    std::array<char, 8> buffer{};
+    const auto none = p.b.try_read(buffer);
+    CHECK((!none && none.error() == errc::operation_would_block));
+    const auto sent = p.a.try_write("ab");
+    CHECK(sent.value() == 2);
+    CHECK(p.a.shutdown(net::shutdown_how::write).has_value());
+    std::size_t got = 0;
+    while (got != 2) {
+      const auto n = co_await p.b.read(buffer);  // a short one
+      CHECK((n.has_value() && *n != 0));
+      if (!n || *n == 0) co_return;
+      got += *n;
+    }
+    for (int i = 0; i != 3; ++i) {
+      const auto ready = co_await p.b.readable();
+      CHECK(ready.has_value());
+      const auto end = co_await p.b.read(buffer);
+      CHECK(end.value() == 0);
+    }
+  });
+}
+
 TEST_CASE("zero-length buffers complete at once") {
   on_every_scheduler([]() -> task<> {
     auto p = co_await connected_pair();
