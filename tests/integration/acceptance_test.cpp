@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/flag.hpp"
 #include "support/runtimes.hpp"
 #include "support/tcp.hpp"
 
@@ -16,8 +17,6 @@ using namespace kioto_test;
 using namespace std::chrono_literals;
 
 namespace {
-
-using flag = std::shared_ptr<std::atomic<bool>>;
 
 task<int> pong(int x) { co_return x + 1; }
 task<> ping_pong(flag stop) {
@@ -122,7 +121,12 @@ TEST_CASE("acceptance 6: one message makes one run of the task that waits for it
   auto got = std::make_shared<std::atomic<int>>(0);
   auto s = std::make_shared<tcp_pair>(rt.block_on(connected_pair()));
   auto h = rt.spawn(read_for_ever(s, got));
-  std::this_thread::sleep_for(20ms);
+  const auto waits = [&rt] {
+    const auto tasks = rt.dump();
+    return tasks.size() == 1 && tasks[0].now == task_dump::state::suspended;
+  };
+  for (int i = 0; i != 20000 && !waits(); ++i) std::this_thread::sleep_for(1ms);
+  REQUIRE(waits());
   for (int i = 1; i != 10; ++i) {
     const auto before = rt.metrics().workers[0].polls;
     REQUIRE(::write(s->a.native_handle(), "x", 1) == 1);

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
+#include <netdb.h>
+#include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <string>
 #include <vector>
 
 #include "support/catch.hpp"
+#include "support/flag.hpp"
 #include "support/runtimes.hpp"
 #include "support/tcp.hpp"
 
@@ -42,6 +46,32 @@ TEST_CASE("bytes go both ways, and the end of the stream is zero") {
     CHECK(end.value() == 0);
     const auto early = co_await p.b.read_exact(buffer);
     CHECK((!early && early.error() == error::unexpected_eof));
+  });
+}
+
+TEST_CASE("bytes and the end that come together are read one after the other, the end for ever") {
+  on_every_scheduler([]() -> task<> {
+    auto p = co_await connected_pair();
+    // Nothing is known to be there when the bytes and the end come.
+    std::array<char, 8> buffer{};
+    const auto none = p.b.try_read(buffer);
+    CHECK((!none && none.error() == errc::operation_would_block));
+    const auto sent = p.a.try_write("ab");
+    CHECK(sent.value() == 2);
+    CHECK(p.a.shutdown(net::shutdown_how::write).has_value());
+    std::size_t got = 0;
+    while (got != 2) {
+      const auto n = co_await p.b.read(buffer);  // a short one
+      CHECK((n.has_value() && *n != 0));
+      if (!n || *n == 0) co_return;
+      got += *n;
+    }
+    for (int i = 0; i != 3; ++i) {
+      const auto ready = co_await p.b.readable();
+      CHECK(ready.has_value());
+      const auto end = co_await p.b.read(buffer);
+      CHECK(end.value() == 0);
+    }
   });
 }
 
@@ -198,15 +228,21 @@ TEST_CASE("acceptance 28: shutdown ends pending and later operations with one er
     std::error_code after;
     {
       auto rt = std::make_unique<runtime>(make_runtime(f));
-      const auto server = [](std::error_code* first, std::error_code* second) -> task<> {
+      const flag begun = make_flag();
+      const auto server = [](flag has_begun, std::error_code* first,
+                             std::error_code* second) -> task<> {
         auto listener = co_await listen_somewhere();
+        has_begun->store(true);  // nothing from here on can be stopped
         auto r = co_await shield(listener.accept());
         if (!r) *first = r.error();
         auto again = co_await shield(listener.accept());
         if (!again) *second = again.error();
       };
-      rt->spawn(server(&seen, &after));
-      rt->block_on([]() -> task<> { co_await sleep(5ms); });
+      rt->spawn(server(begun, &seen, &after));
+      rt->block_on([](flag has_begun) -> task<> {
+        while (!has_begun->load()) co_await yield_now();
+        co_await sleep(2ms);
+      }(begun));
     }
     CHECK(is_runtime_shutdown(seen));
     CHECK(is_runtime_shutdown(after));
@@ -331,7 +367,6 @@ TEST_CASE("acceptance 24: a timeout ends a loop that is always ready") {
       for (;;) {
         const auto n = co_await s->peek(byte);
         if (!n) co_return n.error();
-        co_await consume_budget();
       }
     };
     const auto ended = co_await timeout(1ms, loop(&p.b));
@@ -348,8 +383,18 @@ TEST_CASE("bad input: addresses, names, ports in use, refused connections") {
       const auto l = co_await net::tcp_listener::bind(std::string(bad));
       CHECK((!l && l.error() == errc::invalid_argument));
     }
-    const auto unknown = co_await net::tcp_stream::connect(std::string("no-such-host.invalid:80"));
-    CHECK(!unknown);
+    {
+      // No name server is asked.
+      auto calls = detail::sys::table();
+      calls.getaddrinfo = [](const char*, const char*, const ::addrinfo*, ::addrinfo**) {
+        return EAI_NONAME;
+      };
+      const detail::sys::override_calls resolver(calls);
+      const auto unknown = co_await net::tcp_stream::connect(std::string("no-such-host:80"));
+      CHECK((!unknown && unknown.error() == resolve_error::host_not_found));
+      const auto nowhere = co_await net::tcp_listener::bind(std::string("no-such-host:80"));
+      CHECK((!nowhere && nowhere.error() == resolve_error::host_not_found));
+    }
     auto listener = co_await listen_somewhere();
     const auto address = listener.local_address().value();
     const auto twice = co_await net::tcp_listener::bind(address);
@@ -439,6 +484,75 @@ TEST_CASE("a stream goes through its native descriptor and back; addresses and o
     std::array<char, 2> two{};
     const auto r = co_await p.b.read_exact(two);
     CHECK(r.has_value());
+  });
+}
+
+TEST_CASE(
+    "try_io, try_accept and ready: nothing waits, and what would block clears the readiness") {
+  on_every_scheduler([]() -> task<> {
+    auto p = co_await connected_pair();
+    const auto none = p.listener.try_accept();
+    CHECK((!none && none.error() == errc::operation_would_block));
+    auto client = co_await net::tcp_stream::connect(p.listener.local_address().value());
+    CHECK(client.has_value());
+    const auto arrived = co_await p.listener.accept();
+    CHECK((arrived.has_value() && arrived->peer == client->local_address().value()));
+
+    const auto takes_one = [&p]() -> result<char> {
+      char c = 0;
+      const auto n = ::recv(p.b.native_handle(), &c, 1, 0);
+      if (n == 1) return c;
+      return std::error_code(errno, std::system_category());
+    };
+    int calls = 0;
+    const auto counted = [&]() -> result<char> {
+      ++calls;
+      return takes_one();
+    };
+    const auto early = p.b.try_io(net::interest::readable(), counted);
+    CHECK((!early && early.error() == errc::operation_would_block));
+    const int after_first = calls;
+    const auto again = p.b.try_io(net::interest::readable(), counted);
+    CHECK((!again && again.error() == errc::operation_would_block));
+    CHECK(calls == after_first);  // known not to be ready: no system call
+    const auto both = net::interest::readable() | net::interest::writable();
+    const auto only_writable = co_await p.b.ready(both);
+    CHECK((only_writable->is_writable() && !only_writable->is_readable()));
+    const auto sent = co_await p.a.write_all("xy");
+    CHECK(sent.has_value());
+    const auto readable = co_await p.b.readable();
+    CHECK(readable.has_value());
+    const auto now = co_await p.b.ready(both);
+    CHECK(now->is_readable());
+    CHECK(p.b.try_io(net::interest::readable(), counted).value() == 'x');
+    CHECK(p.b.try_io(both, counted).value() == 'y');
+    const auto empty = p.b.try_io(net::interest::readable(), counted);
+    CHECK((!empty && empty.error() == errc::operation_would_block));
+  });
+}
+
+TEST_CASE("writing to a connection that is gone is an error, and never SIGPIPE") {
+  REQUIRE(::signal(SIGPIPE, SIG_DFL) != SIG_ERR);
+  on_every_scheduler([]() -> task<> {
+    auto p = co_await connected_pair();
+    {
+      const net::tcp_stream gone = std::move(p.b);
+    }
+    std::error_code seen;
+    for (int i = 0; i != 20000 && !seen; ++i) {
+      const auto w = co_await p.a.write("x");
+      if (!w) seen = w.error();
+      co_await yield_now();
+    }
+    CHECK((seen == errc::broken_pipe || seen == errc::connection_reset));
+    const std::array<const_buffer, 2> parts{const_buffer("ab"), const_buffer("cd")};
+    const auto v = co_await p.a.write_vectored(parts);
+    CHECK((!v && v.error() == errc::broken_pipe));
+    const auto a = co_await p.a.write_all("y");
+    CHECK((!a && a.error() == errc::broken_pipe));
+    const auto t = p.a.try_write("z");
+    CHECK((!t && t.error() == errc::broken_pipe));
+    CHECK_FALSE(p.a.take_error());
   });
 }
 

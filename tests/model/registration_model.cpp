@@ -227,6 +227,30 @@ struct closes : rl::test_suite<closes, 3> {
   void after() { check(s.reg.has_no_waiters(), "nobody is left behind"); }
 };
 
+// Interleaving 24: the mark of a waiter that went stands, and an edge that finds nobody clears it
+// while a reader comes.
+struct stale_mark : rl::test_suite<stale_mark, 2> {
+  socket s;
+  waiter gone;
+  std::array<waiter, 2> w;
+  void before() {
+    check(s.reg.wait(gone, net::interest::readable().mask()).is_empty(), "it waits");
+    check(s.reg.cancel_wait(gone), "it goes");
+  }
+  void thread(unsigned index) {
+    if (index == 0) {
+      for (waiter& one : w) check(s.read(one) == end::read, "it reads a byte");
+    } else {
+      s.arrive(1);
+      s.arrive(1);
+    }
+  }
+  void after() {
+    check(s.reg.has_no_waiters(), "nobody is left behind");
+    check(!gone.was_fired(), "who went is not woken");
+  }
+};
+
 // Interleaving 15: the place of a poll-style reader, with one in the list beside it.
 struct poller : rl::test_suite<poller, 2> {
   socket s;
@@ -257,6 +281,7 @@ int main() {
   run_model<withdrawal>("withdrawal against wake", expect::passes, e);
   run_model<shut_down>("shutdown against a reader", expect::passes, e);
   run_model<closes>("closing against a reader and an edge", expect::passes, e);
+  run_model<stale_mark>("a mark without a waiter", expect::passes, e);
   run_model<poller>("a poll-style reader", expect::passes, e);
 
   run_model<one_reader>("cleared without a look at the tick", expect::fails,
@@ -272,6 +297,8 @@ int main() {
                         tear(op::compare_exchange, 8, "add"));
   run_model<one_reader>("a clear is not atomic", expect::fails,
                         tear(op::compare_exchange, 8, "clear"));
+  run_model<stale_mark>("a mark is cleared without the lock", expect::fails,
+                        tear(op::exchange, 1, "lock"));
   run_model<shut_down>("shutdown is not marked atomically", expect::fails,
                        tear(op::bit_or, 8, "end"));
   run_model<withdrawal>("the lock is not taken atomically", expect::fails,

@@ -16,7 +16,8 @@
 
 namespace kioto_test {
 
-/// What the harness drives: `wait` suspends in one operation, `complete` makes it complete.
+/// What the harness drives: `wait` suspends in one operation, `complete` makes it complete. Unless
+/// `wait` is never called at all, it is called before `complete` is.
 struct subject {
   std::function<kioto::task<bool>()> wait;  // true: the value is right
   std::function<kioto::task<>()> complete;
@@ -42,8 +43,9 @@ class guard {
 
 inline kioto::task<> run_subject(const subject* s, tally* t) {
   const guard g(*t);
+  auto waiting = s->wait();
   ++t->started;
-  const bool right = co_await s->wait();
+  const bool right = co_await std::move(waiting);
   ++t->values;
   if (!right) ++t->wrong;
 }
