@@ -33,7 +33,8 @@ async fn receive(with: Arc<Exchange>, count: usize) -> Option<Vec<f64>> {
 }
 
 /// Sends a notice, waits until it was seen, and then for `gap`: spinning, so that the other core
-/// stays awake, or asleep, as one that waits for a device does.
+/// stays awake, or asleep, as one that waits for a device does. Who spins gives way after 100 us: on
+/// a busy machine the receiver may need this core.
 fn send(with: &Exchange, count: usize, gap: Duration, spins: bool) {
     for _ in 0..count {
         let now = Instant::now();
@@ -45,6 +46,8 @@ fn send(with: &Exchange, count: usize, gap: Duration, spins: bool) {
         while with.sent_at.load(SeqCst) != 0 {
             if !spins {
                 std::thread::sleep(gap);
+            } else if now.elapsed() > Duration::from_micros(100) {
+                std::thread::yield_now();
             }
         }
         while spins && now.elapsed() < gap {}
@@ -79,7 +82,7 @@ fn entry(name: &'static str, count: usize, gap: Duration, spins: bool) -> Entry 
 
 pub fn list() -> Vec<Entry> {
     vec![
-        entry("wake_latency_20us", 10_000, Duration::from_micros(20), true),
+        entry("wake_latency_20us", 5000, Duration::from_micros(20), true),
         entry("wake_latency_500us", 1000, Duration::from_micros(500), false),
     ]
 }
