@@ -114,6 +114,29 @@ auto operator|(S&& stream, stream_adaptor<Recipe, Args...>&& adaptor) {
   return std::move(adaptor).apply(std::forward<S>(stream));
 }
 
+/// What `finished_next` does when it is awaited.
+template <class A, class Finish>
+class [[nodiscard]] finished_awaiter {
+ public:
+  finished_awaiter(A&& below, Finish finish, bool starts)
+      : below_(get_awaiter(std::forward<A>(below))), finish_(finish), starts_(starts) {}
+
+  [[nodiscard]] bool await_ready() const noexcept { return !starts_; }
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
+    return start_inner(below_, frame);
+  }
+  auto await_resume() -> decltype(std::declval<Finish&>()(std::declval<awaiter_of<A>&>())) {
+    if (!starts_) return {};
+    return finish_(below_);
+  }
+
+ protected:
+  awaiter_of<A> below_;
+  Finish finish_;
+  bool starts_;
+};
+
 /// Awaits `next()` of a stream below; what comes of it is `finish(operation below)`, which calls
 /// its `await_resume()`. It needs no frame of its own, as a branch neither if that of the stream
 /// does not. If it does not start, there is nothing below to wait for: the stream has ended.
@@ -122,58 +145,21 @@ class [[nodiscard]] finished_next;
 
 template <class A, class Finish>
   requires leaf<awaiter_of<A>>
-class [[nodiscard]] finished_next<A, Finish> final : public leaf_operation {
+class [[nodiscard]] finished_next<A, Finish> final : public leaf_operation,
+                                                     public finished_awaiter<A, Finish> {
  public:
   explicit finished_next(A&& below, Finish finish, bool starts = true)
-      : below_(get_awaiter(std::forward<A>(below))), finish_(finish), starts_(starts) {}
+      : finished_awaiter<A, Finish>(std::forward<A>(below), finish, starts) {}
   finished_next(finished_next&&) = default;
 
-  [[nodiscard]] bool await_ready() const noexcept { return !starts_; }
-  template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
-    return start_inner(below_, frame);
-  }
   // Once it has started, the strand waits in the operation below.
   attempt try_or_wait() noexcept override {
-    if (!starts_) return attempt::ready;
-    leaf_operation& below = below_;
+    if (!this->starts_) return attempt::ready;
+    leaf_operation& below = this->below_;
     below.context_ = context_;
     return below.try_or_wait();
   }
-  bool cancel() noexcept override { return static_cast<leaf_operation&>(below_).cancel(); }
-  auto await_resume() -> decltype(std::declval<Finish&>()(std::declval<awaiter_of<A>&>())) {
-    if (!starts_) return {};
-    return finish_(below_);
-  }
-
- private:
-  awaiter_of<A> below_;
-  Finish finish_;
-  bool starts_;
-};
-
-template <class A, class Finish>
-class [[nodiscard]] finished_awaiter {
- public:
-  explicit finished_awaiter(A&& below, Finish finish, bool starts)
-      : below_(get_awaiter(std::forward<A>(below))), finish_(finish), starts_(starts) {}
-  finished_awaiter(const finished_awaiter&) = delete;
-  finished_awaiter& operator=(const finished_awaiter&) = delete;
-
-  [[nodiscard]] bool await_ready() const noexcept { return !starts_; }
-  template <class Promise>
-  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
-    return start_inner(below_, frame);
-  }
-  auto await_resume() -> decltype(std::declval<Finish&>()(std::declval<awaiter_of<A>&>())) {
-    if (!starts_) return {};
-    return finish_(below_);
-  }
-
- private:
-  awaiter_of<A> below_;
-  Finish finish_;
-  bool starts_;
+  bool cancel() noexcept override { return static_cast<leaf_operation&>(this->below_).cancel(); }
 };
 
 template <class A, class Finish>
