@@ -40,20 +40,7 @@ task<int> throws() {
   throw std::runtime_error("on purpose");
 }
 
-class counts_its_end {
- public:
-  explicit counts_its_end(std::atomic<int>& count) noexcept : count_(&count) {}
-  counts_its_end(counts_its_end&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
-  counts_its_end& operator=(counts_its_end&&) = delete;
-  ~counts_its_end() {
-    if (count_ != nullptr) ++*count_;
-  }
-
- private:
-  std::atomic<int>* count_;
-};
-
-task<> wait_for(signal& s, counts_its_end end) {
+task<> wait_for(signal& s, shared_probe end) {
   (void)end;
   co_await s.wait();
 }
@@ -130,7 +117,7 @@ TEST_CASE("acceptance 7: ten thousand tasks are woken from outside while the run
       std::thread other;
       {
         runtime rt = make_runtime(f);
-        for (signal& s : *signals) rt.spawn(wait_for(s, counts_its_end(gone)));
+        for (signal& s : *signals) rt.spawn(wait_for(s, shared_probe(gone)));
         rt.block_on([]() -> task<> { co_await yield_now(); });
         other = std::thread([&] {
           for (signal& s : *signals) {
@@ -153,7 +140,7 @@ TEST_CASE("a runtime is dropped while its last tasks are being woken from outsid
       std::array<signal, 2> signals;
       std::atomic<int> gone{0};
       runtime rt = make_runtime(f);
-      for (signal& s : signals) rt.spawn(wait_for(s, counts_its_end(gone)));
+      for (signal& s : signals) rt.spawn(wait_for(s, shared_probe(gone)));
       rt.block_on([]() -> task<> { co_await yield_now(); });
       std::thread other([&] {
         for (signal& s : signals) s.set();
@@ -331,7 +318,7 @@ TEST_CASE("acceptance 16: an aborted sleeper is cancelled and its objects destro
     for (const bool dropped : {false, true}) {
       for (const bool has_run : {false, true}) {
         auto gone = std::make_shared<std::atomic<int>>(0);
-        auto h = spawn(sleep_for_ever(counts_its_end(*gone)));
+        auto h = spawn(sleep_for_ever(shared_probe(*gone)));
         if (has_run) co_await sleep(1ms);
         const auto stop = h.abort_handle();
         h.abort();

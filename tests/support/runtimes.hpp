@@ -2,6 +2,7 @@
 #pragma once
 
 #include <dirent.h>
+#include <atomic>
 
 #include <chrono>
 #include <cstddef>
@@ -77,17 +78,22 @@ void on_every_scheduler(Body body) {
 }
 
 /// Counts destructions, but not those of what it was moved from.
-class probe {
+template <class Count>
+class basic_probe {
  public:
-  explicit probe(int& destroyed) noexcept : destroyed_(&destroyed) {}
-  probe(probe&& other) noexcept : destroyed_(std::exchange(other.destroyed_, nullptr)) {}
-  probe& operator=(probe&&) = delete;
-  ~probe() {
+  explicit basic_probe(Count& destroyed) noexcept : destroyed_(&destroyed) {}
+  basic_probe(basic_probe&& other) noexcept
+      : destroyed_(std::exchange(other.destroyed_, nullptr)) {}
+  basic_probe& operator=(basic_probe&&) = delete;
+  ~basic_probe() {
     if (destroyed_ != nullptr) ++*destroyed_;
   }
 
  private:
-  int* destroyed_;
+  Count* destroyed_;
 };
+using probe = basic_probe<int>;
+/// For destructions on several threads.
+using shared_probe = basic_probe<std::atomic<int>>;
 
 }  // namespace kioto_test

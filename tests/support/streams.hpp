@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <numeric>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -11,6 +16,17 @@
 #include <kioto/yield.hpp>
 
 namespace kioto_test {
+
+/// What `numbers(n)` gives.
+inline std::vector<int> up_to(int n) {
+  std::vector<int> all(static_cast<std::size_t>(n));
+  std::iota(all.begin(), all.end(), 0);
+  return all;
+}
+inline std::vector<int> sorted(std::vector<int> all) {
+  std::sort(all.begin(), all.end());
+  return all;
+}
 
 /// 0, 1, … n-1, at once.
 inline kioto::async_generator<int> numbers(int n) {

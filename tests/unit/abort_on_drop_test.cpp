@@ -12,19 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-class counts_its_end {
- public:
-  explicit counts_its_end(std::atomic<int>& count) noexcept : count_(&count) {}
-  counts_its_end(counts_its_end&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
-  counts_its_end& operator=(counts_its_end&&) = delete;
-  ~counts_its_end() {
-    if (count_ != nullptr) ++*count_;
-  }
-
- private:
-  std::atomic<int>* count_;
-};
-task<> sleeps(counts_its_end) { co_await sleep(1000h); }
+task<> sleeps(shared_probe) { co_await sleep(1000h); }
 task<int> seven() { co_return 7; }
 
 }  // namespace
@@ -33,15 +21,15 @@ TEST_CASE("abort_on_drop: the task ends with the handle") {
   on_every_scheduler([]() -> task<> {
     std::atomic<int> ended{0};
     {
-      abort_on_drop<> h(spawn(sleeps(counts_its_end(ended))));
+      abort_on_drop<> h(spawn(sleeps(shared_probe(ended))));
       CHECK(h.valid());
       CHECK_FALSE(h.is_finished());
       for (int i = 0; i != 5; ++i) co_await yield_now();
     }
     while (ended != 1) co_await yield_now();
 
-    abort_on_drop<> a(spawn(sleeps(counts_its_end(ended))));
-    abort_on_drop<> b(spawn(sleeps(counts_its_end(ended))));
+    abort_on_drop<> a(spawn(sleeps(shared_probe(ended))));
+    abort_on_drop<> b(spawn(sleeps(shared_probe(ended))));
     a = std::move(b);
     while (ended != 2) co_await yield_now();
     CHECK_FALSE(b.valid());

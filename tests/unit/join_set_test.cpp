@@ -40,19 +40,7 @@ task<> void_fails() {
   co_return;
 }
 
-class counts_its_end {
- public:
-  explicit counts_its_end(std::atomic<int>& count) noexcept : count_(&count) {}
-  counts_its_end(counts_its_end&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
-  counts_its_end& operator=(counts_its_end&&) = delete;
-  ~counts_its_end() {
-    if (count_ != nullptr) ++*count_;
-  }
-
- private:
-  std::atomic<int>* count_;
-};
-task<int> never_counted(counts_its_end) {
+task<int> never_counted(shared_probe) {
   co_await sleep(1000h);
   co_return 0;
 }
@@ -164,7 +152,7 @@ TEST_CASE("join_set: join_all aborts the others when one fails, waits for them a
   on_every_scheduler([]() -> task<> {
     join_set<int> set;
     std::atomic<int> ended{0};
-    for (int i = 0; i != 5; ++i) set.spawn(never_counted(counts_its_end(ended)));
+    for (int i = 0; i != 5; ++i) set.spawn(never_counted(shared_probe(ended)));
     set.spawn(value(1));
     set.spawn(fails());
     std::string what;
@@ -216,7 +204,7 @@ TEST_CASE("join_set: shutdown aborts and waits") {
     join_set<int> set;
     co_await set.shutdown();
     std::atomic<int> ended{0};
-    for (int i = 0; i != 20; ++i) set.spawn(never_counted(counts_its_end(ended)));
+    for (int i = 0; i != 20; ++i) set.spawn(never_counted(shared_probe(ended)));
     set.spawn(value(1));
     co_await set.shutdown();
     CHECK(ended == 20);
@@ -229,14 +217,14 @@ TEST_CASE("join_set: destroying and assigning it aborts its tasks") {
     std::atomic<int> ended{0};
     {
       join_set<int> set;
-      for (int i = 0; i != 20; ++i) set.spawn(never_counted(counts_its_end(ended)));
+      for (int i = 0; i != 20; ++i) set.spawn(never_counted(shared_probe(ended)));
       set.spawn(value(1));
       for (int i = 0; i != 5; ++i) co_await yield_now();
     }
     while (ended != 20) co_await yield_now();
 
     join_set<int> a;
-    a.spawn(never_counted(counts_its_end(ended)));
+    a.spawn(never_counted(shared_probe(ended)));
     join_set<int> b(std::move(a));
     CHECK(b.size() == 1);
     CHECK(a.empty());
@@ -252,10 +240,10 @@ TEST_CASE("join_set: detached tasks run on") {
     join_set<> set;
     for (int i = 0; i != 3; ++i)
       set.spawn(
-          [](flag g, counts_its_end) -> task<> {
+          [](flag g, shared_probe) -> task<> {
             while (!g->load()) co_await yield_now();
           },
-          f, counts_its_end(ended));
+          f, shared_probe(ended));
     set.spawn(does_nothing());
     set.detach_all();
     CHECK(set.empty());
@@ -273,7 +261,7 @@ TEST_CASE("join_set: it goes while its tasks end on other threads") {
         [](std::atomic<int>* count) -> task<> {
           join_set<> set;
           for (int i = 0; i != 20; ++i)
-            set.spawn([](counts_its_end) -> task<> { co_return; }, counts_its_end(*count));
+            set.spawn([](shared_probe) -> task<> { co_return; }, shared_probe(*count));
           co_await yield_now();
         },
         &ended);

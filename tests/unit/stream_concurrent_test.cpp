@@ -2,7 +2,6 @@
 #include <kioto/stream/buffered.hpp>
 #include <kioto/stream/for_each_concurrent.hpp>
 
-#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <stdexcept>
@@ -64,15 +63,6 @@ task<int> slow_same(int x) {
   for (int i = 0; i != x % 3; ++i) co_await yield_now();
   co_await sleep(std::chrono::milliseconds((x * 7) % 4));
   co_return x;
-}
-ints up_to(int n) {
-  ints all;
-  for (int i = 0; i != n; ++i) all.push_back(i);
-  return all;
-}
-ints sorted(ints all) {
-  std::sort(all.begin(), all.end());
-  return all;
 }
 
 }  // namespace

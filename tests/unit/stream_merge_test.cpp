@@ -2,7 +2,6 @@
 #include <kioto/stream/merge.hpp>
 #include <kioto/stream/stream_map.hpp>
 
-#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -25,15 +24,6 @@ namespace {
 
 using ints = std::vector<int>;
 
-ints sorted(ints all) {
-  std::sort(all.begin(), all.end());
-  return all;
-}
-ints up_to(int n) {
-  ints all;
-  for (int i = 0; i != n; ++i) all.push_back(i);
-  return all;
-}
 async_generator<int> range(int from, int to, std::chrono::milliseconds pause) {
   for (int i = from; i != to; ++i) {
     if (pause != 0ms)
