@@ -312,8 +312,7 @@ multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t w
 
 multi_thread_scheduler::~multi_thread_scheduler() {
   for (os_thread& thread : threads_) thread.join();
-  sentinel_.end();
-  sentinel_thread_.join();
+  sentinel_thread_.join();  // ended by the last of them
   wait_for_remote_calls();
 }
 
