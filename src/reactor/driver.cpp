@@ -63,10 +63,10 @@ void io_driver::remove(registration& which, int fd) noexcept {
   if (many) driver->unpark();
 }
 
-void io_driver::turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
+void io_driver::turn(std::optional<std::chrono::nanoseconds> timeout, std::size_t limit) noexcept {
   // Relaxed: a removal that is missed is found at the next turn, and the sixteenth unparks.
   if (pending_count_.load(std::memory_order_relaxed) != 0) free_pending();
-  const std::size_t events = backend_->turn(timeout);
+  const std::size_t events = backend_->turn(timeout, limit);
   if (events != 0)
     ready_events_.store(ready_events_.load(std::memory_order_relaxed) + events,
                         std::memory_order_relaxed);

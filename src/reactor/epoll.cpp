@@ -57,9 +57,11 @@ class epoll_backend final : public reactor_backend {
     return sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, &event).code();
   }
 
-  std::size_t turn(std::optional<std::chrono::nanoseconds> timeout) noexcept override {
-    const sys::io_result got = sys::epoll_wait(
-        epoll_.get(), events_.data(), static_cast<int>(events_.size()), milliseconds(timeout));
+  std::size_t turn(std::optional<std::chrono::nanoseconds> timeout,
+                   std::size_t limit) noexcept override {
+    const auto room = static_cast<int>(std::min(limit, events_.size()));
+    const sys::io_result got =
+        sys::epoll_wait(epoll_.get(), events_.data(), room, milliseconds(timeout));
     if (!got.ok()) return 0;  // EINTR: as good as a wake-up
     std::size_t events = 0;
     for (std::size_t i = 0; i != got.count(); ++i) {
@@ -86,8 +88,7 @@ class epoll_backend final : public reactor_backend {
  private:
   unique_fd epoll_;
   unique_fd wakeup_;
-  // Half of what the ring of a worker holds, so that the tasks fit beside those that are there.
-  std::array<epoll_event, 128> events_;
+  std::array<epoll_event, 256> events_;
 };
 
 }  // namespace

@@ -204,27 +204,19 @@ void worker::flush_deferred() noexcept {
   if (pushed && queue_.size() > 1) notify_if_useful();
 }
 
+// What the ring has no room for stays where it is: it would go to the injection queue, and starve
+// there. At least as many events come as tasks have run, also while tasks keep the ring full.
 void worker::poll_driver() noexcept {
   in_driver_ = true;
-  parker_.poll(home_.seat_);
+  parker_.poll(home_.seat_,
+               std::max<std::size_t>(queue_.free_slots(), home_.core().options.event_interval));
   in_driver_ = false;
 }
 
 void worker::maintain() noexcept {
   runs_to_poll_ = home_.core().options.event_interval;
-  const auto now = steady_clock::now();
-  // What it would bring now comes after what is there already, or does not fit. But timers wait, so
-  // this is for short runs only, and not for ever.
-  const bool skips = queue_.size() >= queue_.capacity() / 2 &&
-                     now - measured_ < longest_without_poll &&
-                     polls_skipped_ != polls_skipped_limit;
-  measure_runs(now);
-  if (skips) {
-    ++polls_skipped_;
-  } else {
-    polls_skipped_ = 0;
-    poll_driver();
-  }
+  measure_runs(steady_clock::now());
+  poll_driver();
   flush_deferred();
   notify_if_worthwhile();
 }

@@ -60,9 +60,6 @@ class alignas(cache_line) worker final : public executor {
   // A batch of events that is done in this time is not worth to wake another worker: that costs
   // tens of microseconds of two cores, and the batches get smaller.
   static constexpr auto worth_a_worker = std::chrono::microseconds(300);
-  // Polls left out in a row, when the ring is half full.
-  static constexpr unsigned polls_skipped_limit = 3;
-  static constexpr auto longest_without_poll = std::chrono::milliseconds(1);
 
   struct handover_job : blocking_job {
     worker* self = nullptr;
@@ -96,7 +93,6 @@ class alignas(cache_line) worker final : public executor {
   unsigned slot_streak_ = 0;  ///< runs in a row from the slot, without a hint
   unsigned rounds_ = 0;       ///< of tasks that gave way
   unsigned runs_to_poll_ = 1;
-  unsigned polls_skipped_ = 0;
   unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;
   bool in_driver_ = false;

@@ -35,6 +35,7 @@ class driver {
       condition_.wait(lock, woken);
     woken_ = false;
   }
+  void poll() { turn(std::chrono::nanoseconds::zero()); }
   void unpark() {
     const std::lock_guard lock(mutex_);
     woken_ = true;

@@ -87,7 +87,9 @@ class scripted_backend final : public reactor_backend {
       : turn_(turn), unparks_(unparks) {}
   std::error_code add(int, registration&) noexcept override { return {}; }
   std::error_code remove(int) noexcept override { return {}; }
-  std::size_t turn(std::optional<std::chrono::nanoseconds>) noexcept override { return turn_(); }
+  std::size_t turn(std::optional<std::chrono::nanoseconds>, std::size_t) noexcept override {
+    return turn_();
+  }
   void unpark() noexcept override {
     if (unparks_ != nullptr) ++*unparks_;
   }

@@ -36,11 +36,17 @@ class basic_driver_seat {
 
   /// Zero polls; anything else sleeps until an event, the next timer, an unpark, or that long.
   void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept {
-    turns_.store(turns() + 1, std::memory_order_relaxed);
     if (timeout && *timeout == std::chrono::nanoseconds::zero())
       poll();
     else
       sleep(timeout);
+  }
+  /// Dispatches what is there: everything, or at most so many events; and fires the timers.
+  template <class... Limit>
+  void poll(Limit... limit) noexcept {
+    count_turn();
+    io_.turn(std::chrono::nanoseconds::zero(), limit...);
+    timers_.process(clock_.now());
   }
 
   /// Sleeps until an event or an unpark: the timers stand still. `may_sleep()` is called first; a
@@ -63,12 +69,10 @@ class basic_driver_seat {
   }
 
  private:
-  void poll() noexcept {
-    io_.turn(std::chrono::nanoseconds::zero());
-    timers_.process(clock_.now());
-  }
+  void count_turn() noexcept { turns_.store(turns() + 1, std::memory_order_relaxed); }
 
   void sleep(std::optional<std::chrono::nanoseconds> limit) noexcept {
+    count_turn();
     // A thread that moves a timer up looks at `sleeping_` with a read-modify-write, after the timer
     // is in. Either it sees 1, and unparks this turn; or this exchange comes later in the
     // modification order, acquires, and next_deadline() sees the timer.

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -65,7 +66,9 @@ class io_driver : public std::enable_shared_from_this<io_driver> {
   /// `errc::operation_canceled`.
   static void remove(registration& which, int fd) noexcept;
 
-  void turn(std::optional<std::chrono::nanoseconds> timeout) noexcept;
+  /// Brings at most `limit` events, at least 1; the others stay for the next turn.
+  void turn(std::optional<std::chrono::nanoseconds> timeout,
+            std::size_t limit = std::numeric_limits<std::size_t>::max()) noexcept;
   void unpark() noexcept { backend_->unpark(); }
 
   /// Every operation in flight, and every later one, ends with `error::runtime_shutdown`.

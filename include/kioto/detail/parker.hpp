@@ -103,6 +103,7 @@ using thread_parker = basic_thread_parker<std_sync>;
 /// - `bool try_lock()` and `void unlock()`: who has the lock may turn it;
 /// - `void turn(std::optional<std::chrono::nanoseconds> timeout)`: waits for events, at most for
 ///   `timeout`, without an end if there is none, and dispatches them. It may come back early;
+/// - `void poll(limit...)`: dispatches what is there, and does not wait;
 /// - `void unpark()`, from any thread: ends the turn in progress, or the next one if none is. What
 ///   happened before it happens before the end of that turn.
 ///
@@ -136,11 +137,13 @@ class basic_parker {
     return park_on_condvar(timeout);
   }
 
-  /// Turns the driver once without sleeping, if it is free. A notification stays for the next park.
-  bool poll(Driver& driver) {
+  /// Polls the driver, if it is free, for everything or as `limit` says. A notification stays for
+  /// the next park.
+  template <class... Limit>
+  bool poll(Driver& driver, Limit... limit) {
     if (!driver.try_lock()) return false;
     const driver_lock lock(driver);
-    driver.turn(std::chrono::nanoseconds::zero());
+    driver.poll(limit...);
     return true;
   }
 

@@ -28,9 +28,10 @@ class reactor_backend {
   virtual std::error_code add(int fd, registration& target) noexcept = 0;
   /// No turn that begins afterwards touches the target. Fails if the descriptor is closed already.
   virtual std::error_code remove(int fd) noexcept = 0;
-  /// Waits for events, for ever without a timeout, and dispatches them. Returns how many there
-  /// were. May come back early.
-  virtual std::size_t turn(std::optional<std::chrono::nanoseconds> timeout) noexcept = 0;
+  /// Waits for events, for ever without a timeout, and dispatches at most `limit` of them, which
+  /// is at least 1. Returns how many there were. May come back early.
+  virtual std::size_t turn(std::optional<std::chrono::nanoseconds> timeout,
+                           std::size_t limit) noexcept = 0;
   /// Ends the turn in progress, or the next one.
   virtual void unpark() noexcept = 0;
   [[nodiscard]] virtual const char* name() const noexcept = 0;
