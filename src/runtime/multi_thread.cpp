@@ -205,11 +205,12 @@ void worker::flush_deferred() noexcept {
 }
 
 // What the ring has no room for stays where it is: it would go to the injection queue, and starve
-// there. At least as many events come as tasks have run, also while tasks keep the ring full.
+// there. But some events come also while tasks keep the ring full: half as many as tasks have run
+// since the last turn, for which there is room if it was events that filled it.
 void worker::poll_driver() noexcept {
   in_driver_ = true;
-  parker_.poll(home_.seat_,
-               std::max<std::size_t>(queue_.free_slots(), home_.core().options.event_interval));
+  parker_.poll(home_.seat_, std::max<std::size_t>(queue_.free_slots(),
+                                                  home_.core().options.event_interval / 2 + 1));
   in_driver_ = false;
 }
 
@@ -258,6 +259,7 @@ void worker::sleep() noexcept {
   in_driver_ = true;
   parker_.park(home_.seat_);
   in_driver_ = false;
+  runs_to_poll_ = home_.core().options.event_interval;
 }
 
 bool worker::hand_over() noexcept {
