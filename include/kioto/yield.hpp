@@ -38,7 +38,8 @@ class [[nodiscard]] budget_operation final : public leaf_awaiter<budget_operatio
 }  // namespace detail
 
 /// Gives way: the task runs again after the other ready tasks of its worker. A loop that does
-/// nothing but yield leaves the reactor and the timers a turn once in four rounds.
+/// nothing but yield leaves the reactor and the timers their turns, see
+/// `runtime_builder::event_interval`.
 ///
 /// - Result: none.
 /// - Cancellation: a task that is asked to stop stops here.

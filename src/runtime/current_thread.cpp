@@ -119,10 +119,14 @@ void current_thread_scheduler::run_until(const Done& done,
   while (!done()) {
     if (--runs_to_poll_ == 0) [[unlikely]] {
       runs_to_poll_ = options.event_interval;
-      seat_.turn(std::chrono::nanoseconds::zero());
+      const auto now = steady_clock::now();
+      // With a seed or a paused clock, the order of things does not depend on how fast they are.
+      if (poll_is_due(now) || lots_ != nullptr || core().clock.is_paused()) {
+        seat_.turn(std::chrono::nanoseconds::zero());
+        hand_out_news();
+      }
       flush_deferred();
-      hand_out_news();
-      if (deadline && steady_clock::now() >= *deadline) return;
+      if (deadline && now >= *deadline) return;
     }
     task_header* const called = take_hinted(hint);
     if (task_header* task = called != nullptr ? called : next()) [[likely]] {
@@ -132,7 +136,6 @@ void current_thread_scheduler::run_until(const Done& done,
     }
     hint = nullptr;
     if (!deferred_.empty()) {
-      if (++rounds_ % rounds_to_poll == 0) seat_.turn(std::chrono::nanoseconds::zero());
       flush_deferred();
       continue;
     }

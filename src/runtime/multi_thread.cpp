@@ -42,7 +42,6 @@ void worker::run() noexcept {
     task_header* task = called != nullptr ? called : next();
     if (task == nullptr) [[unlikely]] {
       if (!deferred_.empty()) {
-        if (++rounds_ % rounds_to_poll == 0) poll_driver();
         flush_deferred();
         continue;
       }
@@ -216,8 +215,9 @@ void worker::poll_driver() noexcept {
 
 void worker::maintain() noexcept {
   runs_to_poll_ = home_.core().options.event_interval;
-  measure_runs(steady_clock::now());
-  poll_driver();
+  const auto now = steady_clock::now();
+  measure_runs(now);
+  if (poll_is_due(now)) poll_driver();
   flush_deferred();
   notify_if_worthwhile();
 }

@@ -91,7 +91,6 @@ class alignas(cache_line) worker final : public executor {
   std::uint32_t random_;
   unsigned calls_ = 0;        ///< runs in a row that are due to a hint
   unsigned slot_streak_ = 0;  ///< runs in a row from the slot, without a hint
-  unsigned rounds_ = 0;       ///< of tasks that gave way
   unsigned runs_to_poll_ = 1;
   unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;

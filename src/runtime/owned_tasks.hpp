@@ -51,7 +51,6 @@ class owned_tasks {
     const std::lock_guard lock(s.lock);
     if (s.closed) return false;
     s.tasks.push_back(task);
-    ++s.size;
     ++s.spawned;
     return true;
   }
@@ -60,7 +59,7 @@ class owned_tasks {
     shard& s = shards_[task.shard_];
     const std::lock_guard lock(s.lock);
     s.tasks.erase(task);
-    --s.size;
+    ++s.ended;
   }
 
   /// A scope that has children, from before the first one until after the last.
@@ -74,6 +73,7 @@ class owned_tasks {
     const std::lock_guard lock(s.lock);
     s.scopes.erase(scope);
     s.spawned += scope.state_.admitted();
+    s.ended += scope.state_.admitted();
   }
 
   /// No task gets in any more.
@@ -121,13 +121,13 @@ class owned_tasks {
   /// No task is left: a parent outlives its children.
   [[nodiscard]] bool empty() const noexcept {
     std::size_t roots = 0;
-    for_each_shard([&](shard& s) { roots += s.size; });
+    for_each_shard([&](shard& s) { roots += s.spawned - s.ended; });
     return roots == 0;
   }
   [[nodiscard]] std::size_t alive() const noexcept {
     std::size_t total = 0;
     for_each_shard([&](shard& s) {
-      total += s.size;
+      total += s.spawned - s.ended;
       for_each_scope(s, [&](scope_core& scope) { total += scope.state_.pending(); });
     });
     return total;
@@ -147,8 +147,8 @@ class owned_tasks {
   struct alignas(cache_line) shard {
     spinlock lock;
     bool closed = false;
-    std::size_t size = 0;
     std::size_t spawned = 0;
+    std::size_t ended = 0;
     task_list tasks;
     task_list stopping;  ///< asked to stop by abort_all()
     intrusive_list<scope_core, scope_list_tag> scopes;

@@ -130,17 +130,25 @@ class executor {
  protected:
   /// Runs in a row that are due to a hint.
   static constexpr unsigned call_streak_limit = 64;
-  /// When all that is left to run are tasks that gave way, the reactor has a turn once in so many
-  /// rounds of theirs: it costs a system call.
-  static constexpr unsigned rounds_to_poll = 4;
+  /// While tasks are ready, turns of the reactor are this far apart at least: each costs a system
+  /// call, in the time of which a dozen short tasks run.
+  static constexpr auto time_between_polls = std::chrono::microseconds(10);
 
   ~executor() = default;
+
+  /// True once in `time_between_polls` at most.
+  [[nodiscard]] bool poll_is_due(std::chrono::steady_clock::time_point now) noexcept {
+    if (now - last_poll_ < time_between_polls) return false;
+    last_poll_ = now;
+    return true;
+  }
 
   owned_counter polls_, parks_, local_schedules_, busy_ns_;
 
  private:
   scheduler* home_;
   std::size_t shard_;
+  std::chrono::steady_clock::time_point last_poll_;  ///< among ready tasks
 };
 
 /// What the calling thread is doing for a runtime.
