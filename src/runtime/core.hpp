@@ -46,6 +46,15 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   runtime_core* next_left_behind_ = nullptr;
 };
 
+inline void scheduler::task_ended(task_header& task) noexcept {
+  if (core_.options.on_task_end) [[unlikely]]
+    report_end(task);
+  if (task.shard_ == task_header::in_no_shard) return;  // a child, in the list of its scope
+  core_.owned.remove(task);
+  if (core_.shutting_down.load(std::memory_order_acquire)) [[unlikely]]
+    task_ended_in_shutdown();
+}
+
 inline runtime_core& core_of(context& c) noexcept { return c.task().scheduler_->core(); }
 
 /// The runtime that the calling thread is in; throws std::logic_error that names `what` outside of

@@ -213,13 +213,8 @@ void launch(task_header& task) noexcept {
   schedule_task(thread, task);
 }
 
-void scheduler::task_ended(task_header& task) noexcept {
-  if (core_.options.on_task_end) [[unlikely]]
-    core_.options.on_task_end(task_id(task.id_));
-  if (task.scope_ != nullptr) return;  // in the list of that
-  core_.owned.remove(task);
-  if (core_.shutting_down.load(std::memory_order_acquire)) [[unlikely]]
-    task_ended_in_shutdown();
+void scheduler::report_end(task_header& task) noexcept {
+  core_.options.on_task_end(task_id(task.id_));
 }
 void scheduler::task_ended_in_shutdown() noexcept {
   if (core_.owned.empty()) wake_all();

@@ -56,7 +56,7 @@ class scheduler {
   virtual void release_idle() noexcept {}
 
   /// The frame of a task is destroyed; its join handle does not know yet.
-  virtual void task_ended(task_header& task) noexcept;
+  inline void task_ended(task_header& task) noexcept;
 
  protected:
   /// The lifetime of a schedule_remote(). As soon as it has handed its task over, the task may run
@@ -84,6 +84,7 @@ class scheduler {
   }
 
  private:
+  void report_end(task_header& task) noexcept;
   void task_ended_in_shutdown() noexcept;
 
   runtime_core& core_;

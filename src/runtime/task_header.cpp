@@ -23,6 +23,22 @@ void leaf_operation::die_in_flight() noexcept {
   std::terminate();
 }
 
+// The second half of a wait that has something to see to: the operation has completed already, or a
+// stop is pending.
+attempt leaf_operation::still_owned(suspension::ticket ticket,
+                                    suspension::arm_result result) noexcept {
+  if (result == suspension::arm_result::stop) {
+    if (cancel()) {
+      armed_ = false;
+      return attempt::stopped;
+    }
+    if (context_->word_.arm(ticket, true) == suspension::arm_result::suspended)
+      return attempt::suspended;
+  }
+  armed_ = false;
+  return stopped_ ? attempt::stopped : attempt::ready;
+}
+
 promise_base& task_header::root() noexcept {
   auto* frame = reinterpret_cast<std::byte*>(this) + sizeof(task_header);
   return std::coroutine_handle<promise_base>::from_address(frame).promise();
@@ -42,7 +58,7 @@ promise_base* task_header::attempted(context& c, attempt result) noexcept {
 
 // Decides what the due run of a context does. Returns the frame to resume, or null if the context
 // suspended again or ended.
-promise_base* task_header::enter(context& c) noexcept {
+KIOTO_NOINLINE promise_base* task_header::enter(context& c) noexcept {
   switch (c.entry_) {
     case entry::start:
       if (c.must_stop()) return ended(c, outcome::stopped);
@@ -83,6 +99,27 @@ promise_base* task_header::enter(context& c) noexcept {
   return nullptr;
 }
 
+// The same for a task, whose usual ways in are short: nobody has asked it to stop, and its leaf has
+// completed with a value.
+inline promise_base* task_header::enter_task() noexcept {
+  switch (entry_) {
+    case entry::start:
+    case entry::resume:
+      if (word_.stop_requested()) [[unlikely]]
+        break;
+      return frame_;
+    case entry::leaf: {
+      leaf_operation& op = *current_;
+      if (!word_.has_fired(op.fired_) || op.stopped_ || op.retries_) break;
+      op.armed_ = false;
+      return frame_;
+    }
+    default:
+      break;
+  }
+  return enter(*this);
+}
+
 // Does what a frame asked for. Returns the frame to go on with, if any.
 promise_base* task_header::answer(trampoline& loop) noexcept {
   switch (std::exchange(loop.action, request::none)) {
@@ -102,13 +139,15 @@ promise_base* task_header::answer(trampoline& loop) noexcept {
   return nullptr;
 }
 
+inline void task_header::resume(promise_base& frame, trampoline& loop) noexcept {
+  loop.depth = trampoline::transfers_before_unwinding;
+  if (completed_through_hooks(frame)) frame.handle().resume();
+}
+
 // Resumes `frame`, if any, and goes on as long as something is asked for.
-void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
+KIOTO_NOINLINE void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
   for (;;) {
-    if (frame != nullptr) [[likely]] {
-      loop.depth = trampoline::transfers_before_unwinding;
-      if (completed_through_hooks(*frame)) frame->handle().resume();
-    }
+    if (frame != nullptr) resume(*frame, loop);
     do {
       if (loop.action == request::none) return;
       frame = answer(loop);
@@ -116,28 +155,30 @@ void task_header::run_frames(promise_base* frame, trampoline& loop) noexcept {
   }
 }
 
+// What each run of each task costs. What is rare is out of line.
 task_header* task_header::run(bool called) noexcept {
   trampoline loop;
   loop.called = called;
   loop.strand = this;
   loop_ = &loop;
-  run_in(loop);
-  return loop.next_hint;
-}
-
-// With all that it calls in one function: this is what each run of each task costs.
-[[gnu::flatten]] KIOTO_NOINLINE void task_header::run_in(trampoline& loop) noexcept {
   if (entry_ != entry::nested) [[likely]] {
-    run_frames(enter(*this), loop);
-    // Unless they forked, the frames have published the strand, or ended the task: it must not be
-    // touched.
+    if (promise_base* frame = enter_task()) [[likely]]
+      resume(*frame, loop);
+    // Unless they forked, the frames have published the strand if they ask for nothing: it must not
+    // be touched.
+    if (loop.action == request::finished && loop.target->context_ == this) {
+      finish(loop.target->outcome_);
+      return loop.next_hint;
+    }
+    if (loop.action != request::none) run_frames(nullptr, loop);
     if (!loop.forked) [[likely]]
-      return;
+      return loop.next_hint;
   } else {
     loop.forked = true;
   }
   // A forked strand stays owned until this gives it up.
   run_branches(loop);
+  return loop.next_hint;
 }
 
 // A stop travels up from the leaf under `frame`. Frames are destroyed one by one, innermost first,
@@ -176,7 +217,8 @@ void task_header::finish(outcome what) noexcept {
   if (scope_ != nullptr) return scope_->finish(*this);
   scheduler& home = *scheduler_;
   trampoline& loop = *loop_;
-  home.task_ended(*this);
+  if (shard_ != in_no_shard) [[likely]]
+    home.task_ended(*this);
   const auto end = join_.finish();
   // The handle may have freed the block by now, unless it left it to this thread.
   if (end.waiter != nullptr) {

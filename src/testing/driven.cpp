@@ -94,8 +94,6 @@ class hand_scheduler::state final : private some_core, public scheduler {
     ++wakes_;
     changed_.notify_one();
   }
-  // The runtime does not know of the task, and does not wait for its end.
-  void task_ended(task_header&) noexcept override {}
   [[nodiscard]] std::uint32_t random() noexcept override { return random_.next(); }
 
   // Not the scheduler of its runtime: nobody asks it for these.

@@ -171,25 +171,14 @@ class leaf_operation {
       armed_ = false;
       return attempt::ready;
     }
-    switch (c.word_.arm(ticket, c.shields_ != 0)) {
-      case suspension::arm_result::suspended:
-        return attempt::suspended;
-      case suspension::arm_result::fired:
-        break;
-      case suspension::arm_result::stop:
-        if (cancel()) {
-          armed_ = false;
-          return attempt::stopped;
-        }
-        if (c.word_.arm(ticket, true) == suspension::arm_result::suspended)
-          return attempt::suspended;
-        break;
-    }
-    armed_ = false;
-    return stopped_ ? attempt::stopped : attempt::ready;
+    const auto result = c.word_.arm(ticket, c.shields_ != 0);
+    if (result == suspension::arm_result::suspended) [[likely]]
+      return attempt::suspended;
+    return still_owned(ticket, result);
   }
 
  private:
+  attempt still_owned(suspension::ticket ticket, suspension::arm_result result) noexcept;
   [[noreturn]] static void die_in_flight() noexcept;
 };
 

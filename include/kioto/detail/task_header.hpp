@@ -58,6 +58,7 @@ class alignas(16) task_header : public block_info,
     read_error,    ///< copies the exception to the `std::exception_ptr` at `out`
     read_failure,  ///< of a child of a scope: see `manage_child`
   };
+  static constexpr std::uint8_t in_no_shard = 0xFF;
   /// Type-erased access to the result.
   using manager = void (*)(task_header&, manage, void* out) noexcept;
 
@@ -122,17 +123,18 @@ class alignas(16) task_header : public block_info,
   /// Where it was spawned. A task made of a callable learns it when it runs; others may be reading.
   std::atomic<std::source_location> where_;
   std::atomic<std::uint32_t> references_{1};
-  std::uint8_t shard_ = 0;
+  std::uint8_t shard_ = in_no_shard;  ///< of the list of tasks
   outcome outcome_ = outcome::none;
   bool in_ready_queue_ = false;  ///< of a current-thread scheduler, whose thread alone uses this
   bool is_reported_ = false;     ///< its exception is: the scope has it
 
  private:
-  void run_in(trampoline& loop) noexcept;
+  void resume(promise_base& frame, trampoline& loop) noexcept;
   void run_frames(promise_base* frame, trampoline& loop) noexcept;
   void run_branches(trampoline& loop) noexcept;
   promise_base* answer(trampoline& loop) noexcept;
   promise_base* enter(context& c) noexcept;
+  promise_base* enter_task() noexcept;
   promise_base* attempted(context& c, attempt result) noexcept;
   promise_base* unwind(promise_base& frame) noexcept;
   promise_base* ended(context& c, outcome what) noexcept;
