@@ -194,13 +194,13 @@ void worker::measure_runs(steady_clock::time_point now) noexcept {
   }
 }
 
+// Those that the ring has no room for go on waiting.
 void worker::flush_deferred() noexcept {
-  bool pushed = false;
-  while (task_header* task = deferred_.pop_front()) {
-    push_ring(task);
-    pushed = true;
-  }
-  if (pushed && queue_.size() > 1) notify_if_useful();
+  const std::size_t count = std::min(deferred_count_, queue_.free_slots());
+  if (count == 0) return;
+  deferred_.begin_at(queue_.push_batch(deferred_.front(), count));
+  deferred_count_ -= count;
+  if (queue_.size() > 1) notify_if_useful();
 }
 
 // What the ring has no room for stays where it is: it would go to the injection queue, and starve

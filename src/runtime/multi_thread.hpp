@@ -37,7 +37,10 @@ class alignas(cache_line) worker final : public executor {
   void run() noexcept;
 
   void push(task_header& task) noexcept override;
-  void defer(task_header& task) noexcept override { deferred_.push_back(&task); }
+  void defer(task_header& task) noexcept override {
+    deferred_.push_back(&task);
+    ++deferred_count_;
+  }
 
   /// The running task is going to block: another thread goes on with this worker. False: none could
   /// be had, the worker stays.
@@ -102,6 +105,7 @@ class alignas(cache_line) worker final : public executor {
   std::chrono::nanoseconds time_of_runs_ = worth_a_worker;
   std::uint64_t number_of_runs_ = 1;
   intrusive_queue<task_header> deferred_;
+  std::size_t deferred_count_ = 0;
   handover_job handover_;
   basic_parker<std_sync, driver_seat> parker_;
 
