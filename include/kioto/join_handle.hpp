@@ -183,7 +183,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 
   attempt try_or_wait() noexcept override {
     if (task_->join_.is_done()) return attempt::ready;
-    this->context_->loop().next_hint = task_;
+    this->context_->loop().next = {task_, next_run::relation::callee};
     return this->wait([this]() noexcept { return task_->join_.link(this); });
   }
   bool cancel() noexcept override { return task_->join_.unlink(this); }
@@ -194,9 +194,13 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
   static void on_task_ended(join_waiter& waiter, trampoline& loop) noexcept {
     auto& self = static_cast<join_awaiter&>(waiter);
     context& waiting = *self.context_;
-    if (loop.called && waiting.task().scheduler_ == self.task_->scheduler_)
-      loop.next_hint = &waiting.task();
-    complete(self);
+    if (loop.called && waiting.kind_ == strand::task &&
+        waiting.task().scheduler_ == self.task_->scheduler_) {
+      if (waiting.word_.complete(self.fired_)) 
+        loop.next = {&waiting.task(), next_run::relation::caller};
+    } else {
+      complete(self);
+    }
   }
 
   task_header* task_;

@@ -50,16 +50,27 @@ class current_thread_scheduler::turn {
 };
 
 // With a seed the lot decides, and calls are no exception.
-inline task_header* current_thread_scheduler::take_hinted(task_header* hint) noexcept {
-  if (hint == nullptr || !hint->in_ready_queue_ || calls_ == call_streak_limit ||
-      lots_ != nullptr) {
+inline task_header* current_thread_scheduler::take_called(next_run last) noexcept {
+  using enum next_run::relation;
+  if (last.who == none) {
     calls_ = 0;
     return nullptr;
   }
-  ++calls_;
-  ready_.erase(hint);
-  hint->in_ready_queue_ = false;
-  return hint;
+  const bool allowed = calls_ != call_streak_limit && lots_ == nullptr;
+  if (last.who == caller) {
+    if (allowed) {
+      ++calls_;
+      return last.task;
+    }
+    make_ready(*last.task);
+  } else if (last.who == callee && last.task->in_ready_queue_ && allowed) {
+    ++calls_;
+    ready_.erase(last.task);
+    last.task->in_ready_queue_ = false;
+    return last.task;
+  }
+  calls_ = 0;
+  return nullptr;
 }
 
 inline task_header* current_thread_scheduler::take_ready() noexcept {
@@ -115,7 +126,7 @@ void current_thread_scheduler::run_until(const Done& done,
   thread_state& thread = this_thread();
   const auto& options = core().options;
   auto busy_since = steady_clock::now();
-  task_header* hint = nullptr;
+  next_run last;
   while (!done()) {
     if (--runs_to_poll_ == 0) [[unlikely]] {
       runs_to_poll_ = options.event_interval;
@@ -128,13 +139,13 @@ void current_thread_scheduler::run_until(const Done& done,
       flush_deferred();
       if (deadline && now >= *deadline) return;
     }
-    task_header* const called = take_hinted(hint);
+    task_header* const called = take_called(last);
     if (task_header* task = called != nullptr ? called : next()) [[likely]] {
       polls_.add();
-      hint = run_task(thread, *task, called != nullptr);
+      last = run_task(thread, *task, called != nullptr);
       continue;
     }
-    hint = nullptr;
+    last = {};
     if (!deferred_.empty()) {
       flush_deferred();
       continue;

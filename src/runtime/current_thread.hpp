@@ -57,7 +57,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   template <class Done>
   void run_until(const Done& done, std::optional<std::chrono::steady_clock::time_point> deadline);
   [[nodiscard]] task_header* next() noexcept;
-  [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
+  [[nodiscard]] task_header* take_called(next_run last) noexcept;
   [[nodiscard]] task_header* take_ready() noexcept;
   [[nodiscard]] task_header* next_in_turn() noexcept;
   [[nodiscard]] task_header* next_by_lot() noexcept;
@@ -82,7 +82,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   // Of the thread that runs tasks.
   intrusive_deque<task_header> ready_;
   intrusive_queue<task_header> deferred_;
-  unsigned calls_ = 0;   ///< runs in a row that are due to a hint
+  unsigned calls_ = 0;   ///< runs in a row that are due to what the one before told
   unsigned runs_to_poll_ = 1;
   unsigned runs_to_turn_ = 1;  ///< runs until next() looks at the queue from outside first
   random_source random_;

@@ -34,24 +34,29 @@ void worker::run() noexcept {
   thread_state& thread = this_thread();
   thread.current = this;
   measured_ = busy_since_ = steady_clock::now();
-  task_header* hint = nullptr;
+  next_run last;
   for (;;) {
     if (--runs_to_poll_ == 0) [[unlikely]]
       maintain();
-    task_header* const called = take_hinted(std::exchange(hint, nullptr));
+    task_header* const called = take_called(last);
     task_header* task = called != nullptr ? called : next();
     if (task == nullptr) [[unlikely]] {
       if (!deferred_.empty()) {
         flush_deferred();
+        last = {};
         continue;
       }
       task = steal();
     }
     if (task != nullptr) {
-      hint = execute(thread, *task, called != nullptr);
-      if (thread.current != this) return;  // the task handed the worker over and never got it back
+      last = execute(thread, *task, called != nullptr);
+      if (thread.current != this) {  // the task handed the worker over and never got it back
+        if (last.who == next_run::relation::caller) schedule_task(thread, *last.task);
+        return;
+      }
       continue;
     }
+    last = {};
     if (home_.core().shutting_down.load(std::memory_order_acquire) && home_.core().owned.empty())
       break;
     park();
@@ -64,7 +69,7 @@ void worker::run() noexcept {
   home_.loop_ended();
 }
 
-inline task_header* worker::execute(thread_state& thread, task_header& task, bool called) noexcept {
+inline next_run worker::execute(thread_state& thread, task_header& task, bool called) noexcept {
   if (searching_) [[unlikely]] {
     searching_ = false;
     if (home_.idle_.transition_from_searching()) home_.notify_one();
@@ -73,14 +78,24 @@ inline task_header* worker::execute(thread_state& thread, task_header& task, boo
   return run_task(thread, task, called);
 }
 
-inline task_header* worker::take_hinted(task_header* hint) noexcept {
-  if (hint != nullptr && calls_ != call_streak_limit) {
-    ++calls_;
-    if (slot_.load(std::memory_order_relaxed) == hint) return take_slot();
-    if (queue_.pop_newest(hint)) return hint;
+// Instead of the callee, which may be anywhere by now, the newest task: most often it was spawned
+// by the same one. Breadth first, a tree of tasks would fill the memory with tasks that have begun.
+inline task_header* worker::take_called(next_run last) noexcept {
+  using enum next_run::relation;
+  if (last.who == none) {
+    calls_ = 0;
+    return nullptr;
   }
-  calls_ = 0;
-  return nullptr;
+  if (calls_ == call_streak_limit) {
+    if (last.who == caller) push(*last.task);
+    calls_ = 0;
+    slot_streak_ = slot_streak_limit;  // the oldest, now
+    return nullptr;
+  }
+  ++calls_;
+  if (last.who == caller) return last.task;
+  if (task_header* task = take_slot()) return task;
+  return queue_.pop_newest();
 }
 
 inline task_header* worker::next() noexcept {

@@ -77,9 +77,9 @@ class alignas(cache_line) worker final : public executor {
   void notify_if_useful() noexcept;
   void notify_if_worthwhile() noexcept;
   void measure_runs(std::chrono::steady_clock::time_point now) noexcept;
-  task_header* execute(thread_state& thread, task_header& task, bool called) noexcept;
+  next_run execute(thread_state& thread, task_header& task, bool called) noexcept;
   [[nodiscard]] task_header* take_slot() noexcept;
-  [[nodiscard]] task_header* take_hinted(task_header* hint) noexcept;
+  [[nodiscard]] task_header* take_called(next_run last) noexcept;
   [[nodiscard]] task_header* next() noexcept;
   [[nodiscard]] task_header* take_injected() noexcept;
   [[nodiscard]] task_header* steal() noexcept;
@@ -92,8 +92,8 @@ class alignas(cache_line) worker final : public executor {
   multi_thread_scheduler& home_;
   const std::size_t index_;
   std::uint32_t random_;
-  unsigned calls_ = 0;        ///< runs in a row that are due to a hint
-  unsigned slot_streak_ = 0;  ///< runs in a row from the slot, without a hint
+  unsigned calls_ = 0;        ///< runs in a row that are due to what the one before told
+  unsigned slot_streak_ = 0;  ///< other runs in a row from the slot
   unsigned runs_to_poll_ = 1;
   unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;

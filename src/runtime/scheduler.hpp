@@ -110,9 +110,8 @@ class owned_counter {
 
 /// The part of a scheduler that the calling thread runs.
 ///
-/// Ready tasks wait in a queue, but among tasks that spawn and await each other the order of
-/// function calls is the best one for memory and caches. So who is awaited runs next if it is the
-/// newest in the queue, and when it ends who awaited it goes on; but not for ever: the others wait.
+/// Ready tasks wait in a queue, but tasks that spawn and await each other run in the order of function
+/// calls, see `next_run`; but not for ever: the others wait.
 class executor {
  public:
   executor(scheduler& home, std::size_t shard) noexcept : home_(&home), shard_(shard) {}
@@ -129,8 +128,8 @@ class executor {
   virtual void defer(task_header& task) noexcept = 0;
 
  protected:
-  /// Runs in a row that are due to a hint.
-  static constexpr unsigned call_streak_limit = 64;
+  /// Runs in a row that are due to what the one before told.
+  static constexpr unsigned call_streak_limit = 1024;
   /// While tasks are ready, turns of the reactor are this far apart at least: each costs a system
   /// call, in the time of which a dozen short tasks run.
   static constexpr auto time_between_polls = std::chrono::microseconds(10);
@@ -185,13 +184,13 @@ void reschedule(task_header& task) noexcept;
 void report_unobserved(task_header& task, runtime_core* core) noexcept;
 void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept;
 
-/// Runs one task on the calling thread. For `called` and the result see `trampoline`.
-inline task_header* run_task(thread_state& thread, task_header& task, bool called) noexcept {
+/// Runs one task on the calling thread. `called`: see `trampoline`.
+inline next_run run_task(thread_state& thread, task_header& task, bool called) noexcept {
   thread.running = &task;
-  task_header* hint = task.run(called);
+  const next_run next = task.run(called);
   thread.running = nullptr;
   thread.in_place = false;
-  return hint;
+  return next;
 }
 
 }  // namespace kioto::detail

@@ -156,7 +156,7 @@ KIOTO_NOINLINE void task_header::run_frames(promise_base* frame, trampoline& loo
 }
 
 // What each run of each task costs. What is rare is out of line.
-task_header* task_header::run(bool called) noexcept {
+next_run task_header::run(bool called) noexcept {
   trampoline loop;
   loop.called = called;
   loop.strand = this;
@@ -168,17 +168,17 @@ task_header* task_header::run(bool called) noexcept {
     // be touched.
     if (loop.action == request::finished && loop.target->context_ == this) {
       finish(loop.target->outcome_);
-      return loop.next_hint;
+      return loop.next;
     }
     if (loop.action != request::none) run_frames(nullptr, loop);
     if (!loop.forked) [[likely]]
-      return loop.next_hint;
+      return loop.next;
   } else {
     loop.forked = true;
   }
   // A forked strand stays owned until this gives it up.
   run_branches(loop);
-  return loop.next_hint;
+  return loop.next;
 }
 
 // A stop travels up from the leaf under `frame`. Frames are destroyed one by one, innermost first,
@@ -227,6 +227,8 @@ void task_header::finish(outcome what) noexcept {
     if (what == outcome::exception) [[unlikely]]
       report_unobserved(*this, &home.core());
     drop_reference();
+  } else if (loop.called) {
+    loop.next.who = next_run::relation::sibling;
   }
 }
 

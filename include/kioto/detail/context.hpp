@@ -43,6 +43,23 @@ enum class request : std::uint8_t {
   finished,  ///< `target` reached its final suspension and has no awaiter: its context is done
 };
 
+/// What a run of a task tells the scheduler about the next one. As wide as two registers.
+struct next_run {
+  enum class relation : std::uintptr_t {
+    none,
+    /// As by a call: this one awaits `task`, which lives until this thread runs another one, unless
+    /// other threads run tasks of the scheduler, too; then the pointer may dangle.
+    callee,
+    /// As by a return: `task` awaited this one, which has ended and was itself called. It is in no
+    /// queue: whoever gets this owns it.
+    caller,
+    /// Null: this one was called and has ended; whoever holds its handle does not await it yet.
+    sibling,
+  };
+  task_header* task = nullptr;
+  relation who = relation::none;
+};
+
 /// The loop that resumes coroutines, seen from inside them. It lives on the native stack of that
 /// loop, so it outlives any frame and any task, and only the thread that runs the strand uses it.
 ///
@@ -55,13 +72,9 @@ struct trampoline {
 
   request action = request::none;
   bool forked = false;  ///< the strand runs branches; it is still owned when the frames return
-  bool called = false;  ///< this run is due to a hint
+  bool called = false;  ///< this run is due to what the last one told
   promise_base* target = nullptr;
-  /// A hint for the scheduler: the task that should run next, as by a call or a return. Either this
-  /// task awaits it; or it awaits this task, which has ended and was itself run because of a hint.
-  /// It lives until this thread runs another task, unless other threads run tasks of the scheduler,
-  /// too; then it may dangle.
-  task_header* next_hint = nullptr;
+  next_run next;
   context* strand = nullptr;  ///< whose frames run: that of the task, or of a branch
   std::uint32_t budget = budget_of_a_run;
   std::uint32_t depth = transfers_before_unwinding;

@@ -153,22 +153,21 @@ class basic_local_queue {
     }
   }
 
-  /// Owner: takes the newest item if it is `wanted` and no thief is at work. True: it was taken.
-  [[nodiscard]] bool pop_newest(const T* wanted) noexcept {
+  /// Owner: takes the newest item; null if there is none, or if a thief is at work.
+  [[nodiscard]] T* pop_newest() noexcept {
     const position tail = tail_.load(std::memory_order_relaxed);
     std::uint64_t head = head_.load(std::memory_order_relaxed);
     const position newest = after(tail, std::size_t{0} - 1);
-    if (real_of(head) == tail || steal_of(head) != real_of(head)) return false;
-    if (slot(newest).get() != wanted) return false;
+    if (real_of(head) == tail || steal_of(head) != real_of(head)) return nullptr;
     // From here on the version is odd: no thief claims. One that has read head_ before fails to
     // exchange it. Acquire: see point 2.
     if (!head_.compare_exchange_strong(head, head + one_version, std::memory_order_acquire,
                                        std::memory_order_relaxed))
-      return false;
+      return nullptr;
     tail_.store(newest, std::memory_order_relaxed);
     // Release: whoever sees an even version again sees the tail_ that belongs to it.
     head_.store(head + 2 * one_version, std::memory_order_release);
-    return true;
+    return slot(newest).get();
   }
 
   /// Thief, who owns `dst`: takes the older half of this queue, rounded up. Returns the oldest

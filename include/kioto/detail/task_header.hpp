@@ -73,9 +73,8 @@ class alignas(16) task_header : public block_info,
   }
 
   /// Runs the task until it suspends, yields or ends. The caller owns the strand and gives it up:
-  /// nothing of the task may be touched afterwards. Takes and returns what
-  /// `trampoline::called` and `trampoline::next_hint` are about.
-  task_header* run(bool called) noexcept;
+  /// nothing of the task may be touched afterwards. `called`: see `trampoline`.
+  next_run run(bool called) noexcept;
 
   /// Destroys the result, which nobody will take.
   void destroy_result() noexcept {
