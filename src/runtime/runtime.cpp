@@ -23,12 +23,10 @@
 namespace kioto {
 namespace detail {
 
-thread_state& this_thread() noexcept {
-  static thread_local thread_state state;
-  return state;
-}
-
 namespace {
+
+// Only for functions that are never inlined either, see this_thread().
+constinit thread_local thread_state state_of_this_thread;
 
 [[noreturn]] void throw_outside(const char* what) {
   throw std::logic_error(
@@ -169,22 +167,26 @@ void os_thread::detach() noexcept {
   if (std::exchange(joinable_, false)) pthread_detach(id_);
 }
 
-runtime_core& current_core(const char* what) {
-  runtime_core* core = this_thread().runtime;
+thread_state& this_thread() noexcept { return state_of_this_thread; }
+
+KIOTO_NOINLINE runtime_core& current_core(const char* what) {
+  runtime_core* core = state_of_this_thread.runtime;
   if (core == nullptr) throw_outside(what);
   return *core;
 }
 
-scheduler& current_scheduler(const char* what) {
-  runtime_core& core = current_core(what);
-  check_local_thread(core, what);
-  return *core.home;
+KIOTO_NOINLINE scheduler& current_scheduler(const char* what) {
+  runtime_core* core = state_of_this_thread.runtime;
+  if (core == nullptr) throw_outside(what);
+  if (core->is_local) [[unlikely]]
+    check_local_thread(*core, what);
+  return *core->home;
 }
 
 scheduler& scheduler_of(runtime_core& core) noexcept { return *core.home; }
 
-void reschedule(task_header& task) noexcept {
-  executor* current = this_thread().current;
+KIOTO_NOINLINE void reschedule(task_header& task) noexcept {
+  executor* current = state_of_this_thread.current;
   if (current != nullptr)
     current->defer(task);
   else
@@ -199,9 +201,9 @@ std::uint64_t fresh_seed() noexcept {
 
 std::uint32_t runtime_random(task_header& task) noexcept { return task.scheduler_->random(); }
 
-void launch(task_header& task) noexcept {
+KIOTO_NOINLINE void launch(task_header& task) noexcept {
   runtime_core& core = task.scheduler_->core();
-  thread_state& thread = this_thread();
+  thread_state& thread = state_of_this_thread;
   task.id_ = next_task_id(thread);
   const std::size_t shard = thread.current != nullptr ? thread.current->shard() : task.id_ >> 8;
   if (!core.owned.insert(task, shard)) [[unlikely]] {
