@@ -137,7 +137,7 @@ void current_thread_scheduler::run_until(const Done& done,
         hand_out_news();
       }
       flush_deferred();
-      if (deadline && now >= *deadline) return;
+      if (deadline && now >= *deadline) break;
     }
     task_header* const called = take_called(last);
     if (task_header* task = called != nullptr ? called : next()) [[likely]] {
@@ -170,9 +170,10 @@ void current_thread_scheduler::run_until(const Done& done,
     }
     asleep_.wake_up();
     if (options.on_thread_unpark) options.on_thread_unpark();
-    if (deadline && steady_clock::now() >= *deadline) return;
+    if (deadline && steady_clock::now() >= *deadline) break;
     busy_since = steady_clock::now();
   }
+  if (last.who == next_run::relation::caller) make_ready(*last.task);  // it is in no queue
 }
 
 // There is nothing to run, and the clock is paused. False: it has moved to the next timer, or the

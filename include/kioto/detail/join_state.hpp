@@ -12,7 +12,7 @@ struct trampoline;
 /// Who is to learn of the end of a task.
 class join_waiter {
  public:
-  /// `loop` is the one in which the task ended; it may take a hint.
+  /// `loop` is the one in which the task ended; it may be told what to run next.
   using callback = void (*)(join_waiter&, trampoline& loop) noexcept;
   explicit join_waiter(callback on_task_ended) noexcept : task_ended(on_task_ended) {}
   join_waiter(const join_waiter&) = delete;
