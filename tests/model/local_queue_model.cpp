@@ -175,22 +175,30 @@ struct batches : rl::test_suite<batches, 2>, base<2, 6, 4> {
 
 // The owner takes back what it pushed last, and pushes again: the slots are reused at once.
 struct newest : rl::test_suite<newest, 2>, base<2, 5, 4> {
-  void take_back(std::size_t i) {
+  std::array<std::size_t, 5> stack{};  // of the owner: what it pushed, and did not take back
+  std::size_t depth = 0;
+  void push_newest(std::size_t i) {
+    check(source.free_slots() <= source.capacity(), "nobody claims beyond the end");
+    push(i);
+    stack[depth++] = i;
+  }
+  void take_back() {
     node* const n = source.pop_newest();
     if (n == nullptr) return;
-    check(n == &nodes[i] || n == &nodes[i - 1], "the newest one that nobody has taken");
+    check(depth != 0 && n == &nodes[stack[depth - 1]], "the newest one: thieves take the oldest");
+    --depth;
     take(0, n);
   }
   void thread(unsigned index) {
     if (index == 0) {
-      push(0);
-      push(1);
-      take_back(1);
-      push(2);
-      push(3);
-      take_back(3);
-      take_back(2);
-      push(4);
+      push_newest(0);
+      push_newest(1);
+      take_back();
+      push_newest(2);
+      push_newest(3);
+      take_back();
+      take_back();
+      push_newest(4);
       pop_all();
     } else {
       steal_once(1);
