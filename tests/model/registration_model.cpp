@@ -19,6 +19,9 @@ using registration = detail::basic_registration<model_sync>;
 using detail::ready_event;
 using detail::wake_cause;
 
+// No place is for it.
+constexpr net::interest in_the_list = net::interest::readable() | net::interest::priority();
+
 constexpr int sleep_unqueued = 1;
 constexpr int clear_without_a_tick = 2;
 
@@ -68,8 +71,7 @@ struct socket {
   }
 
   // The loop of every operation.
-  end read(waiter& w) {
-    const net::interest wanted = net::interest::readable();
+  end read(waiter& w, net::interest wanted = net::interest::readable()) {
     for (;;) {
       ready_event event = reg.readiness(wanted.mask());
       if (event.is_empty()) {
@@ -174,8 +176,7 @@ struct withdrawal : rl::test_suite<withdrawal<InTheList>, 2> {
   waiter w;
   waiter other;
   void before() {
-    net::interest wanted = net::interest::readable();
-    if (InTheList) wanted = wanted | net::interest::priority();
+    const net::interest wanted = InTheList ? in_the_list : net::interest::readable();
     check(s.reg.wait(w, wanted.mask()).is_empty(), "it waits");
     check(s.reg.wait(other, net::interest::readable().mask()).is_empty(), "it waits");
   }
@@ -237,13 +238,12 @@ struct stale_mark : rl::test_suite<stale_mark, 2> {
   waiter gone;
   std::array<waiter, 2> w;
   void before() {
-    const net::interest wanted = net::interest::readable() | net::interest::priority();
-    check(s.reg.wait(gone, wanted.mask()).is_empty(), "it waits, in the list");
+    check(s.reg.wait(gone, in_the_list.mask()).is_empty(), "it waits, in the list");
     check(s.reg.cancel_wait(gone), "it goes");
   }
   void thread(unsigned index) {
     if (index == 0) {
-      for (waiter& one : w) check(s.read(one) == end::read, "it reads a byte");
+      for (waiter& one : w) check(s.read(one, in_the_list) == end::read, "it reads a byte");
     } else {
       s.arrive(1);
       s.arrive(1);
@@ -261,8 +261,7 @@ struct one_in_the_list : rl::test_suite<one_in_the_list, 2> {
   waiter w;
   void thread(unsigned index) {
     if (index == 1) return s.arrive(1);
-    const net::interest wanted = net::interest::readable() | net::interest::priority();
-    if (s.reg.wait(w, wanted.mask()).is_empty()) (void)w.wait_until_fired();
+    if (s.reg.wait(w, in_the_list.mask()).is_empty()) (void)w.wait_until_fired();
   }
   void after() { check(s.reg.has_no_waiters(), "nobody is left behind"); }
 };

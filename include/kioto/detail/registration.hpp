@@ -36,10 +36,10 @@ class ready_event {
 
   [[nodiscard]] inline net::ready set() const noexcept;
   /// Nothing to do but wait.
-  [[nodiscard]] bool is_empty() const noexcept { return set().is_empty() && !is_over(); }
+  [[nodiscard]] inline bool is_empty() const noexcept;
   [[nodiscard]] inline bool is_shut_down() const noexcept;
   [[nodiscard]] inline bool is_closing() const noexcept;
-  [[nodiscard]] bool is_over() const noexcept { return is_shut_down() || is_closing(); }
+  [[nodiscard]] inline bool is_over() const noexcept;
 
  private:
   template <class>
@@ -76,6 +76,7 @@ struct readiness_word {
   static constexpr unsigned ready_shift = tick_bits + 1;
   static constexpr std::uint64_t closing = std::uint64_t{1} << 27;
   static constexpr std::uint64_t shutdown = std::uint64_t{1} << 28;
+  static constexpr std::uint64_t over = closing | shutdown;
   static constexpr std::uint64_t has_reader = std::uint64_t{1} << 29;
   static constexpr std::uint64_t has_writer = std::uint64_t{1} << 30;
   static constexpr std::uint64_t has_waiters = std::uint64_t{1} << 31;
@@ -93,14 +94,24 @@ struct readiness_word {
   }
   /// With news: the readiness, and the ticks of the directions that it touches.
   static constexpr std::uint64_t with(std::uint64_t word, net::ready arrived) noexcept {
-    using net::ready;
-    const ready reads =
-        ready::readable() | ready::read_closed() | ready::priority() | ready::error();
-    const ready writes = ready::writable() | ready::write_closed() | ready::error();
-    if (!(arrived & reads).is_empty()) word += 1;
-    if (!(arrived & writes).is_empty()) word += std::uint64_t{1} << write_tick_shift;
-    return (word & ~carry) | bits(arrived);
+    return ((word + bumps[arrived.bits()]) & ~carry) | bits(arrived);
   }
+
+ private:
+  // What bumps the ticks of the directions that any readiness touches.
+  static constexpr auto bumps = [] {
+    using net::ready;
+    constexpr ready reads =
+        ready::readable() | ready::read_closed() | ready::priority() | ready::error();
+    constexpr ready writes = ready::writable() | ready::write_closed() | ready::error();
+    std::array<std::uint64_t, std::size_t{ready::all().bits()} + 1> out{};
+    for (std::uint32_t i = 0; i != out.size(); ++i) {
+      const ready arrived = ready::from_bits(i);
+      if (!(arrived & reads).is_empty()) out[i] += 1;
+      if (!(arrived & writes).is_empty()) out[i] += std::uint64_t{1} << write_tick_shift;
+    }
+    return out;
+  }();
 };
 
 /// The readiness of one descriptor, and who waits for it. Sockets talk to nothing else.
@@ -124,8 +135,7 @@ struct readiness_word {
 ///   the mark, and its wake either waits for the lock, or had it before, and then the load cannot
 ///   miss the edge.
 /// - R4 The mark of the list is cleared only under the lock, by a wake that finds nobody. It may
-///   stand with nobody there, and while it does, nobody takes a place: so who is in the list came
-///   before who is in a place, or at the same time.
+///   stand with nobody there.
 /// - R5 A waiter is in a place, in the list, in the list of one wake in progress, or in none. It is
 ///   fired at most once per wait; whoever takes it out of the place, or under the lock out of its
 ///   list, decides.
@@ -164,7 +174,6 @@ class basic_registration {
     w.wanted_ = wanted;
     const bool reads = wanted == mask(direction::read);
     if (!reads && wanted != mask(direction::write)) return wait_in_list(w);
-    if ((word_.load(std::memory_order_relaxed) & word::has_waiters) != 0) return wait_in_list(w);
     w.in_place_.set(true);  // before others see it
     auto& place = places_[reads ? 0 : 1];
     waiter* nobody = nullptr;
@@ -318,14 +327,25 @@ class basic_registration {
 
   // Wakes those who may wait, according to the word `before`, for what they are told of.
   void wake(std::uint64_t before, net::ready what, wake_cause cause) noexcept {
+    constexpr std::uint64_t marks = word::has_reader | word::has_writer | word::has_waiters;
+    if ((before & marks) == 0) return;
+    if ((before & marks) == word::has_reader) [[likely]] {
+      if ((mask(direction::read) & what).is_empty()) return;
+      waiter* const reader = empty_place(places_[0]);
+      if (reader != nullptr) reader->fire_(*reader, cause);
+      return;
+    }
+    wake_any(before, what, cause);
+  }
+
+  KIOTO_NOINLINE void wake_any(std::uint64_t before, net::ready what, wake_cause cause) noexcept {
     waiter* reader = nullptr;
     waiter* writer = nullptr;
     if ((before & word::has_reader) != 0 && !(mask(direction::read) & what).is_empty())
       reader = empty_place(places_[0]);
     if ((before & word::has_writer) != 0 && !(mask(direction::write) & what).is_empty())
       writer = empty_place(places_[1]);
-    if ((before & word::has_waiters) != 0) [[unlikely]]
-      return wake_list(reader, writer, what, cause);
+    if ((before & word::has_waiters) != 0) return wake_list(reader, writer, what, cause);
     if (reader != nullptr) reader->fire_(*reader, cause);
     if (writer != nullptr) writer->fire_(*writer, cause);
   }
@@ -336,8 +356,7 @@ class basic_registration {
 
   // Takes out everybody who is concerned at once, and fires them in the order of their arrival, 32
   // at a time without the lock. Who waits again meanwhile is not looked at: this ends.
-  KIOTO_NOINLINE void wake_list(waiter* reader, waiter* writer, net::ready what,
-                                wake_cause cause) noexcept {
+  void wake_list(waiter* reader, waiter* writer, net::ready what, wake_cause cause) noexcept {
     std::array<waiter*, batch> firing;
     std::size_t count = 0;
     if (reader != nullptr) firing[count++] = reader;
@@ -384,6 +403,10 @@ class basic_registration {
 
 inline net::ready ready_event::set() const noexcept {
   return readiness_word::readiness(word_) & wanted_;
+}
+inline bool ready_event::is_over() const noexcept { return (word_ & readiness_word::over) != 0; }
+inline bool ready_event::is_empty() const noexcept {
+  return (word_ & (readiness_word::bits(wanted_) | readiness_word::over)) == 0;
 }
 inline bool ready_event::is_shut_down() const noexcept {
   return (word_ & readiness_word::shutdown) != 0;
