@@ -23,10 +23,8 @@
 namespace kioto {
 namespace detail {
 
-thread_state& this_thread() noexcept {
-  static thread_local thread_state state;
-  return state;
-}
+constinit thread_local thread_state state_of_this_thread;
+thread_state& this_thread() noexcept { return state_of_this_thread; }
 
 namespace {
 

@@ -23,6 +23,26 @@ void leaf_operation::die_in_flight() noexcept {
   std::terminate();
 }
 
+attempt leaf_operation::arm_in_spite() noexcept {
+  context& c = *context_;
+  const suspension::ticket ticket{suspension::owned, fired_};
+  switch (c.word_.arm(ticket, c.shields_ != 0)) {
+    case suspension::arm_result::suspended:
+      return attempt::suspended;
+    case suspension::arm_result::fired:
+      break;
+    case suspension::arm_result::stop:
+      if (cancel()) {
+        armed_ = false;
+        return attempt::stopped;
+      }
+      if (c.word_.arm(ticket, true) == suspension::arm_result::suspended) return attempt::suspended;
+      break;
+  }
+  armed_ = false;
+  return stopped_ ? attempt::stopped : attempt::ready;
+}
+
 promise_base& task_header::root() noexcept {
   auto* frame = reinterpret_cast<std::byte*>(this) + sizeof(task_header);
   return std::coroutine_handle<promise_base>::from_address(frame).promise();
@@ -214,11 +234,14 @@ void task_header::release_block() noexcept {
   free_block();
 }
 
-void schedule(context& c) noexcept {
+// Not a task of the scheduler that this thread runs.
+KIOTO_NOINLINE static void schedule_elsewhere(context& c) noexcept {
   switch (c.kind_) {
-    [[likely]] case strand::task:
-      schedule_task(static_cast<task_header&>(c));
+    case strand::task: {
+      auto& task = static_cast<task_header&>(c);
+      task.scheduler_->schedule_remote(task);
       break;
+    }
     case strand::branch: {
       auto& branch = static_cast<branch_context&>(c);
       task_header& task = *branch.task_;
@@ -229,6 +252,17 @@ void schedule(context& c) noexcept {
       static_cast<thread_strand&>(c).unpark();
       break;
   }
+}
+
+// Out of line, because it looks at a thread-local: see this_thread().
+KIOTO_NOINLINE void schedule(context& c) noexcept {
+  if (c.kind_ == strand::task) [[likely]] {
+    auto& task = static_cast<task_header&>(c);
+    executor* const current = state_of_this_thread.current;
+    if (current != nullptr && current->home() == task.scheduler_) [[likely]]
+      return current->push(task);
+  }
+  schedule_elsewhere(c);
 }
 
 }  // namespace kioto::detail

@@ -50,7 +50,7 @@ enum class request : std::uint8_t {
 /// neither compiler makes symmetric transfer a tail call in every build: `depth` bounds how many
 /// transfers may stack up before the loop takes over again.
 struct trampoline {
-  static constexpr std::uint32_t budget_of_a_run = 128;
+  static constexpr std::int32_t budget_of_a_run = 128;
   static constexpr std::uint32_t transfers_before_unwinding = 128;
 
   request action = request::none;
@@ -62,16 +62,12 @@ struct trampoline {
   /// It lives until this thread runs another task, unless other threads run tasks of the scheduler,
   /// too; then it may dangle.
   task_header* next_hint = nullptr;
-  context* strand = nullptr;  ///< whose frames run: that of the task, or of a branch
-  std::uint32_t budget = budget_of_a_run;
+  context* strand = nullptr;              ///< whose frames run: that of the task, or of a branch
+  std::int32_t budget = budget_of_a_run;  ///< below 0: used up, and somebody asked for more
   std::uint32_t depth = transfers_before_unwinding;
 
   /// Charges one operation to the budget. False: it is used up, and the task has to give way.
-  [[nodiscard]] bool try_charge() noexcept {
-    if (budget == 0) return false;
-    --budget;
-    return true;
-  }
+  [[nodiscard]] bool try_charge() noexcept { return --budget >= 0; }
 
   void ask(request what, promise_base& who) noexcept {
     action = what;
@@ -171,25 +167,14 @@ class leaf_operation {
       armed_ = false;
       return attempt::ready;
     }
-    switch (c.word_.arm(ticket, c.shields_ != 0)) {
-      case suspension::arm_result::suspended:
-        return attempt::suspended;
-      case suspension::arm_result::fired:
-        break;
-      case suspension::arm_result::stop:
-        if (cancel()) {
-          armed_ = false;
-          return attempt::stopped;
-        }
-        if (c.word_.arm(ticket, true) == suspension::arm_result::suspended)
-          return attempt::suspended;
-        break;
-    }
-    armed_ = false;
-    return stopped_ ? attempt::stopped : attempt::ready;
+    if (c.word_.try_arm(ticket)) [[likely]]
+      return attempt::suspended;
+    return arm_in_spite();
   }
 
  private:
+  // Something came before the operation was armed.
+  attempt arm_in_spite() noexcept;
   [[noreturn]] static void die_in_flight() noexcept;
 };
 
