@@ -230,7 +230,7 @@ class basic_registration {
     if (what.is_priority()) read |= net::ready::priority();
     if (what.is_writable()) write |= mask(direction::write) | net::ready::error();
     if (what.is_error()) write |= net::ready::error();
-    clear(event, read, write);
+    clear(event.word_, read, write);
   }
 
   /// After a read or write that moved fewer bytes than asked, on an edge-triggered plain stream:
@@ -245,7 +245,7 @@ class basic_registration {
     if (word_.compare_exchange_strong(now, now & ~word::bits(gone), std::memory_order_acq_rel,
                                       std::memory_order_relaxed)) [[likely]]
       return;
-    clear(event, reads ? gone : net::ready(), reads ? net::ready() : gone);
+    clear(event.word_, reads ? gone : net::ready(), reads ? net::ready() : gone);
   }
 
   /// The driver is gone: everybody wakes, and nobody waits any more. Idempotent, any thread.
@@ -307,12 +307,12 @@ class basic_registration {
     return now;
   }
 
-  void clear(const ready_event& event, net::ready read, net::ready write) noexcept {
+  KIOTO_NOINLINE void clear(std::uint64_t event, net::ready read, net::ready write) noexcept {
     std::uint64_t now = word_.load(std::memory_order_relaxed);
     for (;;) {
       std::uint64_t gone = 0;
-      if (word::same_tick(now, event.word_, direction::read)) gone |= word::bits(read);
-      if (word::same_tick(now, event.word_, direction::write)) gone |= word::bits(write);
+      if (word::same_tick(now, event, direction::read)) gone |= word::bits(read);
+      if (word::same_tick(now, event, direction::write)) gone |= word::bits(write);
       if ((now & gone) == 0) return;
       if (word_.compare_exchange_weak(now, now & ~gone, std::memory_order_acq_rel,
                                       std::memory_order_relaxed))
