@@ -16,7 +16,7 @@ result<accepted_connection> tcp_listener::take(detail::io_driver& driver, int fd
   return accepted_connection(std::move(*stream), peer);
 }
 
-detail::io_step accept_operation::perform(int fd) noexcept {
+detail::io_step accept_operation::perform(int fd, ready) noexcept {
   auto taken = tcp_listener::take(source().registration().driver(), fd);
   if (!taken) return failed(detail::io_error(taken.error()));
   accepted_.emplace(std::move(*taken));

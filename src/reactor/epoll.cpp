@@ -20,16 +20,31 @@ constexpr std::uint32_t interests = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI |
 
 // An error is news for both directions. It is not final, as a hang-up is: on some sockets it passes
 // once it was read, so it must be possible to clear it.
-net::ready decode(std::uint32_t events) noexcept {
+constexpr net::ready decode_low(std::uint32_t events) noexcept {
   using net::ready;
   ready out;
   if ((events & EPOLLIN) != 0) out |= ready::readable();
   if ((events & EPOLLPRI) != 0) out |= ready::readable() | ready::priority();
   if ((events & EPOLLOUT) != 0) out |= ready::writable();
-  if ((events & EPOLLRDHUP) != 0) out |= ready::read_closed();
   if ((events & EPOLLHUP) != 0) out |= ready::read_closed() | ready::write_closed();
   if ((events & EPOLLERR) != 0) out |= ready::readable() | ready::writable() | ready::error();
   return out;
+}
+
+// All but one are among the lowest five bits.
+constexpr std::uint32_t low_events = 31;
+static_assert(((EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLERR | EPOLLHUP) & ~low_events) == 0);
+constexpr auto decoded = [] {
+  std::array<net::ready, low_events + 1> out;
+  for (std::uint32_t i = 0; i != out.size(); ++i) out[i] = decode_low(i);
+  return out;
+}();
+
+net::ready decode(std::uint32_t events) noexcept {
+  const net::ready out = decoded[events & low_events];
+  if ((events & EPOLLRDHUP) == 0) [[likely]]
+    return out;
+  return out | net::ready::read_closed();
 }
 
 // Rounded up: to come back early would only mean to come back twice.

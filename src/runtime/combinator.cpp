@@ -151,7 +151,7 @@ void combinator::leave_starters() noexcept {
 
 void combinator::start_soon(branch_context& branch) noexcept {
   combinator& top = *branch.task_->fork();
-  if (context_->loop().budget != 0) {
+  if (context_->loop().budget > 0) {
     top.ready_.push_back(&branch);
   } else {
     // It would start after the task has given way, and that is where a stop request is met.

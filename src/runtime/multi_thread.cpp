@@ -159,6 +159,8 @@ task_header* worker::steal() noexcept {
 
 void worker::push(task_header& task) noexcept {
   local_schedules_.add();
+  // What a turn of the driver makes ready runs in its order: nothing of it is warm.
+  if (in_driver_) return push_ring(&task);
   if (slot_.load(std::memory_order_relaxed) == nullptr) {
     // Release: a thief acquires the task with the slot. Nobody else fills the slot, so the plain
     // store overwrites nothing.

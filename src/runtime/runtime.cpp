@@ -23,10 +23,10 @@
 namespace kioto {
 namespace detail {
 
-namespace {
-
-// Only for functions that are never inlined either, see this_thread().
 constinit thread_local thread_state state_of_this_thread;
+thread_state& this_thread() noexcept { return state_of_this_thread; }
+
+namespace {
 
 [[noreturn]] void throw_outside(const char* what) {
   throw std::logic_error(
@@ -166,8 +166,6 @@ void os_thread::join() noexcept {
 void os_thread::detach() noexcept {
   if (std::exchange(joinable_, false)) pthread_detach(id_);
 }
-
-thread_state& this_thread() noexcept { return state_of_this_thread; }
 
 KIOTO_NOINLINE runtime_core& current_core(const char* what) {
   runtime_core* core = state_of_this_thread.runtime;

@@ -23,17 +23,21 @@ void leaf_operation::die_in_flight() noexcept {
   std::terminate();
 }
 
-// The second half of a wait that has something to see to: the operation has completed already, or a
-// stop is pending.
-attempt leaf_operation::still_owned(suspension::ticket ticket,
-                                    suspension::arm_result result) noexcept {
-  if (result == suspension::arm_result::stop) {
-    if (cancel()) {
-      armed_ = false;
-      return attempt::stopped;
-    }
-    if (context_->word_.arm(ticket, true) == suspension::arm_result::suspended)
+attempt leaf_operation::arm_in_spite() noexcept {
+  context& c = *context_;
+  const suspension::ticket ticket{suspension::owned, fired_};
+  switch (c.word_.arm(ticket, c.shields_ != 0)) {
+    case suspension::arm_result::suspended:
       return attempt::suspended;
+    case suspension::arm_result::fired:
+      break;
+    case suspension::arm_result::stop:
+      if (cancel()) {
+        armed_ = false;
+        return attempt::stopped;
+      }
+      if (c.word_.arm(ticket, true) == suspension::arm_result::suspended) return attempt::suspended;
+      break;
   }
   armed_ = false;
   return stopped_ ? attempt::stopped : attempt::ready;
@@ -110,9 +114,9 @@ inline promise_base* task_header::enter_task() noexcept {
       return frame_;
     case entry::leaf: {
       leaf_operation& op = *current_;
-      if (!word_.has_fired(op.fired_) || op.stopped_ || op.retries_) break;
+      if (!word_.has_fired(op.fired_) || op.stopped_) break;
       op.armed_ = false;
-      return frame_;
+      return op.retries_ ? attempted(*this, op.try_or_wait()) : frame_;
     }
     default:
       break;
@@ -258,11 +262,14 @@ void task_header::release_block() noexcept {
   free_block();
 }
 
-void schedule(context& c) noexcept {
+// Not a task of the scheduler that this thread runs.
+KIOTO_NOINLINE static void schedule_elsewhere(context& c) noexcept {
   switch (c.kind_) {
-    [[likely]] case strand::task:
-      schedule_task(static_cast<task_header&>(c));
+    case strand::task: {
+      auto& task = static_cast<task_header&>(c);
+      task.scheduler_->schedule_remote(task);
       break;
+    }
     case strand::branch: {
       auto& branch = static_cast<branch_context&>(c);
       task_header& task = *branch.task_;
@@ -273,6 +280,17 @@ void schedule(context& c) noexcept {
       static_cast<thread_strand&>(c).unpark();
       break;
   }
+}
+
+// Out of line, because it looks at a thread-local: see this_thread().
+KIOTO_NOINLINE void schedule(context& c) noexcept {
+  if (c.kind_ == strand::task) [[likely]] {
+    auto& task = static_cast<task_header&>(c);
+    executor* const current = state_of_this_thread.current;
+    if (current != nullptr && current->home() == task.scheduler_) [[likely]]
+      return current->push(task);
+  }
+  schedule_elsewhere(c);
 }
 
 }  // namespace kioto::detail

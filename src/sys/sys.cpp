@@ -8,10 +8,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 #include <cerrno>
+#include <kioto/config.hpp>
 #include <kioto/detail/sys.hpp>
 #include <type_traits>
 
-// In a program with threads, libc pays for making these two cancellation points of
+// In a program with threads, libc pays for making the calls of the data path cancellation points of
 // pthread_cancel(): about as much as the rest of what an operation costs in user space. kioto has
 // no use for that, and goes to the kernel itself; not under sanitizers, which watch the functions.
 #if defined(__linux__) && defined(SYS_recvfrom) && defined(SYS_sendto) && !KIOTO_SANITIZED
@@ -25,21 +26,6 @@ namespace {
 
 static_assert(std::is_same_v<::socklen_t, std::uint32_t>);
 static_assert(sizeof(::ssize_t) == sizeof(std::ptrdiff_t));
-
-inline std::ptrdiff_t native_recv(int fd, void* data, std::size_t size, int flags) {
-#if KIOTO_DIRECT_CALLS
-  return ::syscall(SYS_recvfrom, fd, data, size, flags, nullptr, nullptr);
-#else
-  return ::recv(fd, data, size, flags);
-#endif
-}
-inline std::ptrdiff_t native_send(int fd, const void* data, std::size_t size, int flags) {
-#if KIOTO_DIRECT_CALLS
-  return ::syscall(SYS_sendto, fd, data, size, flags, nullptr, 0);
-#else
-  return ::send(fd, data, size, flags);
-#endif
-}
 
 // Lambdas, because libc may declare these functions noexcept, with other parameter qualifiers, as
 // variadic or as macros, or with transparent unions.
@@ -56,8 +42,12 @@ constexpr calls native_calls = {
     .writev = [](int fd, const ::iovec* parts, int count) -> std::ptrdiff_t {
       return ::writev(fd, parts, count);
     },
-    .recv = &native_recv,
-    .send = &native_send,
+    .recv = [](int fd, void* data, std::size_t size, int flags) -> std::ptrdiff_t {
+      return ::recv(fd, data, size, flags);
+    },
+    .send = [](int fd, const void* data, std::size_t size, int flags) -> std::ptrdiff_t {
+      return ::send(fd, data, size, flags);
+    },
     .recvmsg = [](int fd, ::msghdr* message, int flags) -> std::ptrdiff_t {
       return ::recvmsg(fd, message, flags);
     },
@@ -111,6 +101,41 @@ inline io_result retrying(Call&& call) noexcept {
   }
 }
 
+// Out of line, so that the way past it needs no frame.
+KIOTO_NOINLINE io_result recv_by_table(int fd, void* data, std::size_t size, int flags) noexcept {
+  return retrying([&] { return table().recv(fd, data, size, flags); });
+}
+KIOTO_NOINLINE io_result send_by_table(int fd, const void* data, std::size_t size,
+                                       int flags) noexcept {
+  return retrying([&] { return table().send(fd, data, size, flags); });
+}
+
+#if KIOTO_DIRECT_CALLS
+// recvfrom or sendto without an address.
+inline io_result transfer(long call, int fd, const void* data, std::size_t size,
+                          int flags) noexcept {
+#if defined(__x86_64__) && !defined(__ILP32__)
+  register long flags_in asm("r10") = flags;
+  register const void* address asm("r8") = nullptr;
+  register long address_size asm("r9") = 0;
+  for (;;) {
+    long value = call;
+    // Returns a negated errno. The kernel changes no other registers than those named.
+    asm volatile("syscall"
+                 : "+a"(value)
+                 : "D"(long{fd}), "S"(data), "d"(size), "r"(flags_in), "r"(address),
+                   "r"(address_size)
+                 : "rcx", "r11", "memory");
+    if (value >= 0) [[likely]]
+      return {value, 0};
+    if (value != -EINTR) return {-1, static_cast<int>(-value)};
+  }
+#else
+  return retrying([&] { return ::syscall(call, fd, data, size, flags, nullptr, 0); });
+#endif
+}
+#endif
+
 }  // namespace
 
 constinit std::atomic<const calls*> current{&native_calls};
@@ -158,19 +183,22 @@ io_result writev(int fd, const ::iovec* parts, int count) noexcept {
   return retrying([&] { return table().writev(fd, parts, count); });
 }
 
-// The two calls of the data path: without an override there is no indirect call.
+// The two calls of the data path.
 io_result recv(int fd, void* data, std::size_t size, int flags) noexcept {
-  const sys::calls& in_force = table();
-  if (&in_force == &native_calls) [[likely]]
-    return retrying([&] { return native_recv(fd, data, size, flags); });
-  return retrying([&] { return in_force.recv(fd, data, size, flags); });
+#if KIOTO_DIRECT_CALLS
+  if (&table() == &native_calls) [[likely]]
+    return transfer(SYS_recvfrom, fd, data, size, flags);
+#endif
+  return recv_by_table(fd, data, size, flags);
 }
 
 io_result send(int fd, const void* data, std::size_t size, int flags) noexcept {
-  const sys::calls& in_force = table();
-  if (&in_force == &native_calls) [[likely]]
-    return retrying([&] { return native_send(fd, data, size, flags | MSG_NOSIGNAL); });
-  return retrying([&] { return in_force.send(fd, data, size, flags | MSG_NOSIGNAL); });
+  flags |= MSG_NOSIGNAL;
+#if KIOTO_DIRECT_CALLS
+  if (&table() == &native_calls) [[likely]]
+    return transfer(SYS_sendto, fd, data, size, flags);
+#endif
+  return send_by_table(fd, data, size, flags);
 }
 
 io_result recvmsg(int fd, ::msghdr* message, int flags) noexcept {

@@ -19,6 +19,9 @@ using registration = detail::basic_registration<model_sync>;
 using detail::ready_event;
 using detail::wake_cause;
 
+// No place is for it.
+constexpr net::interest in_the_list = net::interest::readable() | net::interest::priority();
+
 constexpr int sleep_unqueued = 1;
 constexpr int clear_without_a_tick = 2;
 
@@ -68,8 +71,7 @@ struct socket {
   }
 
   // The loop of every operation.
-  end read(waiter& w) {
-    const net::interest wanted = net::interest::readable();
+  end read(waiter& w, net::interest wanted = net::interest::readable()) {
     for (;;) {
       ready_event event = reg.readiness(wanted.mask());
       if (event.is_empty()) {
@@ -168,12 +170,14 @@ struct other_direction : rl::test_suite<other_direction, 3> {
 
 // Interleaving 12: a waiter withdraws while it is being woken. Its memory may go once it is told
 // that it was withdrawn, or once it was fired.
-struct withdrawal : rl::test_suite<withdrawal, 2> {
+template <bool InTheList>
+struct withdrawal : rl::test_suite<withdrawal<InTheList>, 2> {
   socket s;
   waiter w;
   waiter other;
   void before() {
-    check(s.reg.wait(w, net::interest::readable().mask()).is_empty(), "it waits");
+    const net::interest wanted = InTheList ? in_the_list : net::interest::readable();
+    check(s.reg.wait(w, wanted.mask()).is_empty(), "it waits");
     check(s.reg.wait(other, net::interest::readable().mask()).is_empty(), "it waits");
   }
   void thread(unsigned index) {
@@ -234,6 +238,40 @@ struct stale_mark : rl::test_suite<stale_mark, 2> {
   waiter gone;
   std::array<waiter, 2> w;
   void before() {
+    check(s.reg.wait(gone, in_the_list.mask()).is_empty(), "it waits, in the list");
+    check(s.reg.cancel_wait(gone), "it goes");
+  }
+  void thread(unsigned index) {
+    if (index == 0) {
+      for (waiter& one : w) check(s.read(one, in_the_list) == end::read, "it reads a byte");
+    } else {
+      s.arrive(1);
+      s.arrive(1);
+    }
+  }
+  void after() {
+    check(s.reg.has_no_waiters(), "nobody is left behind");
+    check(!gone.was_fired(), "who went is not woken");
+  }
+};
+
+// The same of the list: readers whose wish no place is for.
+struct one_in_the_list : rl::test_suite<one_in_the_list, 2> {
+  socket s;
+  waiter w;
+  void thread(unsigned index) {
+    if (index == 1) return s.arrive(1);
+    if (s.reg.wait(w, in_the_list.mask()).is_empty()) (void)w.wait_until_fired();
+  }
+  void after() { check(s.reg.has_no_waiters(), "nobody is left behind"); }
+};
+
+// The mark of a place stands, so a reader looks with a load: see R7.
+struct standing_mark : rl::test_suite<standing_mark, 2> {
+  socket s;
+  waiter gone;
+  std::array<waiter, 2> w;
+  void before() {
     check(s.reg.wait(gone, net::interest::readable().mask()).is_empty(), "it waits");
     check(s.reg.cancel_wait(gone), "it goes");
   }
@@ -278,10 +316,13 @@ int main() {
   run_model<two_readers>("two readers, two edges", expect::passes, e);
   run_model<short_reads>("short reads against edges", expect::passes, e);
   run_model<other_direction>("an edge of the other direction", expect::passes, e);
-  run_model<withdrawal>("withdrawal against wake", expect::passes, e);
+  run_model<withdrawal<false>>("withdrawal from a place against wake", expect::passes, e);
+  run_model<withdrawal<true>>("withdrawal from the list against wake", expect::passes, e);
   run_model<shut_down>("shutdown against a reader", expect::passes, e);
   run_model<closes>("closing against a reader and an edge", expect::passes, e);
   run_model<stale_mark>("a mark without a waiter", expect::passes, e);
+  run_model<one_in_the_list>("a waiter of the list", expect::passes, e);
+  run_model<standing_mark>("a place whose mark stands", expect::passes, e);
   run_model<poller>("a poll-style reader", expect::passes, e);
 
   run_model<one_reader>("cleared without a look at the tick", expect::fails,
@@ -289,10 +330,22 @@ int main() {
   run_model<short_reads>("a short read clears without a look at the tick", expect::fails,
                          logic(clear_without_a_tick));
   run_model<one_reader>("sleeps without being queued", expect::fails, logic(sleep_unqueued));
-  run_model<one_reader>("the mark is not set", expect::fails,
-                        only_load(op::bit_or, 8, "mark_and_look"));
-  run_model<one_reader>("the mark is not set atomically", expect::fails,
-                        tear(op::bit_or, 8, "mark_and_look"));
+  run_model<one_in_the_list>("the mark is not set", expect::fails,
+                             only_load(op::bit_or, 8, "mark_and_look"));
+  run_model<one_in_the_list>("the mark is not set atomically", expect::fails,
+                             tear(op::bit_or, 8, "mark_and_look"));
+  run_model<one_reader>("the mark of a place is not set", expect::fails,
+                        only_load(op::bit_or, 8, "wait"));
+  run_model<one_reader>("the mark of a place is not set atomically", expect::fails,
+                        tear(op::bit_or, 8, "wait"));
+  run_model<two_readers>("a place is not taken atomically", expect::fails,
+                         tear(op::compare_exchange, 8, "wait"));
+  run_model<standing_mark>("a place is taken relaxed", expect::fails,
+                           weaken(op::compare_exchange, 8, "wait"));
+  run_model<standing_mark>("a place is not emptied atomically", expect::fails,
+                           tear(op::exchange, 8, "empty_place"));
+  run_model<withdrawal<false>>("a place is not left atomically", expect::fails,
+                               tear(op::compare_exchange, 8, "leave_place"));
   run_model<one_reader>("an edge is not added atomically", expect::fails,
                         tear(op::compare_exchange, 8, "add"));
   run_model<one_reader>("a clear is not atomic", expect::fails,
@@ -301,9 +354,9 @@ int main() {
                         tear(op::exchange, 1, "lock"));
   run_model<shut_down>("shutdown is not marked atomically", expect::fails,
                        tear(op::bit_or, 8, "end"));
-  run_model<withdrawal>("the lock is not taken atomically", expect::fails,
-                        tear(op::exchange, 1, "lock"));
-  run_model<withdrawal>("the lock is released relaxed", expect::fails,
-                        weaken(op::store, 1, "unlock"));
+  run_model<withdrawal<true>>("the lock is not taken atomically", expect::fails,
+                              tear(op::exchange, 1, "lock"));
+  run_model<withdrawal<true>>("the lock is released relaxed", expect::fails,
+                              weaken(op::store, 1, "unlock"));
   return finish_models();
 }

@@ -42,13 +42,14 @@ struct strand {
     }
   }
   void suspend() {
-    frame.set(1);
     ticket = word.prepare();
     started.store(1, std::memory_order_release);
+    frame.set(1);  // the owner's until it is armed
     if (planted(arm_forgets_completion)) {
       (void)word.arm(ticket, true);
       return;
     }
+    if (word.try_arm(ticket)) return;
     switch (word.arm(ticket, false)) {
       case suspension::arm_result::suspended:
         break;
@@ -119,7 +120,13 @@ int main() {
                         logic(arm_forgets_completion));
   run_model<completion>("complete relaxed", expect::fails, weaken(op::bit_or, 4, "complete"));
   run_model<completion>("complete not atomic", expect::fails, tear(op::bit_or, 4, "complete"));
-  run_model<completion>("arm relaxed", expect::fails, weaken(op::compare_exchange, 4, "arm"));
+  run_model<completion>("complete what is suspended relaxed", expect::fails,
+                        weaken(op::compare_exchange, 4, "complete"));
+  run_model<completion_and_stop>("complete what is suspended not atomic", expect::fails,
+                                 tear(op::compare_exchange, 4, "complete"));
+  run_model<completion>("arm relaxed", expect::fails, weaken(op::compare_exchange, 4, "try_arm"));
+  run_model<completion>("arm, failed, relaxed", expect::fails,
+                        weaken(op::compare_exchange, 4, "arm"));
   run_model<completion_and_stop>("stop not atomic", expect::fails,
                                  tear(op::bit_or, 4, "request_stop"));
   run_model<borrowed>("borrow not atomic", expect::fails,

@@ -67,7 +67,7 @@ struct next_run {
 /// neither compiler makes symmetric transfer a tail call in every build: `depth` bounds how many
 /// transfers may stack up before the loop takes over again.
 struct trampoline {
-  static constexpr std::uint32_t budget_of_a_run = 128;
+  static constexpr std::int32_t budget_of_a_run = 128;
   static constexpr std::uint32_t transfers_before_unwinding = 128;
 
   request action = request::none;
@@ -75,16 +75,12 @@ struct trampoline {
   bool called = false;  ///< this run is due to what the last one told
   promise_base* target = nullptr;
   next_run next;
-  context* strand = nullptr;  ///< whose frames run: that of the task, or of a branch
-  std::uint32_t budget = budget_of_a_run;
+  context* strand = nullptr;              ///< whose frames run: that of the task, or of a branch
+  std::int32_t budget = budget_of_a_run;  ///< below 0: used up, and somebody asked for more
   std::uint32_t depth = transfers_before_unwinding;
 
   /// Charges one operation to the budget. False: it is used up, and the task has to give way.
-  [[nodiscard]] bool try_charge() noexcept {
-    if (budget == 0) return false;
-    --budget;
-    return true;
-  }
+  [[nodiscard]] bool try_charge() noexcept { return --budget >= 0; }
 
   void ask(request what, promise_base& who) noexcept {
     action = what;
@@ -184,14 +180,14 @@ class leaf_operation {
       armed_ = false;
       return attempt::ready;
     }
-    const auto result = c.word_.arm(ticket, c.shields_ != 0);
-    if (result == suspension::arm_result::suspended) [[likely]]
+    if (c.word_.try_arm(ticket)) [[likely]]
       return attempt::suspended;
-    return still_owned(ticket, result);
+    return arm_in_spite();
   }
 
  private:
-  attempt still_owned(suspension::ticket ticket, suspension::arm_result result) noexcept;
+  // Something came before the operation was armed.
+  attempt arm_in_spite() noexcept;
   [[noreturn]] static void die_in_flight() noexcept;
 };
 

@@ -28,36 +28,34 @@ enum class io_step : std::uint8_t {
 };
 
 /// The loop that all operations on descriptors have in common: try the system call, wait for
-/// readiness where it would block, try again. `Derived` has `io_step perform(int fd) noexcept`,
-/// which makes one system call.
+/// readiness where it would block, try again. `Derived` has
+/// - `net::interest wanted()`: what it waits for;
+/// - `io_step perform(int fd, net::ready found) noexcept`, which makes one system call.
 ///
 /// An operation that was asked to stop may still complete, if it needs not wait. One that stopped
 /// has moved no byte, unless it says otherwise in its documentation.
 template <class Derived>
 class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_waiter {
  public:
-  attempt try_or_wait() noexcept override {
+  [[gnu::always_inline]] attempt try_or_wait() noexcept override {
     for (;;) {
-      if (aborted_) [[unlikely]]
-        return fail(io_error::cancelled());
       registration& r = source_->registration();
-      const ready_event event = r.readiness(mask_);
+      const ready_event event = r.readiness(self().wanted().mask());
       if (event.is_empty()) {
         const attempt waited = wait_for_readiness(r);
-        if (waited != attempt::ready) return waited;
+        if (waited != attempt::ready || error_) return waited;
         continue;  // it came meanwhile
       }
       if (event.is_over()) [[unlikely]]
         return fail(event.is_closing() ? io_error::cancelled() : io_error(error::runtime_shutdown));
-      set_ = event.set();
-      switch (static_cast<Derived*>(this)->perform(source_->fd())) {
+      switch (self().perform(source_->fd(), event.set())) {
         case io_step::done_short:
           r.clear_after_short_io(event, direction_of_short());
           return attempt::ready;
         case io_step::done:
           return attempt::ready;
         case io_step::would_block:
-          r.clear_readiness(event, wanted_);
+          r.clear_readiness(event, self().wanted());
           continue;
         case io_step::again_short:
           r.clear_after_short_io(event, direction_of_short());
@@ -76,16 +74,14 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
   }
 
  protected:
-  io_operation(const io_source& source, net::interest wanted) noexcept
-      : io_waiter(&io_operation::fired), source_(&source), wanted_(wanted), mask_(wanted.mask()) {
+  explicit io_operation(const io_source& source) noexcept
+      : io_waiter(&io_operation::fired), source_(&source) {
     this->retries_ = true;
   }
   io_operation(io_operation&& other) noexcept
       : leaf_awaiter<Derived>(static_cast<leaf_awaiter<Derived>&&>(other)),
         io_waiter(&io_operation::fired),
-        source_(other.source_),
-        wanted_(other.wanted_),
-        mask_(other.mask_) {}
+        source_(other.source_) {}
   ~io_operation() = default;
 
   attempt fail(io_error error) noexcept {
@@ -98,29 +94,31 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
     return io_step::done;
   }
   [[nodiscard]] const io_source& source() const noexcept { return *source_; }
-  [[nodiscard]] net::ready set() const noexcept { return set_; }
 
   io_error error_;
 
  private:
+  [[nodiscard]] Derived& self() noexcept { return static_cast<Derived&>(*this); }
+
   // Out of line, to keep the way of an attempt that finds the descriptor ready short.
   KIOTO_NOINLINE attempt wait_for_readiness(registration& r) noexcept {
-    return this->wait([&]() noexcept { return r.wait(*this, mask_).is_empty(); });
+    // A pending stop is found when the operation is armed.
+    return this->hand_over(
+        [&]() noexcept { return r.wait(*this, self().wanted().mask()).is_empty(); });
   }
-  [[nodiscard]] direction direction_of_short() const noexcept {
-    return wanted_.is_readable() ? direction::read : direction::write;
+  [[nodiscard]] direction direction_of_short() noexcept {
+    return self().wanted().is_readable() ? direction::read : direction::write;
   }
   static void fired(io_waiter& waiter, wake_cause cause) noexcept {
     auto& self = static_cast<io_operation&>(waiter);
-    if (cause == wake_cause::closing) self.aborted_ = true;
+    if (cause == wake_cause::closing) [[unlikely]] {
+      self.error_ = io_error::cancelled();
+      self.retries_ = false;  // the registration is not to be touched again
+    }
     complete(self);
   }
 
   const io_source* source_;
-  net::interest wanted_;
-  net::ready mask_;  ///< of `wanted_`
-  net::ready set_;
-  bool aborted_ = false;
 };
 
 /// Waits for readiness and takes nothing. `T` is `net::ready`, to learn which, or void.
@@ -130,17 +128,25 @@ class readiness_operation final : public io_operation<readiness_operation<T>> {
 
  public:
   readiness_operation(const io_source& source, net::interest wanted) noexcept
-      : base(source, wanted) {}
+      : base(source), wanted_(wanted) {}
   readiness_operation(readiness_operation&&) noexcept = default;
 
-  static io_step perform(int) noexcept { return io_step::done; }
+  [[nodiscard]] net::interest wanted() const noexcept { return wanted_; }
+  io_step perform(int, net::ready found) noexcept {
+    found_ = found;
+    return io_step::done;
+  }
   result<T> await_resume() const noexcept {
     if (this->error_) return this->error_.code();
     if constexpr (std::is_void_v<T>)
       return {};
     else
-      return this->set();
+      return found_;
   }
+
+ private:
+  net::interest wanted_;
+  net::ready found_;
 };
 
 /// A system call under the readiness of its descriptor, without waiting:

@@ -22,7 +22,7 @@ class [[nodiscard]] leaf_awaiter : public Base {
   [[nodiscard]] static bool await_ready() noexcept { return false; }
 
   template <class Promise>
-  bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+  [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
     static_assert(std::is_base_of_v<promise_base, Promise>,
                   "this operation needs a kioto runtime: await it in a kioto::task");
     promise_base& self = frame.promise();

@@ -38,13 +38,14 @@ class transfer_operation final
 
  public:
   transfer_operation(const io_source& source, Buffers buffers) noexcept
-      : base(source, interest_in(Way)), buffers_(buffers) {}
+      : base(source), buffers_(buffers) {}
   transfer_operation(transfer_operation&&) noexcept = default;
 
-  attempt try_or_wait() noexcept override {
+  [[gnu::always_inline]] attempt try_or_wait() noexcept override {
     return is_nothing(buffers_) ? attempt::ready : base::try_or_wait();
   }
-  io_step perform(int fd) noexcept {
+  static constexpr net::interest wanted() noexcept { return interest_in(Way); }
+  io_step perform(int fd, net::ready) noexcept {
     const sys::io_result moved = Move(fd, buffers_);
     if (!moved.ok()) return this->failed(io_error(moved.error));
     count_ = moved.count();
@@ -71,13 +72,14 @@ class transfer_all_operation final
 
  public:
   transfer_all_operation(const io_source& source, Buffer buffer) noexcept
-      : base(source, interest_in(Way)), rest_(buffer) {}
+      : base(source), rest_(buffer) {}
   transfer_all_operation(transfer_all_operation&&) noexcept = default;
 
-  attempt try_or_wait() noexcept override {
+  [[gnu::always_inline]] attempt try_or_wait() noexcept override {
     return is_nothing(rest_) ? attempt::ready : base::try_or_wait();
   }
-  io_step perform(int fd) noexcept {
+  static constexpr net::interest wanted() noexcept { return interest_in(Way); }
+  io_step perform(int fd, net::ready) noexcept {
     const sys::io_result moved = Move(fd, rest_);
     if (!moved.ok()) return this->failed(io_error(moved.error));
     if (moved.count() == 0) return this->failed(io_error(AtZero));

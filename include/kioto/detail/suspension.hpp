@@ -60,11 +60,21 @@ class basic_suspension {
   ticket prepare() noexcept {
     // Completion bits are only written for the operation that the owner waits for, so a relaxed
     // load of them is exact here.
-    word now = word_.load(std::memory_order_relaxed);
-    if ((now & fired_a) == 0) return {now & ~stop, fired_a};
-    if ((now & fired_b) == 0) return {now & ~stop, fired_b};
-    word_.fetch_and(static_cast<word>(~fired_a), std::memory_order_relaxed);
-    return {owned | fired_b, fired_a};
+    const word now = word_.load(std::memory_order_relaxed) & static_cast<word>(~stop);
+    if (now == (owned | fired_a | fired_b)) [[unlikely]] {
+      word_.fetch_and(static_cast<word>(~fired_a), std::memory_order_relaxed);
+      return {owned | fired_b, fired_a};
+    }
+    static_assert(fired_b == 2 * fired_a);
+    return {now, fired_a + (now & fired_a)};  // the one that is clear
+  }
+
+  /// What is done most often instead of `arm()`: true stands for `suspended`; false, something came
+  /// before, and `arm()` says what.
+  [[nodiscard]] bool try_arm(ticket t) noexcept {
+    word expected = t.expected;
+    return word_.compare_exchange_strong(expected, word{0}, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed);
   }
 
   /// Owner, after the backend learned of the operation. On `suspended` the caller no longer owns
@@ -73,9 +83,6 @@ class basic_suspension {
   /// `ignore_stop` the last never happens.
   arm_result arm(ticket t, bool ignore_stop) noexcept {
     word expected = t.expected;
-    if (word_.compare_exchange_strong(expected, word{0}, std::memory_order_acq_rel,
-                                      std::memory_order_acquire))
-      return arm_result::suspended;
     for (;;) {
       if ((expected & t.fired) != 0) return arm_result::fired;
       if ((expected & stop) != 0 && !ignore_stop) return arm_result::stop;
@@ -88,6 +95,12 @@ class basic_suspension {
   /// Backend, any thread, once per operation, after its last access to the operation. True: the
   /// caller owns the strand now and must schedule it.
   [[nodiscard]] bool complete(word fired) noexcept {
+    // Most often nothing else has happened: a read-modify-write with a known result is shorter.
+    word suspended = 0;
+    if (word_.compare_exchange_strong(suspended, static_cast<word>(owned | fired),
+                                      std::memory_order_acq_rel, std::memory_order_relaxed))
+        [[likely]]
+      return true;
     return (word_.fetch_or(static_cast<word>(owned | fired), std::memory_order_acq_rel) & owned) ==
            0;
   }

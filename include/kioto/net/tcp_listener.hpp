@@ -25,11 +25,11 @@ class accepted_connection {
 
 class [[nodiscard]] accept_operation final : public detail::io_operation<accept_operation> {
  public:
-  explicit accept_operation(const detail::io_source& source) noexcept
-      : io_operation(source, interest::readable()) {}
+  explicit accept_operation(const detail::io_source& source) noexcept : io_operation(source) {}
   accept_operation(accept_operation&& other) noexcept : io_operation(std::move(other)) {}
 
-  detail::io_step perform(int fd) noexcept;
+  static constexpr interest wanted() noexcept { return interest::readable(); }
+  detail::io_step perform(int fd, ready found) noexcept;
   result<accepted_connection> await_resume() noexcept {
     if (error_) return error_.code();
     return std::move(*accepted_);
