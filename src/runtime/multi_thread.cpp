@@ -57,21 +57,23 @@ void worker::run() noexcept {
       break;
     park();
   }
-  if (searching_) {
-    searching_ = false;
-    if (home_.idle_.transition_from_searching()) home_.notify_one();
-  }
+  if (searching_) end_search();
   thread.current = nullptr;
   home_.loop_ended();
 }
 
 inline task_header* worker::execute(thread_state& thread, task_header& task, bool called) noexcept {
-  if (searching_) [[unlikely]] {
-    searching_ = false;
-    if (home_.idle_.transition_from_searching()) home_.notify_one();
-  }
+  if (searching_) [[unlikely]]
+    end_search();
   polls_.add();
   return run_task(thread, task, called);
+}
+
+// The last searcher looks again: what was published while it searched counted on it. Where there is
+// nothing, nobody has to be woken, as in a conversation with a thread outside.
+void worker::end_search() noexcept {
+  searching_ = false;
+  if (home_.idle_.transition_from_searching() && home_.work_pending()) home_.notify_one();
 }
 
 inline task_header* worker::take_hinted(task_header* hint) noexcept {

@@ -65,6 +65,7 @@ class alignas(cache_line) worker final : public executor {
     worker* self = nullptr;
   };
 
+  void end_search() noexcept;
   void park() noexcept;
   void sleep() noexcept;
   void maintain() noexcept;
