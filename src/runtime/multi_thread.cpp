@@ -55,6 +55,8 @@ void worker::run() noexcept {
     }
     if (home_.core().shutting_down.load(std::memory_order_acquire) && home_.core().owned.empty())
       break;
+    // Most often as a searcher, so nobody else is woken for what comes.
+    if (wait_for_job([this] { return !home_.injected_.is_empty(); })) continue;
     park();
   }
   if (searching_) end_search();
