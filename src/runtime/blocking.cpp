@@ -10,6 +10,9 @@ namespace kioto::detail {
 
 std::error_code submit_blocking(task_header& task, blocking_job& job) noexcept {
   const auto submitted = task.scheduler_->core().blocking.submit(job);
+  // The job may be done, but its operation is still here: this thread owns the strand.
+  if (executor* current = this_thread().current; current != nullptr && job.starts_at_once)
+    current->expect_job();
   return submitted ? std::error_code() : submitted.error();
 }
 bool withdraw_blocking(task_header& task, blocking_job& job) noexcept {

@@ -16,6 +16,9 @@
 #include <utility>
 
 #include <kioto/config.hpp>
+#include <kioto/detail/parker.hpp>
+
+#include "brief_wait.hpp"
 
 namespace kioto::detail {
 
@@ -61,14 +64,28 @@ int create_thread(std::size_t stack_size, void* (*entry)(void*), void* argument)
   return error;
 }
 
+struct idle_thread_tag {};
+
+// A thread that waits for work. It may be gone as soon as it is woken.
+struct idle_thread : list_node<idle_thread_tag> {
+  // False: the time is over.
+  bool wait_until(clock::time_point end) {
+    for (;;) {
+      if (parker.park_for(end - clock::now())) return true;
+      if (clock::now() >= end) return false;
+    }
+  }
+  thread_parker parker;
+};
+
 }  // namespace
 
 // Invariants, under the mutex:
-// - P1 `idle` + `wakeups` threads wait. A wake-up is meant for any one of them, not for a certain
-//   one; who takes it is not idle any more. So a thread that is being woken is not counted on
-//   twice.
+// - P1 The threads in `idle_threads` wait, the latest first: it is still warm, and the others may
+//   come to their end. One of them looks out for a job for a moment before it sleeps, and is
+//   taken first. Whoever takes a thread out wakes it, so it is not counted on twice.
 // - P2 Unless the pool is at its limit, or was refused a thread, there are at least as many
-//   wake-ups and starting threads as queued jobs. Otherwise a thread that runs a job, or is about
+//   threads being woken or started as queued jobs. Otherwise a thread that runs a job, or is about
 //   to look for one, takes all queued ones in turn. Either way no queued job is forgotten. A
 //   thread that runs an urgent job, or that one is queued for, does not count. When it comes back
 //   there may be more threads than the limit allows: one that finds the limit reached waits, and
@@ -152,25 +169,61 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
     return running < options.max_threads ? jobs.pop_front() : nullptr;
   }
 
-  // False: nothing came, or the pool is closed.
+  // False: nothing came for `keep_alive`.
   bool wait_for_wakeup(std::unique_lock<std::mutex>& lock) noexcept {
+    idle_thread self;
+    idle_threads.push_front(self);
     ++idle;
     const auto end = end_of_wait(options.keep_alive);
-    for (bool in_time = true;;) {
-      // A wake-up counts also if the time is over: it is the promise to look at the queue.
-      if (wakeups != 0) {
-        --wakeups;
-        return true;
-      }
-      if (closed || !in_time) {
-        --idle;
-        return false;
-      }
-      if (!end)
-        work.wait(lock);
-      else
-        in_time = work.wait_until(lock, *end) == std::cv_status::no_timeout;
+    if (const auto moment = time_to_spin(); moment.count() != 0) {
+      spinner = &self;
+      lock.unlock();
+      const bool has_come = wait_briefly(moment, [&] { return self.parker.try_park(); });
+      lock.lock();
+      if (spinner == &self) spinner = nullptr;
+      spinning_pays = has_come;
+      if (has_come) return true;
     }
+    lock.unlock();
+    bool woken = true;
+    if (end)
+      woken = self.wait_until(*end);
+    else
+      self.parker.park();
+    lock.lock();
+    if (woken) return true;
+    if (self.is_linked()) {
+      idle_threads.erase(self);
+      --idle;
+      return false;
+    }
+    // It was taken out when the time was over: that counts, and the wake-up is on its way.
+    lock.unlock();
+    self.parker.park();
+    lock.lock();
+    return true;
+  }
+
+  // Under the lock: how long a thread looks out for the next job before it sleeps. Who waits for
+  // the end of a job and then brings the next one does so at once if it is awake; and it stays
+  // awake if it has found a thread that is (`blocking_job::starts_at_once`). So either both sides
+  // sleep each time, or none does. To get there, a thread now and then waits as long as the other
+  // side takes to wake.
+  std::chrono::microseconds time_to_spin() noexcept {
+    using std::chrono::microseconds;
+    if (spinner != nullptr) return microseconds(0);
+    if (spinning_pays) return microseconds(5);
+    return microseconds(++sleeps % 16 == 0 ? 30 : 0);
+  }
+
+  // Under the lock; null if there is none. The caller wakes it.
+  idle_thread* take_idle() noexcept {
+    idle_thread* const thread = spinner != nullptr ? spinner : idle_threads.front();
+    if (thread == nullptr) return nullptr;
+    idle_threads.erase(*thread);
+    if (thread == spinner) spinner = nullptr;
+    --idle;
+    return thread;
   }
 
   void thread_ended() noexcept {
@@ -189,7 +242,6 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
 
   blocking_pool_options options;
   std::mutex mutex;
-  std::condition_variable work;
   std::condition_variable ended;
   intrusive_list<blocking_job, blocking_job_tag> jobs;
   intrusive_list<blocking_job, blocking_job_tag> urgent_jobs;
@@ -197,8 +249,11 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   std::size_t threads = 0;  // of these, the ones that have not decided to end
   std::size_t running = 0;  // of these, in a job that is not urgent
   std::size_t urgent = 0;   // of these, in an urgent job, or wanted for one
-  std::size_t idle = 0;
-  std::size_t wakeups = 0;
+  intrusive_list<idle_thread, idle_thread_tag> idle_threads;
+  std::size_t idle = 0;            // their number
+  idle_thread* spinner = nullptr;  // of these, the one that is still awake
+  bool spinning_pays = false;      // did the last time
+  unsigned sleeps = 0;             // without a look-out before
   std::size_t queued = 0;
   std::optional<pthread_t> last_ended;  // to be joined
   bool tells_quiet = false;
@@ -213,13 +268,16 @@ blocking_pool::~blocking_pool() { shutdown(clock::time_point::min()); }
 
 result<void> blocking_pool::submit(blocking_job& job) {
   state& s = *state_;
+  idle_thread* idle = nullptr;
   {
     std::lock_guard lock(s.mutex);
     if (s.closed) return error::runtime_shutdown;
     (job.urgent ? s.urgent_jobs : s.jobs).push_back(job);
     ++s.queued;
     if (job.urgent) ++s.urgent;
-    if (s.idle == 0) {
+    job.starts_at_once = s.spinner != nullptr;
+    idle = s.take_idle();
+    if (idle == nullptr) {
       if (!job.urgent && s.threads >= s.options.max_threads + s.urgent) return {};
       const int failure = s.start_thread();
       // An urgent job does not wait for jobs that may be waiting for it.
@@ -227,10 +285,8 @@ result<void> blocking_pool::submit(blocking_job& job) {
       s.forget(job);
       return std::error_code(failure, std::generic_category());
     }
-    --s.idle;
-    ++s.wakeups;
   }
-  s.work.notify_one();
+  idle->parker.unpark();
   return {};
 }
 
@@ -255,7 +311,7 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   state& s = *keep;
   std::unique_lock lock(s.mutex);
   s.closed = true;
-  s.work.notify_all();
+  while (idle_thread* idle = s.take_idle()) idle->parker.unpark();
   s.jobs.splice_back(s.urgent_jobs);
   while (blocking_job* job = s.jobs.pop_front()) {
     --s.queued;

@@ -150,6 +150,7 @@ void current_thread_scheduler::run_until(const Done& done,
       flush_deferred();
       continue;
     }
+    if (wait_for_job([this] { return !injected_.is_empty(); })) continue;
     parks_.add();
     busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();

@@ -10,6 +10,7 @@
 #include <kioto/detail/inject_queue.hpp>
 #include <kioto/detail/random.hpp>
 #include <kioto/detail/sleep_mark.hpp>
+#include <kioto/detail/spinlock.hpp>
 #include <kioto/time/pause.hpp>
 
 #include "driver_seat.hpp"
@@ -68,7 +69,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   void hand_out_news() noexcept;
   void flush_deferred() noexcept;
 
-  basic_inject_queue<std_sync, task_header> injected_;
+  basic_inject_queue<std_sync, task_header, spinlock> injected_;
   driver_seat seat_;
 
   // Who runs tasks.

@@ -59,23 +59,27 @@ void worker::run() noexcept {
     last = {};
     if (home_.core().shutting_down.load(std::memory_order_acquire) && home_.core().owned.empty())
       break;
+    // Most often as a searcher, so nobody else is woken for what comes.
+    if (wait_for_job([this] { return !home_.injected_.is_empty(); })) continue;
     park();
   }
-  if (searching_) {
-    searching_ = false;
-    if (home_.idle_.transition_from_searching()) home_.notify_one();
-  }
+  if (searching_) end_search();
   thread.current = nullptr;
   home_.loop_ended();
 }
 
 inline next_run worker::execute(thread_state& thread, task_header& task, bool called) noexcept {
-  if (searching_) [[unlikely]] {
-    searching_ = false;
-    if (home_.idle_.transition_from_searching()) home_.notify_one();
-  }
+  if (searching_) [[unlikely]]
+    end_search();
   polls_.add();
   return run_task(thread, task, called);
+}
+
+// The last searcher looks again: what was published while it searched counted on it. Where there is
+// nothing, nobody has to be woken, as in a conversation with a thread outside.
+void worker::end_search() noexcept {
+  searching_ = false;
+  if (home_.idle_.transition_from_searching() && home_.work_pending()) home_.notify_one();
 }
 
 // Instead of the callee, which may be anywhere by now, the newest task: most often it was spawned

@@ -16,6 +16,7 @@
 #include <kioto/detail/local_queue.hpp>
 #include <kioto/detail/parker.hpp>
 #include <kioto/detail/sentinel.hpp>
+#include <kioto/detail/spinlock.hpp>
 #include <kioto/detail/sync_policy.hpp>
 
 #include "driver_seat.hpp"
@@ -68,6 +69,7 @@ class alignas(cache_line) worker final : public executor {
     worker* self = nullptr;
   };
 
+  void end_search() noexcept;
   void park() noexcept;
   void sleep() noexcept;
   void maintain() noexcept;
@@ -156,7 +158,7 @@ class multi_thread_scheduler final : public scheduler {
   std::vector<std::unique_ptr<worker>> workers_;
   std::vector<os_thread> threads_;
   basic_idle_set<std_sync> idle_;
-  basic_inject_queue<std_sync, task_header> injected_;
+  basic_inject_queue<std_sync, task_header, spinlock> injected_;
   driver_seat seat_;
 
   sentinel sentinel_;

@@ -9,12 +9,15 @@
 #include <exception>
 #include <optional>
 #include <thread>
+#include <utility>
 
 #include <kioto/config.hpp>
 #include <kioto/detail/random.hpp>
 #include <kioto/detail/sync_policy.hpp>
 #include <kioto/detail/task_header.hpp>
 #include <kioto/metrics.hpp>
+
+#include "brief_wait.hpp"
 
 namespace kioto::detail {
 
@@ -127,6 +130,9 @@ class executor {
   /// A task gives way: it runs after all others that are ready.
   virtual void defer(task_header& task) noexcept = 0;
 
+  /// A task of this thread has handed a job to a thread of the blocking pool that is awake.
+  void expect_job() noexcept { expects_job_ = true; }
+
  protected:
   /// Runs in a row that are due to what the one before told.
   static constexpr unsigned call_streak_limit = 1024;
@@ -143,12 +149,20 @@ class executor {
     return true;
   }
 
+  /// Before this thread sleeps, once after a job: that may be done sooner. True: `has_come()`.
+  template <class Predicate>
+  [[nodiscard]] bool wait_for_job(Predicate&& has_come) noexcept {
+    return std::exchange(expects_job_, false) &&
+           wait_briefly(std::chrono::microseconds(5), has_come);
+  }
+
   owned_counter polls_, parks_, local_schedules_, busy_ns_;
 
  private:
   scheduler* home_;
   std::size_t shard_;
   std::chrono::steady_clock::time_point last_poll_;  ///< among ready tasks
+  bool expects_job_ = false;
 };
 
 /// What the calling thread is doing for a runtime.

@@ -16,6 +16,7 @@ namespace detail = kioto::detail;
 namespace {
 
 constexpr int no_second_look = 1;
+constexpr int no_look_after_the_find = 2;
 
 template <unsigned Publishers>
 struct pool : rl::test_suite<pool<Publishers>, 2 + Publishers> {
@@ -46,7 +47,12 @@ struct pool : rl::test_suite<pool<Publishers>, 2 + Publishers> {
       if (take()) {
         if (searching) {
           searching = false;
-          if (idle->transition_from_searching()) notify();
+          if (idle->transition_from_searching() && !planted(no_look_after_the_find) &&
+              work.load(std::memory_order_relaxed) != 0)
+            notify();
+          // What this worker found keeps it busy until all is taken.
+          if (Publishers == 2)
+            while (work.load(std::memory_order_relaxed) != 0) model_sync::yield();
         }
         if (left.fetch_sub(1, std::memory_order_acq_rel) == 1)
           for (auto& p : parkers) p.unpark();
@@ -90,6 +96,8 @@ int main() {
   run_model<pool<2>>("two workers, two pieces of work", expect::passes, e);
 
   run_model<pool<1>>("no second look before sleep", expect::fails, logic(no_second_look), e);
+  run_model<pool<2>>("no second look after a find", expect::fails, logic(no_look_after_the_find),
+                     e);
   run_model<pool<1>>("publisher only reads", expect::fails,
                      only_load(op::add, 4, "worker_to_notify"), e);
   run_model<pool<1>>("parking not atomic", expect::fails, tear(op::sub, 4, "transition_to_parked"),

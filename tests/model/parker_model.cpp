@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// Parkers: no wake-up is lost, whether the sleeper is in the driver or on its condition variable.
+// Parkers: no wake-up is lost, whether the sleeper is in the driver or by itself.
 
 #include <array>
 #include <chrono>

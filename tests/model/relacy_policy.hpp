@@ -284,6 +284,7 @@ struct model_sync {
     }
 
    private:
+    friend struct model_sync;
     static std::memory_order adjusted(op kind, std::memory_order o, const where_t& w) {
       return hit(fault::what::weaken, kind, sizeof(T), o, w) ? std::memory_order_relaxed : o;
     }
@@ -388,7 +389,7 @@ struct model_sync {
     rl::mutex mutex_;
   };
 
-  /// Wakes up spuriously now and then, in random runs.
+  /// For the models themselves. Wakes up spuriously now and then, in random runs.
   class condition_variable {
    public:
     void wait(std::unique_lock<mutex>& lock, where_t w = where_t::current()) {
@@ -407,8 +408,38 @@ struct model_sync {
     rl::condition_variable condition_;
   };
 
+  /// Wakes up for no reason now and then, in random runs.
+  static void wait(atomic<std::uint32_t>& word, std::uint32_t expected,
+                   where_t w = where_t::current()) {
+    wait_while(word, expected, false, w);
+  }
+  static void wait_for(atomic<std::uint32_t>& word, std::uint32_t expected,
+                       std::chrono::nanoseconds, where_t w = where_t::current()) {
+    wait_while(word, expected, true, w);
+  }
+  static void wake_one(atomic<std::uint32_t>& word, where_t w = where_t::current()) {
+    rl::context& c = rl::ctx();
+    c.sched();
+    (void)word.value_.wake(c, 1, at(w));
+  }
+
   static void pause(where_t w = where_t::current()) { rl::yield(1, at(w)); }
   static void yield(where_t w = where_t::current()) { rl::yield(1, at(w)); }
+
+ private:
+  // As the kernel does it: comparison and sleep are one step for those who wake. The comparison is
+  // with the newest value, but relaxed, which is less than the kernel promises.
+  static void wait_while(atomic<std::uint32_t>& word, std::uint32_t expected, bool timed,
+                         where_t w) {
+    rl::context& c = rl::ctx();
+    c.sched();
+    std::uint32_t now = 0;
+    {
+      const rl::preemption_disabler together(c);
+      now = word.value_.fetch_add(0, rl::mo_relaxed, at(w));
+    }
+    if (now == expected) (void)word.value_.wait(c, timed, true, at(w));
+  }
 };
 
 // ---- the runner --------------------------------------------------------------------------------

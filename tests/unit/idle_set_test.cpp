@@ -114,7 +114,7 @@ TEST_CASE("no job is left while workers go to sleep") {
         if (queue.pop() != nullptr) {
           if (searching) {
             searching = false;
-            if (idle.transition_from_searching()) notify();
+            if (idle.transition_from_searching() && !queue.is_empty()) notify();
           }
           finished.fetch_add(1, std::memory_order_release);
           continue;

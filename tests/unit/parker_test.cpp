@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <thread>
@@ -68,6 +69,32 @@ TEST_CASE("a wake-up before the park is kept, once") {
   CHECK_FALSE(p.park_for(1ms));
   p.unpark();
   CHECK(p.park_for(1h));
+}
+
+TEST_CASE("a wake-up can be taken without sleeping") {
+  thread_parker p;
+  CHECK_FALSE(p.try_park());
+  p.unpark();
+  CHECK(p.try_park());
+  CHECK_FALSE(p.try_park());
+}
+
+TEST_CASE("a parker may be gone as soon as it is woken") {
+  constexpr int rounds = 2'000;
+  std::atomic<thread_parker*> sleeper{nullptr};
+  std::thread waker([&] {
+    for (int i = 0; i != rounds; ++i) {
+      thread_parker* p = nullptr;
+      while ((p = sleeper.exchange(nullptr)) == nullptr) std::this_thread::yield();
+      p->unpark();
+    }
+  });
+  for (int i = 0; i != rounds; ++i) {
+    const auto p = std::make_unique<thread_parker>();
+    sleeper = p.get();
+    p->park();
+  }
+  waker.join();
 }
 
 TEST_CASE("a timed park ends by the time or by a wake-up") {
@@ -136,7 +163,7 @@ TEST_CASE("a worker parks in the driver when it is free") {
   CHECK(p.park(d) == park_result::turned);
 }
 
-TEST_CASE("a worker whose driver is taken parks on its condition variable") {
+TEST_CASE("a worker whose driver is taken parks by itself") {
   driver d;
   worker_parker p;
   REQUIRE(d.try_lock());

@@ -26,6 +26,7 @@ struct blocking_job : list_node<blocking_job_tag> {
   callback cancel = nullptr;  ///< called by `shutdown`: the job will not run
   /// Goes before the others and gets a thread beyond the limit: others may be waiting for it.
   bool urgent = false;
+  bool starts_at_once = false;  ///< set by `submit`: a thread that is awake runs it
 };
 
 struct blocking_pool_options {

@@ -23,10 +23,10 @@ namespace kioto::detail {
 /// The rules for the callers, on which the guarantee below rests:
 /// 1. *Work*: publish work where searchers look, then call worker_to_notify() and unpark the worker
 ///    that it names.
-/// 2. *Found*: a searcher that finds work calls transition_from_searching(); if that is true it
-///    calls worker_to_notify() and unparks the worker that it names, before it runs the work.
+/// 2. *Found*: a searcher that finds work calls transition_from_searching() before it runs it; if
+///    that is true it looks at every queue once more, and treats work it sees as new (rule 1).
 /// 3. *Park*: a worker that found nothing calls transition_to_parked() before it sleeps; if that is
-///    true it looks at every queue once more, and treats work it sees as new (rule 1).
+///    true it looks at every queue once more, as in rule 2.
 /// 4. *Wake*: a worker that worker_to_notify() named is searching when it wakes. One that wakes for
 ///    another reason asks is_parked(), and calls unpark() if it has something to do.
 ///
@@ -41,9 +41,9 @@ class basic_idle_set {
   // Why no work is missed. Publisher P of work does a read-modify-write R on the word (in
   // worker_to_notify; it changes nothing, but takes a place in the order of all changes). Let S be
   // a read-modify-write after which nobody is searching, by a worker W that parks or found work.
-  // - R before S: S continues the release sequence of R, so P's work is visible to W after S. If W
-  //   parks, rule 3 makes it look again. If W found work, rule 2 makes it wake somebody, who
-  //   searches after that.
+  // - R before S: S continues the release sequence of R, so P's work is visible to W after S, when
+  //   rules 2 and 3 make it look again. Either somebody has taken it, or W wakes somebody for it,
+  //   who searches after that.
   // - R after S: R finds no searcher and, unless one has begun to search meanwhile, wakes a parked
   //   worker. If none is parked at R, then each worker that parks later does so after R: the first
   //   case.

@@ -4,7 +4,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <mutex>
 #include <optional>
 
 #include <kioto/detail/sync_policy.hpp>
@@ -23,8 +22,8 @@ enum class park_result : std::uint8_t {
 ///
 /// What happened before unpark() happens before the return of the park that consumes it, also if
 /// several unpark() share one. Only the thread that the parker belongs to may park. unpark() may be
-/// called from any thread, as long as the parker lives: it must outlive the call, not only the
-/// wake-up.
+/// called from any thread. It touches nothing after what lets the park return: the parker may be
+/// gone when it returns, if that was the only or the last one.
 template <class Sync>
 class basic_thread_parker {
   // state_:   empty -> parked -> notified -> empty,   empty -> notified -> empty
@@ -32,20 +31,24 @@ class basic_thread_parker {
   // unpark() exchanges notified into the word whatever was there, with release: so each of several
   // publishes, and each continues the release sequence of the one before. The consumer takes the
   // word with an acquiring exchange and thus sees all of them.
-  // The sleeper goes from empty to parked while it holds the mutex and gives the mutex up only in
-  // the wait. An unpark() that finds parked takes the mutex before it notifies, and so cannot
-  // notify before the wait has begun.
+  // The sleeper goes from empty to parked, and sleeps only while the word is still that. An
+  // unpark() that finds parked changed the word before it wakes: the sleeper either sees that when
+  // it compares, or is asleep and woken.
  public:
   basic_thread_parker() = default;
   basic_thread_parker(const basic_thread_parker&) = delete;
   basic_thread_parker& operator=(const basic_thread_parker&) = delete;
 
+  /// Does not sleep. True: a wake-up has come, and is consumed.
+  [[nodiscard]] bool try_park() noexcept {
+    // The look keeps a thread that asks again and again off the cache line of the others.
+    return state_.load(std::memory_order_relaxed) == notified && consume();
+  }
+
   /// Sleeps until it is notified. Never returns spuriously.
   void park() {
-    if (consume()) return;
-    std::unique_lock lock(mutex_);
-    if (!prepare()) return;
-    do condition_.wait(lock);
+    if (consume() || !prepare()) return;
+    do Sync::wait(state_, parked);
     while (!consume());
   }
 
@@ -53,19 +56,15 @@ class basic_thread_parker {
   bool park_for(std::chrono::nanoseconds timeout) {
     if (consume()) return true;
     if (timeout <= std::chrono::nanoseconds::zero()) return false;
-    std::unique_lock lock(mutex_);
     if (!prepare()) return true;
     // May return early without a notification: then the caller sees a short wait.
-    condition_.wait_for(lock, timeout);
+    Sync::wait_for(state_, parked, timeout);
     return state_.exchange(empty, std::memory_order_acquire) == notified;
   }
 
   void unpark() {
-    if (state_.exchange(notified, std::memory_order_release) != parked) return;
-    // Nothing to do under it: having held it is the point.
-    mutex_.lock();
-    mutex_.unlock();
-    condition_.notify_one();
+    // Past the exchange only the address of the word is used.
+    if (state_.exchange(notified, std::memory_order_release) == parked) Sync::wake_one(state_);
   }
 
  private:
@@ -91,13 +90,11 @@ class basic_thread_parker {
   }
 
   typename Sync::template atomic<std::uint32_t> state_{empty};
-  typename Sync::mutex mutex_;
-  typename Sync::condition_variable condition_;
 };
 
 using thread_parker = basic_thread_parker<std_sync>;
 
-/// The parker of a worker: sleeps in the driver if that is free, else on a condition variable.
+/// The parker of a worker: sleeps in the driver if that is free, else by itself.
 ///
 /// The workers share one driver, which offers
 /// - `bool try_lock()` and `void unlock()`: who has the lock may turn it;
@@ -107,13 +104,13 @@ using thread_parker = basic_thread_parker<std_sync>;
 /// - `void unpark()`, from any thread: ends the turn in progress, or the next one if none is. What
 ///   happened before it happens before the end of that turn.
 ///
-/// A worker that sleeps on its condition variable does not notice that the driver has become free.
+/// A worker that sleeps by itself does not notice that the driver has become free.
 /// Who leaves the driver and will not come back soon has to unpark another worker.
 ///
-/// Ordering, ownership and lifetime are those of basic_thread_parker.
+/// Ordering and ownership are those of basic_thread_parker; the parker must outlive unpark().
 template <class Sync, class Driver>
 class basic_parker {
-  // state_:   empty -> parked_condvar | parked_driver -> notified -> empty
+  // state_:   empty -> parked_alone | parked_driver -> notified -> empty
   //
   // As in basic_thread_parker, with one more way to sleep. The state says where to send the
   // wake-up. A thread in parked_driver holds the driver's lock; an unpark() that finds this state
@@ -134,7 +131,7 @@ class basic_parker {
       const driver_lock lock(driver);
       return park_in_driver(driver, timeout);
     }
-    return park_on_condvar(timeout);
+    return park_alone(timeout);
   }
 
   /// Polls the driver, if it is free, for everything or as `limit` says. A notification stays for
@@ -149,10 +146,8 @@ class basic_parker {
 
   void unpark(Driver& driver) {
     switch (state_.exchange(notified, std::memory_order_release)) {
-      case parked_condvar:
-        mutex_.lock();
-        mutex_.unlock();
-        condition_.notify_one();
+      case parked_alone:
+        Sync::wake_one(state_);
         break;
       case parked_driver:
         driver.unpark();
@@ -164,7 +159,7 @@ class basic_parker {
 
  private:
   static constexpr std::uint32_t empty = 0;
-  static constexpr std::uint32_t parked_condvar = 1;
+  static constexpr std::uint32_t parked_alone = 1;
   static constexpr std::uint32_t parked_driver = 2;
   static constexpr std::uint32_t notified = 3;
 
@@ -185,15 +180,14 @@ class basic_parker {
     return take() ? park_result::notified : park_result::turned;
   }
 
-  park_result park_on_condvar(std::optional<std::chrono::nanoseconds> timeout) {
+  park_result park_alone(std::optional<std::chrono::nanoseconds> timeout) {
     if (timeout && *timeout <= std::chrono::nanoseconds::zero()) return park_result::timed_out;
-    std::unique_lock lock(mutex_);
-    if (!prepare(parked_condvar)) return park_result::notified;
+    if (!prepare(parked_alone)) return park_result::notified;
     if (timeout) {
-      condition_.wait_for(lock, *timeout);
+      Sync::wait_for(state_, parked_alone, *timeout);
       return take() ? park_result::notified : park_result::timed_out;
     }
-    do condition_.wait(lock);
+    do Sync::wait(state_, parked_alone);
     while (!consume());
     return park_result::notified;
   }
@@ -216,8 +210,6 @@ class basic_parker {
   }
 
   typename Sync::template atomic<std::uint32_t> state_{empty};
-  typename Sync::mutex mutex_;
-  typename Sync::condition_variable condition_;
 };
 
 }  // namespace kioto::detail

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <mutex>
 #include <thread>
 #include <utility>
+
+#include <kioto/detail/futex.hpp>
 
 namespace kioto::detail {
 
@@ -21,8 +24,9 @@ inline constexpr std::size_t cache_line = 64;
 /// - `atomic<T>`: load, store, exchange, compare_exchange_weak, compare_exchange_strong, fetch_add,
 ///   fetch_sub, fetch_or, fetch_and, each with explicit memory orders;
 /// - `var<T>`: plain data that is claimed to be free of races; the checker verifies the claim;
-/// - `mutex` (lock, try_lock, unlock) and `condition_variable` (wait, wait_for, notify_one,
-///   notify_all), used through std::unique_lock<mutex>;
+/// - `mutex` (lock, try_lock, unlock);
+/// - `wait(word, expected)`, `wait_for(word, expected, timeout)` and `wake_one(word)`: sleeping on
+///   an `atomic<std::uint32_t>`, see futex.hpp;
 /// - `pause()`, called in each turn of a short spin, and `yield()`, called when the spin was long.
 ///
 /// Fences are not offered: ThreadSanitizer cannot see them.
@@ -43,7 +47,15 @@ struct std_sync {
   };
 
   using mutex = std::mutex;
-  using condition_variable = std::condition_variable;
+
+  static void wait(const atomic<std::uint32_t>& word, std::uint32_t expected) noexcept {
+    futex::wait(word, expected);
+  }
+  static void wait_for(const atomic<std::uint32_t>& word, std::uint32_t expected,
+                       std::chrono::nanoseconds timeout) noexcept {
+    futex::wait_for(word, expected, timeout);
+  }
+  static void wake_one(const atomic<std::uint32_t>& word) noexcept { futex::wake_one(&word); }
 
   static void pause() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
