@@ -78,7 +78,7 @@ inline task_header* worker::take_hinted(task_header* hint) noexcept {
   if (hint != nullptr && calls_ != call_streak_limit) {
     ++calls_;
     if (slot_.load(std::memory_order_relaxed) == hint) return take_slot();
-    if (queue_.pop_newest(hint)) return hint;
+    if (queue_.pop_recent(hint)) return hint;
   }
   calls_ = 0;
   return nullptr;

@@ -173,21 +173,44 @@ struct batches : rl::test_suite<batches, 2>, base<2, 6, 4> {
   void after() { base<2, 6, 4>::after(); }
 };
 
-// The owner takes back what it pushed last, and pushes again: the slots are reused at once.
-struct newest : rl::test_suite<newest, 2>, base<2, 5, 4> {
+// The owner takes back what it pushed of late, and pushes again: the slots are reused at once.
+struct recent : rl::test_suite<recent, 2>, base<2, 5, 4> {
   void take_back(std::size_t i) {
-    if (source.pop_newest(&nodes[i])) take(0, &nodes[i]);
+    if (source.pop_recent(&nodes[i])) take(0, &nodes[i]);
   }
   void thread(unsigned index) {
     if (index == 0) {
       push(0);
       push(1);
-      check(!source.pop_newest(&nodes[0]), "the newest one only");
       take_back(1);
       push(2);
       push(3);
       take_back(3);
+      check(!source.pop_recent(&nodes[4]), "not in the queue");
       take_back(2);
+      push(4);
+      pop_all();
+    } else {
+      steal_once(1);
+      steal_once(1);
+    }
+  }
+  void after() { base<2, 5, 4>::after(); }
+};
+
+// It takes one from between others: these move, while a thief may be about to claim them.
+struct gap : rl::test_suite<gap, 2>, base<2, 5, 4> {
+  void take_back(std::size_t i) {
+    if (source.pop_recent(&nodes[i])) take(0, &nodes[i]);
+  }
+  void thread(unsigned index) {
+    if (index == 0) {
+      push(0);
+      push(1);
+      push(2);
+      take_back(1);
+      push(3);
+      take_back(0);
       push(4);
       pop_all();
     } else {
@@ -214,7 +237,8 @@ int main() {
   run_model<two_thieves>("ring of 4, two thieves", expect::passes, e);
   run_model<robbed_thief>("the thief is robbed", expect::passes, e);
   run_model<batches>("batches in, one thief", expect::passes, e);
-  run_model<newest>("the newest one is taken back", expect::passes, e);
+  run_model<recent>("the newest one is taken back", expect::passes, e);
+  run_model<gap>("one from between is taken back", expect::passes, e);
 
   constexpr auto acquire = std::memory_order_acquire;
   constexpr auto release = std::memory_order_release;
@@ -244,9 +268,13 @@ int main() {
                        tear(op::compare_exchange, 8, "push_back"));
   run_model<one_thief>("owner overwrites what is being stolen", expect::fails,
                        corrupt_load(8, "push_back", without_thief));
-  run_model<newest>("taking back does not claim atomically", expect::fails,
-                    tear(op::compare_exchange, 8, "pop_newest"));
-  run_model<newest>("the shorter queue is published relaxed", expect::fails,
-                    weaken(op::store, 8, "pop_newest"));
+  run_model<recent>("taking back does not claim atomically", expect::fails,
+                    tear(op::compare_exchange, 8, "pop_recent"));
+  run_model<recent>("the shorter queue is published relaxed", expect::fails,
+                    weaken(op::store, 8, "pop_recent"));
+  run_model<gap>("the gap is closed without a claim that is atomic", expect::fails,
+                 tear(op::compare_exchange, 8, "pop_recent"));
+  run_model<gap>("the closed gap is published relaxed", expect::fails,
+                 weaken(op::store, 8, "pop_recent"));
   return finish_models();
 }

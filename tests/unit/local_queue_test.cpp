@@ -145,20 +145,32 @@ TEST_CASE("a batch goes into the ring in order and at most as far as there is ro
   CHECK(expected == 15);
 }
 
-TEST_CASE("the owner takes back its newest item, and no other") {
-  auto items = make_items(3);
-  auto q = std::make_unique<queue>();
-  CHECK_FALSE(q->pop_newest(&items[0]));
+TEST_CASE("the owner takes back an item that it pushed of late, and the others keep their order") {
+  auto items = make_items(5);
+  auto q = std::make_unique<queue>(UINT16_MAX - 2);
+  CHECK_FALSE(q->pop_recent(&items[0]));
   for (auto& i : items) q->push_back(&i, no_overflow{});
-  CHECK_FALSE(q->pop_newest(&items[1]));
-  CHECK(q->pop_newest(&items[2]));
-  CHECK_FALSE(q->pop_newest(&items[2]));
-  CHECK(q->size() == 2);
-  CHECK(q->pop_newest(&items[1]));
-  q->push_back(&items[2], no_overflow{});
-  CHECK(q->pop()->id == 0);
+  CHECK(q->pop_recent(&items[4]));
+  CHECK_FALSE(q->pop_recent(&items[4]));
+  CHECK(q->pop_recent(&items[1]));
+  CHECK(q->size() == 3);
+  q->push_back(&items[4], no_overflow{});
+  CHECK(q->pop_recent(&items[0]));
   CHECK(q->pop()->id == 2);
+  CHECK(q->pop()->id == 3);
+  CHECK(q->pop()->id == 4);
   CHECK(q->is_empty());
+  CHECK_FALSE(q->pop_recent(&items[2]));
+}
+
+TEST_CASE("only the newest items of a local queue can be taken back") {
+  auto items = make_items(queue::recent + 1);
+  auto q = std::make_unique<queue>();
+  for (auto& i : items) q->push_back(&i, no_overflow{});
+  CHECK_FALSE(q->pop_recent(&items[0]));
+  CHECK(q->pop_recent(&items[1]));
+  CHECK(q->pop_recent(&items[0]));
+  CHECK(q->size() == queue::recent - 1);
 }
 
 TEST_CASE("positions of a local queue wrap around") {

@@ -40,17 +40,19 @@ class basic_local_queue {
   // head_ and an old tail_ fails. tail_ is changed by the owner alone, so it needs a store and no
   // read-modify-write.
   //
-  // The owner may also take the newest item, and then moves tail_ back. Meanwhile the version is
-  // odd, and thieves keep off: they would claim up to the tail_ they saw.
+  // The owner may also take one of the newest items: it closes the gap and moves tail_ back.
+  // Meanwhile the version is odd, and thieves keep off: they would claim up to the tail_ they saw.
   //
   // Why a slot, which is plain data, is never raced for. Let p be a position:
   // 1. The owner writes slot p, then stores tail_ > p with release. A thief loads tail_ with
-  //    acquire before it claims p. So the write happens before the thief's read.
+  //    acquire before it claims p. So the write happens before the thief's read. If it closed a
+  //    gap, it then stores an even version with release, and the claim of a thief, which acquires,
+  //    only succeeds with this version or a later one.
   // 2. A thief reads slot p, then moves steal beyond p with release. The owner writes position
   //    p + Capacity into the slot only after it has loaded, with acquire, a head_ whose steal is
   //    beyond p. All changes of head_ by others than the owner are read-modify-writes, so whichever
   //    of them it reads from belongs to the thief's release sequence; before its own plain store
-  //    in pop_newest() the owner acquires. So the read happens before the overwriting.
+  //    in pop_recent() the owner acquires. So the read happens before the overwriting.
   // 3. An item that the owner itself claims is read and overwritten by one thread.
   //
   // Why real <= tail for who reads both: head_ is loaded first, with acquire, and the owner's
@@ -66,6 +68,8 @@ class basic_local_queue {
   basic_local_queue& operator=(const basic_local_queue&) = delete;
 
   [[nodiscard]] static constexpr std::size_t capacity() noexcept { return Capacity; }
+  /// How far `pop_recent()` looks.
+  static constexpr std::size_t recent = Capacity < 16 ? Capacity - 1 : 16;
 
   /// Owner: appends `item`. Returns true if it fitted.
   ///
@@ -153,20 +157,29 @@ class basic_local_queue {
     }
   }
 
-  /// Owner: takes the newest item if it is `wanted` and no thief is at work. True: it was taken.
-  [[nodiscard]] bool pop_newest(const T* wanted) noexcept {
+  /// Owner: takes `wanted` if it is among the `recent` newest items and no thief is at work. True:
+  /// it was taken; the others keep their order.
+  [[nodiscard]] bool pop_recent(const T* wanted) noexcept {
     const position tail = tail_.load(std::memory_order_relaxed);
     std::uint64_t head = head_.load(std::memory_order_relaxed);
-    const position newest = after(tail, std::size_t{0} - 1);
-    if (real_of(head) == tail || steal_of(head) != real_of(head)) return false;
-    if (slot(newest).get() != wanted) return false;
+    const position real = real_of(head);
+    if (steal_of(head) != real) return false;
+    // Thieves only read slots, so looking needs no claim.
+    const position oldest = distance(real, tail) > recent ? before(tail, recent) : real;
+    position found = tail;
+    do {
+      if (found == oldest) return false;
+      found = before(found, 1);
+    } while (slot(found).get() != wanted);
     // From here on the version is odd: no thief claims. One that has read head_ before fails to
     // exchange it. Acquire: see point 2.
     if (!head_.compare_exchange_strong(head, head + one_version, std::memory_order_acquire,
                                        std::memory_order_relaxed))
       return false;
+    const position newest = before(tail, 1);
+    for (; found != newest; found = after(found, 1)) slot(found).set(slot(after(found, 1)).get());
     tail_.store(newest, std::memory_order_relaxed);
-    // Release: whoever sees an even version again sees the tail_ that belongs to it.
+    // Release: whoever sees an even version again sees the tail_ and the slots that belong to it.
     head_.store(head + 2 * one_version, std::memory_order_release);
     return true;
   }
@@ -259,6 +272,9 @@ class basic_local_queue {
 
   static constexpr position after(position p, std::size_t by) noexcept {
     return static_cast<position>(p + by);
+  }
+  static constexpr position before(position p, std::size_t by) noexcept {
+    return static_cast<position>(p - by);
   }
   static constexpr std::size_t distance(position from, position to) noexcept {
     return static_cast<position>(to - from);
