@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include <kioto/detail/frame_allocator.hpp>
+
 #include "../runtime/core.hpp"
 
 namespace kioto::detail {
@@ -14,6 +16,23 @@ io_driver::io_driver(std::unique_ptr<reactor_backend> backend) noexcept
 io_driver::~io_driver() {
   // Each live registration holds the driver: none is left.
   free_pending();
+}
+
+void* registration::operator new(std::size_t bytes, std::align_val_t alignment,
+                                 const std::nothrow_t&) noexcept {
+  if (!frame_pool_enabled()) return ::operator new(bytes, alignment, std::nothrow);
+  try {
+    return allocate_frame(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void registration::operator delete(void* memory, std::size_t bytes,
+                                   std::align_val_t alignment) noexcept {
+  if (frame_pool_enabled())
+    deallocate_frame(memory, bytes);
+  else
+    ::operator delete(memory, bytes, alignment);
 }
 
 result<io_driver_pointer> io_driver::create() {

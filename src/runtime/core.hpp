@@ -9,6 +9,7 @@
 #include <kioto/detail/blocking_pool.hpp>
 #include <kioto/detail/io_driver.hpp>
 #include <kioto/detail/time_driver.hpp>
+#include <kioto/detail/timer_operation.hpp>
 #include <kioto/runtime.hpp>
 
 #include "../time/runtime_clock.hpp"

@@ -4,6 +4,7 @@
 #include <kioto/detail/driver_seat.hpp>
 #include <kioto/detail/io_driver.hpp>
 #include <kioto/detail/time_driver.hpp>
+#include <kioto/detail/timer_operation.hpp>
 
 #include "../time/runtime_clock.hpp"
 

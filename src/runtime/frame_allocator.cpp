@@ -26,8 +26,13 @@ bool frame_pool_enabled() noexcept { return false; }
 
 namespace {
 
-constexpr std::size_t granule = 64;  // also the alignment: frames do not share cache lines
-constexpr std::size_t bin_count = 64;
+// Bins are 16 bytes apart up to 1 KiB, where most frames are, and then a cache line.
+constexpr std::size_t granule = 16;  // also the alignment
+constexpr std::size_t line = 64;     // alignment of those whose size is a multiple of it
+constexpr std::size_t fine_bytes = 1024;
+constexpr std::size_t fine_bins = fine_bytes / granule;
+constexpr std::size_t bin_count = fine_bins + (std::size_t{4096} - fine_bytes) / line;
+constexpr std::size_t smallest = 32;
 constexpr std::size_t slab_bytes = std::size_t{64} * 1024;
 constexpr std::size_t fresh_bytes = std::size_t{4} * 1024;  // carved at once when a bin runs dry
 
@@ -37,10 +42,23 @@ struct block {
   block* next_batch;
   std::size_t batch_size;
 };
-static_assert(sizeof(block) <= granule);
+static_assert(sizeof(block) <= smallest);
 
-constexpr std::size_t bin_of(std::size_t bytes) noexcept { return (bytes - 1) / granule; }
-constexpr std::size_t size_of_bin(std::size_t bin) noexcept { return (bin + 1) * granule; }
+constexpr std::size_t bin_of(std::size_t bytes) noexcept {
+  return bytes <= fine_bytes ? (bytes - 1) / granule
+                             : (bytes - 1) / line + (fine_bins - fine_bytes / line);
+}
+constexpr std::size_t size_of_bin(std::size_t bin) noexcept {
+  return bin < fine_bins ? std::max((bin + 1) * granule, smallest)
+                         : fine_bytes + (bin - fine_bins + 1) * line;
+}
+static_assert(bin_of(fine_bytes) == fine_bins - 1 && bin_of(fine_bytes + 1) == fine_bins);
+static_assert(bin_of(4096) == bin_count - 1 && size_of_bin(bin_count - 1) == 4096);
+/// The largest bin whose blocks are not larger.
+constexpr std::size_t bin_within(std::size_t bytes) noexcept {
+  const std::size_t bin = bin_of(bytes);
+  return size_of_bin(bin) <= bytes ? bin : bin - 1;
+}
 /// Blocks in a batch: 32 KiB, at most 128.
 constexpr std::uint32_t batch_of_bin(std::size_t bin) noexcept {
   return static_cast<std::uint32_t>(
@@ -85,12 +103,12 @@ class depot {
         return {reinterpret_cast<std::byte*>(r), r->bytes};
       }
     }
-    auto* slab = static_cast<std::byte*>(::operator new(slab_bytes, std::align_val_t(granule)));
+    auto* slab = static_cast<std::byte*>(::operator new(slab_bytes, std::align_val_t(line)));
     bytes_.fetch_add(slab_bytes, std::memory_order_relaxed);
     // The head of each slab links it, so that leak checkers find all of them from here.
     std::lock_guard lock(regions_mutex_);
     slabs_ = ::new (static_cast<void*>(slab)) region{slabs_, slab_bytes};
-    return {slab + granule, slab_bytes - granule};
+    return {slab + line, slab_bytes - line};
   }
 
   [[nodiscard]] std::size_t bytes() const noexcept {
@@ -140,6 +158,7 @@ struct thread_cache {
   void put(std::size_t bin, void* frame) noexcept;
   void refill(std::size_t bin);
   void carve(std::size_t bin);
+  void align_region() noexcept;
   void new_region(std::size_t wanted);
 };
 
@@ -172,7 +191,8 @@ void thread_cache::flush(std::size_t bin) noexcept {
   if (b.head != nullptr) the_depot.value.put_batch(bin, b.head, b.count);
   if (b.spare != nullptr) the_depot.value.put_batch(bin, b.spare, batch_of_bin(bin));
   b = {};
-  if (region_bytes != 0) the_depot.value.put_region(region, std::exchange(region_bytes, 0));
+  if (region_bytes >= smallest) the_depot.value.put_region(region, region_bytes);
+  region_bytes = 0;
 }
 
 /// The slow path of freeing: the list is full, or the thread is not live.
@@ -206,6 +226,7 @@ void thread_cache::refill(std::size_t bin) {
 
 void thread_cache::carve(std::size_t bin) {
   const std::size_t size = size_of_bin(bin);
+  if (size % line == 0) align_region();
   if (region_bytes < size) new_region(size);
   const std::size_t count =
       std::min(region_bytes / size, std::max<std::size_t>(1, fresh_bytes / size));
@@ -218,13 +239,22 @@ void thread_cache::carve(std::size_t bin) {
   bins[bin].count = static_cast<std::uint32_t>(count);
 }
 
+void thread_cache::align_region() noexcept {
+  const std::size_t slack =
+      std::min((line - reinterpret_cast<std::uintptr_t>(region) % line) % line, region_bytes);
+  if (slack >= smallest) put(bin_of(slack), region);
+  region += slack;
+  region_bytes -= slack;
+}
+
 void thread_cache::new_region(std::size_t wanted) {
   do {
     const auto [start, bytes] = the_depot.value.take_region();
     // What the old region still has is too little for this bin; it is a block of a smaller one.
-    if (region_bytes != 0) put(bin_of(std::exchange(region_bytes, 0)), region);
+    if (region_bytes >= smallest) put(bin_within(std::exchange(region_bytes, 0)), region);
     region = start;
     region_bytes = bytes;
+    if (wanted % line == 0) align_region();
   } while (region_bytes < wanted);
 }
 

@@ -138,7 +138,7 @@ promise_base* task_header::answer(trampoline& loop) noexcept {
       if (loop.target->awaiter_ != nullptr) return &loop.target->awaiter_->parent();
       [[fallthrough]];
     case request::finished:
-      return ended(*loop.target->context_, loop.target->outcome_);
+      return ended(*loop.target->context_, loop.target->ending());
   }
   return nullptr;
 }
@@ -171,7 +171,7 @@ next_run task_header::run(bool called) noexcept {
     // Unless they forked, the frames have published the strand if they ask for nothing: it must not
     // be touched.
     if (loop.action == request::finished && loop.target->context_ == this) {
-      finish(loop.target->outcome_);
+      finish(loop.target->ending());
       return loop.next;
     }
     if (loop.action != request::none) run_frames(nullptr, loop);
@@ -214,10 +214,9 @@ promise_base* task_header::ended(context& c, outcome what) noexcept {
 }
 
 void task_header::finish(outcome what) noexcept {
+  outcome_ = outcome::none;   // the frame leaves the result where it is
+  root().handle().destroy();  // parameters die before anyone learns of the end
   outcome_ = what;
-  promise_base& frame = root();
-  frame.outcome_ = outcome::none;  // the result is the header's from here on
-  frame.handle().destroy();        // parameters die before anyone learns of the end
   if (scope_ != nullptr) return scope_->finish(*this);
   scheduler& home = *scheduler_;
   trampoline& loop = *loop_;
@@ -237,13 +236,11 @@ void task_header::finish(outcome what) noexcept {
 }
 
 void task_header::refuse() noexcept {
-  outcome_ = outcome::stopped;
-  promise_base& frame = root();
-  frame.outcome_ = outcome::none;
   thread_state& thread = this_thread();
   task_header* const running = std::exchange(thread.running, this);
-  frame.handle().destroy();
+  root().handle().destroy();
   thread.running = running;
+  outcome_ = outcome::stopped;
   const auto end = join_.finish();
   if (end.detached) drop_reference();
 }

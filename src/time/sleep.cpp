@@ -8,27 +8,20 @@
 namespace kioto {
 namespace detail {
 
-attempt timer_operation::wait_until(std::chrono::steady_clock::time_point at) noexcept {
+attempt timer_operation::wait_until_tick(std::uint64_t tick) noexcept {
   runtime_core& core = core_of(*context_);
   timer_insert inserted = timer_insert::elapsed;
-  fire = &timer_operation::fired;
   const attempt result = wait([&]() noexcept {
-    inserted = core.timers.insert(*this, at);
+    inserted = core.timers.insert(*this, tick);
     return inserted != timer_insert::elapsed;
   });
   // Past `wait` this object may be gone; the core is not, because a thread of it is here.
   if (inserted == timer_insert::inserted_earliest) core.home->timer_moved_up();
-  if (result == attempt::ready && cancelled_by_shutdown) return attempt::stopped;
+  if (result == attempt::ready && cancelled_by_shutdown()) return attempt::stopped;
   return result;
 }
 
 bool timer_operation::cancel() noexcept { return core_of(*context_).timers.cancel(*this); }
-
-void timer_operation::fired(timer_node* node) noexcept {
-  auto& self = *static_cast<timer_operation*>(node);
-  self.stopped_ = self.cancelled_by_shutdown;
-  complete(self);
-}
 
 void throw_timeout() { throw timeout_error(); }
 

@@ -26,16 +26,15 @@ enum bug {
 };
 
 using time_point = std::chrono::steady_clock::time_point;
-using drivers = detail::basic_time_driver<model_sync>;
+struct timer;
+using drivers = detail::basic_time_driver<model_sync, timer>;
 
 // A timer and who ended it. `payload` is what the owner writes before it inserts, and whoever ends
 // the timer uses.
 struct timer : detail::timer_node {
-  timer() : timer_node(&timer::on_fire) {}
-  static void on_fire(timer_node* n) noexcept {
-    auto& self = *static_cast<timer*>(n);
-    self.payload.set(self.payload.get() + 1);
-    check(self.ends.fetch_add(1, std::memory_order_release) == 0, "fires once");
+  void fire() noexcept {
+    payload.set(payload.get() + 1);
+    check(ends.fetch_add(1, std::memory_order_release) == 0, "fires once");
   }
   void cancelled() {
     payload.set(payload.get() + 1);
@@ -92,7 +91,7 @@ struct insert_against_shutdown : rl::test_suite<insert_against_shutdown, 3> {
     timer& mine = timers[index];
     mine.payload.set(1);
     if (driver.insert(mine, 1000 + index) == detail::timer_insert::elapsed) {
-      check(mine.cancelled_by_shutdown, "refused because of the shutdown");
+      check(mine.cancelled_by_shutdown(), "refused because of the shutdown");
       mine.cancelled();
     }
   }

@@ -55,14 +55,28 @@ TEST_CASE("frames of every size are aligned, usable and do not overlap", "[frame
   for (const frame& f : frames) drop(f);
 }
 
+TEST_CASE("frames of whole cache lines do not share one", "[frame_allocator]") {
+  if (!frame_pool_enabled()) return;
+  std::vector<frame> frames;
+  for (int i = 0; i != 3000; ++i) {
+    for (std::size_t bytes : {48U, 64U, 16U, 128U, 304U, 320U, 1040U, 1088U, 4096U})
+      frames.push_back(make(bytes));
+  }
+  for (const frame& f : frames) {
+    REQUIRE(intact(f));
+    if (f.bytes % 64 == 0) REQUIRE(reinterpret_cast<std::uintptr_t>(f.memory) % 64 == 0);
+  }
+  for (const frame& f : frames) drop(f);
+}
+
 TEST_CASE("a freed frame is the next one of its size", "[frame_allocator]") {
   if (!frame_pool_enabled()) return;
   const frame first = make(100);
   const frame second = make(128);
   drop(first);
   drop(second);
-  const frame third = make(65);
-  const frame fourth = make(127);
+  const frame third = make(113);
+  const frame fourth = make(97);
   CHECK(third.memory == second.memory);
   CHECK(fourth.memory == first.memory);
   drop(third);

@@ -16,21 +16,23 @@
 namespace {
 
 using namespace std::chrono_literals;
-using kioto::detail::time_driver;
 using kioto::detail::timer_insert;
 using kioto::detail::timer_node;
 using steady = std::chrono::steady_clock;
 
+template <class Timer>
+using driver_of = kioto::detail::basic_time_driver<kioto::detail::std_sync, Timer>;
+
 // A timer that calls what it is given.
 struct timer : timer_node {
-  timer() : timer_node([](timer_node* n) noexcept { static_cast<timer*>(n)->on_fire(); }) {}
-  void on_fire() {
+  void fire() noexcept {
     ++fired;
     if (then) then();
   }
   int fired = 0;
   std::function<void()> then;
 };
+using time_driver = driver_of<timer>;
 
 }  // namespace
 
@@ -70,7 +72,7 @@ TEST_CASE("points in time out of range saturate", "[time_driver]") {
 }
 
 TEST_CASE("insert says whether the driver has to wake earlier", "[time_driver]") {
-  time_driver driver;
+  time_driver driver(steady::time_point{});
   timer a, b, c, d, e;
   CHECK(driver.next_tick() == time_driver::never);
   CHECK_FALSE(driver.next_deadline().has_value());
@@ -84,7 +86,7 @@ TEST_CASE("insert says whether the driver has to wake earlier", "[time_driver]")
   CHECK(driver.process(99) == 1);
   CHECK(driver.next_tick() == 100);
   CHECK(driver.insert(e, 99) == timer_insert::elapsed);
-  CHECK_FALSE(e.cancelled_by_shutdown);
+  CHECK_FALSE(e.cancelled_by_shutdown());
   CHECK_FALSE(e.is_linked());
   CHECK_FALSE(driver.cancel(e));
   CHECK(driver.process(1000) == 3);
@@ -93,7 +95,7 @@ TEST_CASE("insert says whether the driver has to wake earlier", "[time_driver]")
 }
 
 TEST_CASE("set and cancelled timeouts do not each wake the driver", "[time_driver]") {
-  time_driver driver;
+  time_driver driver(steady::time_point{});
   timer t;
   CHECK(driver.insert(t, 100) == timer_insert::inserted_earliest);
   for (std::uint64_t i = 0; i != 10; ++i) {
@@ -108,7 +110,7 @@ TEST_CASE("set and cancelled timeouts do not each wake the driver", "[time_drive
 }
 
 TEST_CASE("the exact first deadline forgets timers that were cancelled", "[time_driver]") {
-  time_driver driver;
+  time_driver driver(steady::time_point{});
   timer a, b, forever;
   CHECK_FALSE(driver.earliest_deadline().has_value());
   driver.insert(forever, steady::time_point::max());
@@ -124,7 +126,7 @@ TEST_CASE("the exact first deadline forgets timers that were cancelled", "[time_
 }
 
 TEST_CASE("a callback may insert its timer again", "[time_driver]") {
-  time_driver driver;
+  time_driver driver(steady::time_point{});
   timer t;
   std::uint64_t tick = 10;
   t.then = [&] {
@@ -137,7 +139,7 @@ TEST_CASE("a callback may insert its timer again", "[time_driver]") {
 }
 
 TEST_CASE("a callback cancels timers that are due as well", "[time_driver]") {
-  time_driver driver;
+  time_driver driver(steady::time_point{});
   // The first 32 form a batch: they are about to fire when the first one does.
   std::deque<timer> timers(100);
   std::vector<bool> cancelled;
@@ -156,15 +158,14 @@ TEST_CASE("a callback cancels timers that are due as well", "[time_driver]") {
 
 TEST_CASE("a callback may destroy its timer", "[time_driver]") {
   struct doomed : timer_node {
-    explicit doomed(int& n) : timer_node(&destroy), count(n) {}
-    static void destroy(timer_node* n) noexcept {
-      auto* self = static_cast<doomed*>(n);
-      ++self->count;
-      delete self;
+    explicit doomed(int& n) : count(n) {}
+    void fire() noexcept {
+      ++count;
+      delete this;
     }
     int& count;
   };
-  time_driver driver;
+  driver_of<doomed> driver(steady::time_point{});
   int count = 0;
   for (std::uint64_t i = 0; i != 200; ++i) driver.insert(*new doomed(count), 1 + i % 7);
   driver.process(3);
@@ -173,18 +174,18 @@ TEST_CASE("a callback may destroy its timer", "[time_driver]") {
 }
 
 TEST_CASE("shutdown fires what is left and refuses the rest", "[time_driver]") {
-  time_driver driver;
+  time_driver driver(steady::time_point{});
   std::deque<timer> timers(100);
   for (std::size_t i = 0; i != timers.size(); ++i) driver.insert(timers[i], 1 + 1000 * i * i);
   CHECK(driver.process(1) == 1);
   driver.shutdown();
   for (std::size_t i = 0; i != timers.size(); ++i) {
     CHECK(timers[i].fired == 1);
-    CHECK(timers[i].cancelled_by_shutdown == (i != 0));
+    CHECK(timers[i].cancelled_by_shutdown() == (i != 0));
   }
   timer late;
   CHECK(driver.insert(late, 1000000) == timer_insert::elapsed);
-  CHECK(late.cancelled_by_shutdown);
+  CHECK(late.cancelled_by_shutdown());
   CHECK_FALSE(driver.cancel(late));
   CHECK(driver.process() == 0);
   driver.shutdown();
@@ -192,7 +193,7 @@ TEST_CASE("shutdown fires what is left and refuses the rest", "[time_driver]") {
 }
 
 TEST_CASE("no timer fires before its deadline", "[time_driver]") {
-  time_driver driver;
+  time_driver driver(steady::time_point{});
   struct stamped : timer {
     steady::time_point deadline;
     steady::duration early{-1h};
@@ -202,7 +203,7 @@ TEST_CASE("no timer fires before its deadline", "[time_driver]") {
   for (stamped& t : timers) {
     t.deadline = steady::now() + std::chrono::microseconds(random() % 30000);
     t.then = [&t] { t.early = t.deadline - steady::now(); };
-    if (driver.insert(t, t.deadline) == timer_insert::elapsed) t.on_fire();
+    if (driver.insert(t, t.deadline) == timer_insert::elapsed) t.fire();
   }
   while (driver.next_tick() != time_driver::never) {
     std::this_thread::sleep_until(*driver.next_deadline());
@@ -215,7 +216,7 @@ TEST_CASE("no timer fires before its deadline", "[time_driver]") {
 }
 
 TEST_CASE("a hundred thousand timers are inserted and cancelled", "[time_driver]") {
-  time_driver driver;
+  time_driver driver(steady::time_point{});
   std::deque<timer> timers(100000);
   std::mt19937_64 random(1);
   for (timer& t : timers)
@@ -227,14 +228,10 @@ TEST_CASE("a hundred thousand timers are inserted and cancelled", "[time_driver]
 
 TEST_CASE("each timer fires or is cancelled, never both", "[time_driver]") {
   struct raced : timer_node {
-    raced()
-        : timer_node([](timer_node* n) noexcept {
-            auto* self = static_cast<raced*>(n);
-            self->outcomes.fetch_add(1, std::memory_order_release);
-          }) {}
+    void fire() noexcept { outcomes.fetch_add(1, std::memory_order_release); }
     std::atomic<int> outcomes{0};
   };
-  time_driver driver;
+  driver_of<raced> driver(steady::time_point{});
   constexpr int count = 2000;
   constexpr int threads = 3;
   std::atomic<std::uint64_t> now{0};

@@ -7,12 +7,14 @@
 
 namespace kioto::detail {
 
-/// Memory for a coroutine frame, aligned for every fundamental type. Throws `std::bad_alloc`.
+/// Memory for a coroutine frame, aligned for every fundamental type, and to cache lines if the size
+/// is a multiple of 64 and comes from the pool. Throws `std::bad_alloc`.
 ///
-/// Frames of up to 4 KiB come from free lists of the calling thread, one for every 64 bytes of
-/// size, which exchange batches with lists that all threads share. Larger ones come from `operator
-/// new`, and all of them do when the library is compiled with a sanitizer or with
-/// `KIOTO_FRAME_POOL=0`. What the pool once took from the system it keeps for later frames.
+/// Frames of up to 4 KiB come from free lists of the calling thread, one for every 16 bytes of size
+/// up to 1 KiB and for every 64 bytes above, which exchange batches with lists that all threads
+/// share. Larger ones come from `operator new`, and all of them do when the library is compiled
+/// with a sanitizer or with `KIOTO_FRAME_POOL=0`. What the pool once took from the system it keeps
+/// for later frames.
 ///
 /// Thread safety: any thread, also while its thread-local objects and the static objects of the
 /// program are destroyed. A frame may be freed on another thread.

@@ -8,8 +8,10 @@
 #include <limits>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
 
+#include <kioto/config.hpp>
 #include <kioto/detail/intrusive_list.hpp>
 #include <kioto/detail/reactor_backend.hpp>
 #include <kioto/detail/registration.hpp>
@@ -28,6 +30,13 @@ class alignas(cache_line) registration : public basic_registration<std_sync>,
  public:
   registration(io_driver_pointer driver, net::ready initial) noexcept
       : basic_registration(initial), driver_(std::move(driver)) {}
+
+  // From where frames come: it is as short-lived as the task that reads from it, and the general
+  // allocator spends some 80 bytes more on one that is aligned.
+  static void* operator new(std::size_t bytes, std::align_val_t alignment,
+                            const std::nothrow_t&) noexcept;
+  KIOTO_NOINLINE static void operator delete(void* memory, std::size_t bytes,
+                                             std::align_val_t alignment) noexcept;
 
   /// Valid until the registration is removed.
   [[nodiscard]] io_driver& driver() const noexcept { return *driver_; }

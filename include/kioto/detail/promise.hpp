@@ -24,7 +24,8 @@ class task_awaiter_base;
 /// Part of the promise that does not depend on the type of the result.
 ///
 /// One allocation holds `[result | task_header | frame]`. The frame can therefore be destroyed, and
-/// with it the parameters of the coroutine, while the result and the join state stay.
+/// with it the parameters of the coroutine, while the result and the join state stay. A small
+/// result lies in the header, see `block_layout`.
 class promise_base {
  public:
   promise_base(const promise_base&) = delete;
@@ -38,10 +39,12 @@ class promise_base {
         static_cast<void*>(static_cast<std::byte*>(handle().address()) - sizeof(task_header)));
   }
 
+  /// How the coroutine ended; none before. Of a task only.
+  [[nodiscard]] outcome& ending() noexcept { return block()->outcome_; }
+
   context* context_ = nullptr;            ///< set when the frame is started
   task_awaiter_base* awaiter_ = nullptr;  ///< who awaits this frame; null at the root of a context
   await_hook* hook_ = nullptr;            ///< adaptors around the operation that this frame awaits
-  outcome outcome_ = outcome::none;
   std::source_location where_;
 
  protected:
@@ -156,13 +159,27 @@ union result_storage<void> {
 template <class T>
 struct block_layout {
   static constexpr std::size_t storage_alignment = alignof(result_storage<T>);
+
+  // A result of up to two pointers takes the place of those with which the strand waits: a
+  // coroutine that has its result waits no more. In the block of a coroutine that is awaited, which
+  // is no strand, nothing is there.
+  static constexpr std::size_t place_in_header = sizeof(block_info) + offsetof(context, current_);
+  static constexpr bool is_in_header =
+      sizeof(result_storage<T>) <= sizeof(context) - offsetof(context, current_) &&
+      place_in_header % storage_alignment == 0;
+  static_assert(sizeof(block_info) % alignof(context) == 0);  // so it follows directly
+
   /// Room below the header: the result, and for an over-aligned one the slack to align it.
   static constexpr std::size_t room =
-      (sizeof(result_storage<T>) + (storage_alignment > 16 ? storage_alignment : 0) + 15) / 16 * 16;
+      is_in_header
+          ? 0
+          : (sizeof(result_storage<T>) + (storage_alignment > 16 ? storage_alignment : 0) + 15) /
+                16 * 16;
   static_assert(sizeof(task_header) % 16 == 0);
 
   static result_storage<T>* storage(task_header* header) noexcept {
     const auto end = reinterpret_cast<std::uintptr_t>(header);
+    if constexpr (is_in_header) return reinterpret_cast<result_storage<T>*>(end + place_in_header);
     const std::uintptr_t at = (end - sizeof(result_storage<T>)) & ~(storage_alignment - 1);
     return reinterpret_cast<result_storage<T>*>(at);
   }
@@ -202,13 +219,14 @@ class typed_promise : public promise_base {
 
   ~typed_promise() {
     // A result nobody took. The header of a spawned task takes over the result before this.
-    if (outcome_ != outcome::none) block_layout<T>::destroy_result(block(), outcome_);
+    const outcome what = ending();
+    if (what != outcome::none) block_layout<T>::destroy_result(block(), what);
   }
 
   void unhandled_exception() noexcept {
     ::new (static_cast<void*>(std::addressof(storage().error)))
         std::exception_ptr(std::current_exception());
-    outcome_ = outcome::exception;
+    ending() = outcome::exception;
   }
   [[nodiscard]] result_storage<T>& storage() noexcept { return *block_layout<T>::storage(block()); }
 };
@@ -217,7 +235,7 @@ class typed_promise : public promise_base {
 template <class T>
 T take_result(typed_promise<T>& child) {
   auto& storage = child.storage();
-  if (child.outcome_ == outcome::exception) [[unlikely]] {
+  if (child.ending() == outcome::exception) [[unlikely]] {
     std::exception_ptr error = std::move(storage.error);
     std::rethrow_exception(std::move(error));
   }
@@ -237,13 +255,13 @@ class promise_with_return : public typed_promise<T> {
       this->storage().value = std::addressof(value);
     else
       ::new (static_cast<void*>(std::addressof(this->storage().value))) T(std::forward<U>(value));
-    this->outcome_ = outcome::value;
+    this->ending() = outcome::value;
   }
 };
 template <>
 class promise_with_return<void> : public typed_promise<void> {
  public:
-  void return_void() noexcept { outcome_ = outcome::value; }
+  void return_void() noexcept { ending() = outcome::value; }
 };
 
 }  // namespace kioto::detail

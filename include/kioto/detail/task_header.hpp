@@ -43,6 +43,11 @@ class block_info {
   std::uint32_t size_;
   std::uint16_t prefix_;  ///< bytes from the start of the block to this object
   bool retained_ = false;
+
+ public:
+  /// How the coroutine ended, and so what its result is: of the frame while that exists, and then
+  /// of the task. Here, because this byte is free.
+  outcome outcome_ = outcome::none;
 };
 
 struct owned_list_tag {};
@@ -123,7 +128,6 @@ class alignas(16) task_header : public block_info,
   std::atomic<std::source_location> where_;
   std::atomic<std::uint32_t> references_{1};
   std::uint8_t shard_ = in_no_shard;  ///< of the list of tasks
-  outcome outcome_ = outcome::none;
   bool in_ready_queue_ = false;  ///< of a current-thread scheduler, whose thread alone uses this
   bool is_reported_ = false;     ///< its exception is: the scope has it
 

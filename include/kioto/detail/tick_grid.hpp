@@ -17,6 +17,11 @@ class tick_grid {
 
   explicit tick_grid(clock::time_point start) noexcept : start_(start) {}
 
+  /// The grid of the runtimes, the same for all of them.
+  [[nodiscard]] static tick_grid since_beginning() noexcept {
+    return tick_grid(clock::time_point());
+  }
+
   [[nodiscard]] static clock::time_point start_at_or_before(clock::time_point t) noexcept {
     return std::chrono::floor<std::chrono::milliseconds>(t);
   }

@@ -26,17 +26,22 @@ namespace kioto::detail {
 /// - T2 Callbacks run without the lock, in batches: they may insert, cancel and destroy any timers.
 /// - T3 `next_` is not later than the first deadline. An `insert` that lowers it says so.
 ///
+/// `Timer` is derived from `timer_node` and has `void fire() noexcept`: called once for each
+/// insertion that is not cancelled, as the last access to the timer.
+///
 /// Thread safety: all members, from any thread.
-template <class Sync>
+template <class Sync, class Timer>
 class basic_time_driver {
  public:
   using clock = std::chrono::steady_clock;
   static constexpr std::uint64_t never = timer_wheel::never;
   static constexpr std::size_t batch_size = 32;
 
-  explicit basic_time_driver(
-      clock::time_point start = tick_grid::start_at_or_before(clock::now())) noexcept
-      : grid_(start) {}
+  /// Ticks count from the beginning of the clock, so that every driver has the same.
+  basic_time_driver() noexcept
+      : grid_(clock::time_point()), wheel_(grid_.tick_at_or_before(clock::now())) {}
+  /// Ticks count from `start`.
+  explicit basic_time_driver(clock::time_point start) noexcept : grid_(start) {}
   basic_time_driver(const basic_time_driver&) = delete;
   basic_time_driver& operator=(const basic_time_driver&) = delete;
   /// No timer may be inserted any more; see `shutdown`.
@@ -44,21 +49,21 @@ class basic_time_driver {
 
   /// Inserts a timer that is not inserted. Unless this returns `elapsed` it may have fired before
   /// the call returns: the caller touches it only if it knows better.
-  timer_insert insert(timer_node& timer, std::uint64_t tick) noexcept {
+  timer_insert insert(Timer& timer, std::uint64_t tick) noexcept {
     std::lock_guard lock(mutex_);
-    timer.cancelled_by_shutdown = closed_;
+    timer.set_cancelled_by_shutdown(closed_);
     if (closed_ || !wheel_.insert(timer, tick)) return timer_insert::elapsed;
     if (tick >= next_.load(std::memory_order_relaxed)) return timer_insert::inserted;
     next_.store(tick, std::memory_order_relaxed);
     return timer_insert::inserted_earliest;
   }
-  timer_insert insert(timer_node& timer, clock::time_point deadline) noexcept {
+  timer_insert insert(Timer& timer, clock::time_point deadline) noexcept {
     return insert(timer, tick_at_or_after(deadline));
   }
 
   /// True: the timer is removed and will not fire. False: it is not inserted, or its callback has
   /// been called or is about to be; the caller keeps the timer alive until then.
-  [[nodiscard]] bool cancel(timer_node& timer) noexcept {
+  [[nodiscard]] bool cancel(Timer& timer) noexcept {
     std::lock_guard lock(mutex_);
     if (!timer.is_linked()) return false;
     // `next_` stays: at worst the driver wakes once for nothing, while timeouts that are set and
@@ -105,14 +110,14 @@ class basic_time_driver {
     return next_tick() == never ? 0 : process(tick_at_or_before(clock::now()));
   }
 
-  /// Fires all timers, with `cancelled_by_shutdown` set. Later insertions are refused.
+  /// Fires all timers, with `cancelled_by_shutdown()`. Later insertions are refused.
   void shutdown() noexcept {
     std::unique_lock lock(mutex_);
     closed_ = true;
     timer_list left;
     wheel_.drain(left);
     for (timer_node* t = left.front(); t != nullptr; t = left.next(*t))
-      t->cancelled_by_shutdown = true;
+      t->set_cancelled_by_shutdown(true);
     firing_.splice_back(left);
     next_.store(never, std::memory_order_relaxed);
     fire(lock);
@@ -139,7 +144,7 @@ class basic_time_driver {
       if (count == 0) return fired;
       const bool last = firing_.empty();
       lock.unlock();
-      for (std::size_t i = 0; i != count; ++i) batch[i]->fire(batch[i]);
+      for (std::size_t i = 0; i != count; ++i) static_cast<Timer*>(batch[i])->fire();
       fired += count;
       if (last) return fired;
       lock.lock();
@@ -154,6 +159,7 @@ class basic_time_driver {
   timer_wheel wheel_;
 };
 
-using time_driver = basic_time_driver<std_sync>;
+class timer_operation;  // who calls members of this has its header
+using time_driver = basic_time_driver<std_sync, timer_operation>;
 
 }  // namespace kioto::detail

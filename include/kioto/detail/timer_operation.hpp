@@ -2,15 +2,17 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 #include <kioto/detail/context.hpp>
+#include <kioto/detail/tick_grid.hpp>
 #include <kioto/detail/timer_wheel.hpp>
 
 namespace kioto::detail {
 
 /// Part of the operations that wait for a point in time: their `try_or_wait()` calls `wait_until`.
 /// To be the base of a `leaf_awaiter`.
-class timer_operation : public leaf_operation, private timer_node {
+class timer_operation : public leaf_operation, public timer_node {
  public:
   bool cancel() noexcept override;
 
@@ -20,18 +22,31 @@ class timer_operation : public leaf_operation, private timer_node {
     if (cancel()) complete(*this);
   }
 
+  /// For the time driver.
+  void fire() noexcept {
+    stopped_ = cancelled_by_shutdown();
+    complete(*this);
+  }
+
  protected:
   timer_operation() noexcept = default;
+  /// With a deadline that the runtime knows by its tick.
+  explicit timer_operation(std::chrono::steady_clock::time_point at) noexcept
+      : timer_node(tick_grid::since_beginning().tick_at_or_after(at)) {}
   timer_operation(timer_operation&& other) noexcept
-      : leaf_operation(static_cast<leaf_operation&&>(other)), timer_node() {}
+      : leaf_operation(static_cast<leaf_operation&&>(other)), timer_node(other.deadline()) {}
   ~timer_operation() = default;
 
   /// As `leaf_operation::wait`. `ready`: the time has come already; `stopped` also when the runtime
   /// is shut down.
-  attempt wait_until(std::chrono::steady_clock::time_point at) noexcept;
+  attempt wait_until(std::chrono::steady_clock::time_point at) noexcept {
+    return wait_until_tick(tick_grid::since_beginning().tick_at_or_after(at));
+  }
+  /// The same, until the deadline that it was made with.
+  attempt wait_until_deadline() noexcept { return wait_until_tick(deadline()); }
 
  private:
-  static void fired(timer_node* node) noexcept;
+  attempt wait_until_tick(std::uint64_t tick) noexcept;
 };
 
 }  // namespace kioto::detail

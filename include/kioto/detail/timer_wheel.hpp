@@ -6,7 +6,6 @@
 #include <cassert>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 
 #include <kioto/detail/intrusive_list.hpp>
 
@@ -14,33 +13,34 @@ namespace kioto::detail {
 
 struct timer_tag {};
 
-/// A timer, to be a base or a member of what waits for it. Never copied with its state; stays in
-/// place while it is inserted.
+/// A timer, to be a base of what waits for it. Never copied with its state; stays in place while it
+/// is inserted.
+///
+/// Small, because every sleeping task has one: the deadline, where it is filed, and why it fired
+/// share a word. So only whoever may insert or remove the timer touches any of them.
 struct timer_node : list_node<timer_tag> {
-  using callback = void (*)(timer_node*) noexcept;
+  static constexpr unsigned tick_bits = 54;
 
-  timer_node() noexcept = default;
-  explicit timer_node(callback on_fire) noexcept : fire(on_fire) {}
+  timer_node() noexcept : timer_node(0) {}
+  explicit timer_node(std::uint64_t deadline) noexcept
+      : deadline_(deadline), level_(0), slot_(0), cancelled_by_shutdown_(0) {}
 
   /// The tick at which it is due, as of the last insertion.
   [[nodiscard]] std::uint64_t deadline() const noexcept { return deadline_; }
 
-  /// Called once for each insertion that is not cancelled, with no lock held, as the last access to
-  /// the node.
-  callback fire = nullptr;
+  /// The reason for firing is the shutdown of the driver and not the time.
+  [[nodiscard]] bool cancelled_by_shutdown() const noexcept { return cancelled_by_shutdown_ != 0; }
+  void set_cancelled_by_shutdown(bool on) noexcept { cancelled_by_shutdown_ = on ? 1 : 0; }
 
  private:
   friend class timer_wheel;
 
-  std::uint64_t deadline_ = 0;
-  std::uint8_t level_ = 0;
-  std::uint8_t slot_ = 0;
-
- public:
-  /// Set before `fire` when the reason is the shutdown of the driver and not the time.
-  bool cancelled_by_shutdown = false;
+  std::uint64_t deadline_ : tick_bits;
+  std::uint64_t level_ : 3;
+  std::uint64_t slot_ : 6;
+  std::uint64_t cancelled_by_shutdown_ : 1;
 };
-static_assert(sizeof(void*) != 8 || sizeof(timer_node) <= 48);
+static_assert(sizeof(void*) != 8 || sizeof(timer_node) == 24);
 
 using timer_list = intrusive_list<timer_node, timer_tag>;
 
@@ -48,7 +48,7 @@ using timer_list = intrusive_list<timer_node, timer_tag>;
 enum class timer_insert : std::uint8_t {
   inserted,
   inserted_earliest,  ///< the driver may sleep for too long: unpark it
-  elapsed,            ///< not inserted, will not fire: due already, or see `cancelled_by_shutdown`
+  elapsed,            ///< not inserted, will not fire: due already, or `cancelled_by_shutdown()`
 };
 
 /// Hierarchical timing wheel: 6 levels of 64 slots. A slot of level n spans 64^n ticks.
@@ -66,7 +66,8 @@ class timer_wheel {
  public:
   static constexpr unsigned levels = 6;
   static constexpr unsigned slots = 64;
-  static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+  /// The last tick, in half a million years.
+  static constexpr std::uint64_t never = (std::uint64_t{1} << timer_node::tick_bits) - 1;
 
   explicit timer_wheel(std::uint64_t now = 0) noexcept : now_(now) {}
 
@@ -79,7 +80,8 @@ class timer_wheel {
 
   /// Files a timer. False, and nothing done, if it is due already.
   [[nodiscard]] bool insert(timer_node& timer, std::uint64_t deadline) noexcept {
-    timer.deadline_ = deadline;
+    assert(deadline <= never);
+    timer.deadline_ = deadline & never;
     if (deadline <= now_) return false;
     file(timer);
     return true;
@@ -161,8 +163,8 @@ class timer_wheel {
     const unsigned group = static_cast<unsigned>(std::bit_width(deadline ^ now_) - 1) / slot_bits;
     const unsigned level = group < levels ? group : levels - 1;
     const unsigned slot = slot_at(deadline, level);
-    timer.level_ = static_cast<std::uint8_t>(level);
-    timer.slot_ = static_cast<std::uint8_t>(slot);
+    timer.level_ = level & 7U;
+    timer.slot_ = slot & slot_mask;
     wheel_[level][slot].push_back(timer);
     occupied_[level] |= std::uint64_t{1} << slot;
   }

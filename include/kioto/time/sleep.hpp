@@ -14,14 +14,11 @@ namespace detail {
 class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation, timer_operation> {
  public:
   explicit sleep_operation(std::chrono::steady_clock::time_point deadline) noexcept
-      : deadline_(deadline) {}
+      : leaf_awaiter(std::in_place, deadline) {}
   sleep_operation(sleep_operation&&) noexcept = default;
 
-  attempt try_or_wait() noexcept override { return wait_until(deadline_); }
+  attempt try_or_wait() noexcept override { return wait_until_deadline(); }
   static void await_resume() noexcept {}
-
- private:
-  std::chrono::steady_clock::time_point deadline_;
 };
 
 }  // namespace detail
