@@ -8,9 +8,9 @@ namespace kioto::detail {
 
 /// Counts time in ticks of one millisecond since a start.
 ///
-/// Arithmetic saturates: a point in time out of range is one that does not come. Grids that start
-/// at a whole millisecond (`start_at_or_before`) have their ticks in common, so that a deadline
-/// which is rounded by one of them is not rounded once more by another.
+/// Arithmetic saturates: a point in time out of range is one that does not come. The runtimes have
+/// one grid in common (`since_beginning`), so that a deadline which is rounded for one of them is
+/// not rounded once more for another.
 class tick_grid {
  public:
   using clock = std::chrono::steady_clock;
@@ -20,10 +20,6 @@ class tick_grid {
   /// The grid of the runtimes, the same for all of them.
   [[nodiscard]] static tick_grid since_beginning() noexcept {
     return tick_grid(clock::time_point());
-  }
-
-  [[nodiscard]] static clock::time_point start_at_or_before(clock::time_point t) noexcept {
-    return std::chrono::floor<std::chrono::milliseconds>(t);
   }
 
   [[nodiscard]] std::uint64_t tick_at_or_after(clock::time_point t) const noexcept {
