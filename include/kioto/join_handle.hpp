@@ -183,8 +183,15 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 
   attempt try_or_wait() noexcept override {
     if (task_->join_.is_done()) return attempt::ready;
-    this->context_->loop().next = {task_, next_run::relation::callee};
-    return this->wait([this]() noexcept { return task_->join_.link(this); });
+    // Once it has suspended, nothing of the strand may be touched; the loop may. A task of another
+    // runtime is none that this one could run.
+    task_header& caller = this->context_->task();
+    trampoline& loop = *caller.loop_;
+    task_header* const callee = caller.scheduler_ == task_->scheduler_ ? task_ : nullptr;
+    const attempt result = this->wait([this]() noexcept { return task_->join_.link(this); });
+    if (result == attempt::suspended && callee != nullptr)
+      loop.next = {callee, next_run::relation::callee};
+    return result;
   }
   bool cancel() noexcept override { return task_->join_.unlink(this); }
 
@@ -196,7 +203,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
     context& waiting = *self.context_;
     if (loop.called && waiting.kind_ == strand::task &&
         waiting.task().scheduler_ == self.task_->scheduler_) {
-      if (waiting.word_.complete(self.fired_)) 
+      if (waiting.word_.complete(self.fired_))
         loop.next = {&waiting.task(), next_run::relation::caller};
     } else {
       complete(self);

@@ -161,8 +161,8 @@ class runtime_builder {
   runtime_builder& thread_name(std::string name) {
     return set(options_.thread_name, std::move(name));
   }
-  /// Runs of tasks between two polls of the reactor by a worker that never sleeps; more if they take
-  /// less than 10 us together. Default 61.
+  /// Runs of tasks between two polls of the reactor by a worker that never sleeps; more if they
+  /// take less than 10 us together. Default 61.
   runtime_builder& event_interval(unsigned runs) { return set(options_.event_interval, runs); }
 
   /// For tests: the clock stands still from the beginning, see `time::pause`. Only for

@@ -57,6 +57,7 @@ inline task_header* current_thread_scheduler::take_called(next_run last) noexcep
     return nullptr;
   }
   const bool allowed = calls_ != call_streak_limit && lots_ == nullptr;
+  if (!allowed) runs_to_turn_ = 1;  // what came from outside has waited, too
   if (last.who == caller) {
     if (allowed) {
       ++calls_;
@@ -132,10 +133,12 @@ void current_thread_scheduler::run_until(const Done& done,
       runs_to_poll_ = options.event_interval;
       const auto now = steady_clock::now();
       // With a seed or a paused clock, the order of things does not depend on how fast they are.
-      if (poll_is_due(now) || lots_ != nullptr || core().clock.is_paused()) {
+      const bool by_count = lots_ != nullptr || core().clock.is_paused();
+      if (by_count || poll_is_due(now)) {
         seat_.turn(std::chrono::nanoseconds::zero());
         hand_out_news();
       }
+      if (!by_count) limit_calls(now);
       flush_deferred();
       if (deadline && now >= *deadline) break;
     }

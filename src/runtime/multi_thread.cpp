@@ -90,16 +90,29 @@ inline task_header* worker::take_called(next_run last) noexcept {
     calls_ = 0;
     return nullptr;
   }
-  if (calls_ == call_streak_limit) {
-    if (last.who == caller) push(*last.task);
-    calls_ = 0;
-    slot_streak_ = slot_streak_limit;  // the oldest, now
-    return nullptr;
+  if (calls_ == call_streak_limit) return end_of_calls(last);
+  task_header* task = last.task;
+  if (last.who != caller) {
+    task = take_slot();
+    if (task == nullptr) task = queue_.pop_newest();
+    if (task == nullptr) {
+      calls_ = 0;
+      return nullptr;
+    }
   }
   ++calls_;
-  if (last.who == caller) return last.task;
-  if (task_header* task = take_slot()) return task;
-  return queue_.pop_newest();
+  return task;
+}
+
+// It is the turn of others: of the oldest task, of those that gave way, and of what came from
+// outside.
+KIOTO_NOINLINE task_header* worker::end_of_calls(next_run last) noexcept {
+  if (last.who == next_run::relation::caller) push(*last.task);
+  flush_deferred();
+  calls_ = 0;
+  slot_streak_ = slot_streak_limit;
+  runs_to_injected_ = 1;
+  return nullptr;
 }
 
 inline task_header* worker::next() noexcept {
@@ -215,18 +228,23 @@ void worker::measure_runs(steady_clock::time_point now) noexcept {
   }
 }
 
-// Those that the ring has no room for go on waiting.
+// Those that the ring has no room for go on waiting; but one goes on in any case, if need be
+// through the injection queue.
 void worker::flush_deferred() noexcept {
-  const std::size_t count = std::min(deferred_count_, queue_.free_slots());
-  if (count == 0) return;
-  deferred_.begin_at(queue_.push_batch(deferred_.front(), count));
-  deferred_count_ -= count;
+  if (deferred_.empty()) return;
+  if (const std::size_t count = std::min(deferred_count_, queue_.free_slots()); count != 0) {
+    deferred_.begin_at(queue_.push_batch(deferred_.front(), count));
+    deferred_count_ -= count;
+  } else {
+    push_ring(deferred_.pop_front());
+    --deferred_count_;
+  }
   if (queue_.size() > 1) notify_if_useful();
 }
 
 // What the ring has no room for stays where it is: it would go to the injection queue, and starve
-// there. But some events come also while tasks keep the ring full: half as many as tasks have run
-// since the last turn, for which there is room if it was events that filled it.
+// there. But some events come also while tasks keep the ring full: at most half as many as tasks
+// have run since the last turn, for which there is room if it was events that filled it.
 void worker::poll_driver() noexcept {
   in_driver_ = true;
   parker_.poll(home_.seat_, std::max<std::size_t>(queue_.free_slots(),
@@ -238,8 +256,9 @@ void worker::maintain() noexcept {
   runs_to_poll_ = home_.core().options.event_interval;
   const auto now = steady_clock::now();
   measure_runs(now);
+  limit_calls(now);
+  if (calls_ == 0) flush_deferred();  // otherwise they would be the newest
   if (poll_is_due(now)) poll_driver();
-  flush_deferred();
   notify_if_worthwhile();
 }
 
@@ -285,7 +304,8 @@ void worker::sleep() noexcept {
 
 bool worker::hand_over() noexcept {
   poll_driver();
-  flush_deferred();
+  // Where others can reach them: this worker may have no thread for a while.
+  while (!deferred_.empty()) flush_deferred();
   if (task_header* task = take_slot()) push_ring(task);
   measure_runs(steady_clock::now());
   // It takes a while until the other thread begins, if one is to be had at all.

@@ -82,6 +82,7 @@ class alignas(cache_line) worker final : public executor {
   next_run execute(thread_state& thread, task_header& task, bool called) noexcept;
   [[nodiscard]] task_header* take_slot() noexcept;
   [[nodiscard]] task_header* take_called(next_run last) noexcept;
+  [[nodiscard]] task_header* end_of_calls(next_run last) noexcept;
   [[nodiscard]] task_header* next() noexcept;
   [[nodiscard]] task_header* take_injected() noexcept;
   [[nodiscard]] task_header* steal() noexcept;
@@ -94,7 +95,6 @@ class alignas(cache_line) worker final : public executor {
   multi_thread_scheduler& home_;
   const std::size_t index_;
   std::uint32_t random_;
-  unsigned calls_ = 0;        ///< runs in a row that are due to what the one before told
   unsigned slot_streak_ = 0;  ///< other runs in a row from the slot
   unsigned runs_to_poll_ = 1;
   unsigned runs_to_injected_ = inject_interval;

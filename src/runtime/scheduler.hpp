@@ -113,8 +113,8 @@ class owned_counter {
 
 /// The part of a scheduler that the calling thread runs.
 ///
-/// Ready tasks wait in a queue, but tasks that spawn and await each other run in the order of function
-/// calls, see `next_run`; but not for ever: the others wait.
+/// Ready tasks wait in a queue, but tasks that spawn and await each other run in the order of
+/// function calls, see `next_run`; but not for ever: the others wait.
 class executor {
  public:
   executor(scheduler& home, std::size_t shard) noexcept : home_(&home), shard_(shard) {}
@@ -134,8 +134,10 @@ class executor {
   void expect_job() noexcept { expects_job_ = true; }
 
  protected:
-  /// Runs in a row that are due to what the one before told.
+  /// Runs in a row that are due to what the one before told, and their time; then it is the turn of
+  /// the oldest task.
   static constexpr unsigned call_streak_limit = 1024;
+  static constexpr auto call_streak_time = std::chrono::milliseconds(1);
   /// While tasks are ready, turns of the reactor are this far apart at least: each costs a system
   /// call, in the time of which a dozen short tasks run.
   static constexpr auto time_between_polls = std::chrono::microseconds(10);
@@ -149,6 +151,13 @@ class executor {
     return true;
   }
 
+  /// Ends a streak that takes too long. Looks once in a while.
+  void limit_calls(std::chrono::steady_clock::time_point now) noexcept {
+    if (calls_ <= seen_calls_) calls_since_ = now;  // another one
+    if (now - calls_since_ >= call_streak_time) calls_ = call_streak_limit;
+    seen_calls_ = calls_;
+  }
+
   /// Before this thread sleeps, once after a job: that may be done sooner. True: `has_come()`.
   template <class Predicate>
   [[nodiscard]] bool wait_for_job(Predicate&& has_come) noexcept {
@@ -157,11 +166,14 @@ class executor {
   }
 
   owned_counter polls_, parks_, local_schedules_, busy_ns_;
+  unsigned calls_ = 0;  ///< runs in a row that are due to what the one before told
 
  private:
   scheduler* home_;
   std::size_t shard_;
-  std::chrono::steady_clock::time_point last_poll_;  ///< among ready tasks
+  std::chrono::steady_clock::time_point last_poll_;    ///< among ready tasks
+  std::chrono::steady_clock::time_point calls_since_;  ///< since when there are calls, about
+  unsigned seen_calls_ = 0;                            ///< when limit_calls() looked
   bool expects_job_ = false;
 };
 

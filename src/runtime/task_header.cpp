@@ -231,7 +231,7 @@ void task_header::finish(outcome what) noexcept {
       report_unobserved(*this, &home.core());
     drop_reference();
   } else if (loop.called) {
-    loop.next.who = next_run::relation::sibling;
+    loop.next = {nullptr, next_run::relation::sibling};
   }
 }
 
