@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 
+#include <kioto/detail/intrusive_list.hpp>
 #include <kioto/testing/paused.hpp>
 
 #include "../runtime/core.hpp"
@@ -45,22 +46,27 @@ class hand_scheduler::state final : private some_core, public scheduler {
   void begin(task_header& task) noexcept {
     task_ = &task;
     task.id_ = next_task_id(this_thread());
+    const std::lock_guard lock(mutex_);
+    ready_.push_back(&task);
   }
 
+  // Every one that is ready, once: the task, and the children of its scopes.
   void run() noexcept {
+    intrusive_queue<task_header> now;
     {
       const std::lock_guard lock(mutex_);
-      if (!woken_) return;
-      woken_ = false;
+      now.splice_back(ready_);
     }
     thread_state& thread = this_thread();
     const thread_state before = thread;
     // No executor: what this run makes ready goes to its scheduler as from another thread.
     thread.current = nullptr;
     thread.runtime = &core();
-    thread.running = task_;
-    thread.in_place = false;
-    task_->run(false);
+    while (task_header* task = now.pop_front()) {
+      thread.running = task;
+      thread.in_place = false;
+      task->run(false);
+    }
     thread.current = before.current;
     thread.runtime = before.runtime;
     thread.running = before.running;
@@ -72,7 +78,7 @@ class hand_scheduler::state final : private some_core, public scheduler {
     while (!task_->join_.is_done()) {
       {
         std::unique_lock lock(mutex_);
-        changed_.wait(lock, [this] { return woken_; });
+        changed_.wait(lock, [this] { return !ready_.empty(); });
       }
       run();
     }
@@ -80,17 +86,17 @@ class hand_scheduler::state final : private some_core, public scheduler {
 
   [[nodiscard]] bool is_woken() const noexcept {
     const std::lock_guard lock(mutex_);
-    return woken_;
+    return !ready_.empty();
   }
   [[nodiscard]] std::size_t wake_count() const noexcept {
     const std::lock_guard lock(mutex_);
     return wakes_;
   }
 
-  void schedule_remote(task_header&) noexcept override {
+  void schedule_remote(task_header& task) noexcept override {
     // Notified under the lock: this may be gone as soon as its owner can see the wake-up.
     const std::lock_guard lock(mutex_);
-    woken_ = true;
+    ready_.push_back(&task);
     ++wakes_;
     changed_.notify_one();
   }
@@ -112,7 +118,7 @@ class hand_scheduler::state final : private some_core, public scheduler {
   random_source random_;
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  bool woken_ = true;  // for its first run
+  intrusive_queue<task_header> ready_;
   std::size_t wakes_ = 0;
 };
 

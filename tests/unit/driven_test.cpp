@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <coroutine>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -282,4 +283,38 @@ TEST_CASE("a seed needs a runtime of one thread", "[random]") {
   CHECK_THROWS_WITH(runtime::builder().worker_threads(1).rng_seed(1).build(),
                     contains("current_thread()"));
   CHECK(runtime::builder().rng_seed(1).build_local().has_value());
+}
+
+namespace {
+
+task<> counts_when_told(sync::notify& news, int& ended) {
+  co_await news.notified();
+  ++ended;
+}
+task<int> waits_for_two_children(sync::notify& news) {
+  int ended = 0;
+  co_await scope([&](task_scope& s) -> task<> {
+    for (int i = 0; i != 2; ++i) s.spawn(counts_when_told, std::ref(news), std::ref(ended));
+    co_return;
+  });
+  co_return ended;
+}
+
+}  // namespace
+
+TEST_CASE("a driven task's polls run the children of its scopes, too") {
+  sync::notify news;
+  driven parent(waits_for_two_children(news));
+  while (parent.is_woken()) CHECK_FALSE(parent.poll());
+  news.notify_waiters();
+  while (parent.is_woken()) parent.poll();
+  REQUIRE(parent.is_done());
+  CHECK(parent.take() == 2);
+}
+
+TEST_CASE("a driven task that is dropped ends with the children of its scopes") {
+  sync::notify news;
+  driven parent(waits_for_two_children(news));
+  CHECK_FALSE(parent.poll());
+  CHECK_FALSE(parent.poll());
 }

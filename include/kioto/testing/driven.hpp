@@ -14,7 +14,8 @@
 namespace kioto {
 namespace detail {
 
-/// Runs one task when it is told to, on the thread that says so, and counts who wanted it to run.
+/// Runs one task, and the children of its scopes, when it is told to, on the thread that says so, and
+/// counts who wanted them to run.
 class hand_scheduler {
  public:
   /// Belongs to the runtime that the calling thread is in; outside of one, to one of its own.
@@ -25,7 +26,7 @@ class hand_scheduler {
 
   [[nodiscard]] scheduler& get() noexcept;
   void begin(task_header& task) noexcept;
-  /// Runs the task, if it is ready, until it suspends or ends.
+  /// Runs what is ready, once, until it suspends or ends.
   void run() noexcept;
   /// Asks the task to stop, and runs it until it has ended.
   void stop() noexcept;
