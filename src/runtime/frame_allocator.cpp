@@ -154,7 +154,8 @@ struct thread_cache {
 
   void start() noexcept;
   void end() noexcept;
-  void flush(std::size_t bin) noexcept;
+  void give_back(std::size_t bin) noexcept;
+  void give_back_region() noexcept;
   void put(std::size_t bin, void* frame) noexcept;
   void refill(std::size_t bin);
   void carve(std::size_t bin);
@@ -182,15 +183,20 @@ void thread_cache::start() noexcept {
 
 void thread_cache::end() noexcept {
   state = phase::ended;
-  for (std::size_t bin = 0; bin != bin_count; ++bin) flush(bin);
+  for (std::size_t bin = 0; bin != bin_count; ++bin) give_back(bin);
+  give_back_region();
 }
 
-/// Gives everything of a bin to the depot, and what is left of the region.
-void thread_cache::flush(std::size_t bin) noexcept {
+/// Gives everything of a bin to the depot.
+void thread_cache::give_back(std::size_t bin) noexcept {
   bin_cache& b = bins[bin];
   if (b.head != nullptr) the_depot.value.put_batch(bin, b.head, b.count);
   if (b.spare != nullptr) the_depot.value.put_batch(bin, b.spare, batch_of_bin(bin));
   b = {};
+}
+
+/// Not while something is being carved from it.
+void thread_cache::give_back_region() noexcept {
   if (region_bytes >= smallest) the_depot.value.put_region(region, region_bytes);
   region_bytes = 0;
 }
@@ -206,7 +212,7 @@ void thread_cache::put(std::size_t bin, void* frame) noexcept {
   }
   b.head = ::new (frame) block{b.head, nullptr, 0};
   ++b.count;
-  if (state == phase::ended) flush(bin);
+  if (state == phase::ended) give_back(bin);
 }
 
 /// Makes the list of a bin non-empty.
@@ -242,9 +248,10 @@ void thread_cache::carve(std::size_t bin) {
 void thread_cache::align_region() noexcept {
   const std::size_t slack =
       std::min((line - reinterpret_cast<std::uintptr_t>(region) % line) % line, region_bytes);
-  if (slack >= smallest) put(bin_of(slack), region);
+  std::byte* const at = region;
   region += slack;
   region_bytes -= slack;
+  if (slack >= smallest) put(bin_of(slack), at);
 }
 
 void thread_cache::new_region(std::size_t wanted) {
@@ -264,7 +271,10 @@ KIOTO_NOINLINE void* allocate_slowly(thread_cache& cache, std::size_t bin) {
   block* taken = b.head;
   b.head = taken->next;
   --b.count;
-  if (cache.state == phase::ended) cache.flush(bin);
+  if (cache.state == phase::ended) {
+    cache.give_back(bin);
+    cache.give_back_region();
+  }
   return taken;
 }
 

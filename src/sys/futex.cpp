@@ -77,8 +77,14 @@ struct bucket {
 };
 
 bucket& bucket_of(const void* word) noexcept {
-  static std::array<bucket, 64> buckets;
-  return buckets[(reinterpret_cast<std::uintptr_t>(word) >> 6) % buckets.size()];
+  // Never destroyed: threads that were left behind may wait there when the program ends.
+  union immortal {
+    immortal() : buckets() {}
+    ~immortal() {}
+    std::array<bucket, 64> buckets;
+  };
+  static immortal all;
+  return all.buckets[(reinterpret_cast<std::uintptr_t>(word) >> 6) % all.buckets.size()];
 }
 
 }  // namespace

@@ -160,7 +160,9 @@ TEST_CASE("frames are usable while thread-local objects are destroyed", "[frame_
       // The thread's free lists, first used after this object, are gone already.
       const frame again = make(200);
       const frame other = make(3000);
-      ok->store(intact(again) && intact(other) && intact(held));
+      const frame line = make(128);  // has to be aligned in what is left of a region
+      ok->store(intact(again) && intact(other) && intact(line) && intact(held));
+      drop(line);
       drop(other);
       drop(again);
       drop(held);
@@ -204,4 +206,32 @@ TEST_CASE("threads that allocate at the same time do not share a frame", "[frame
   }
   for (std::thread& t : threads) t.join();
   CHECK(broken.load() == 0);
+}
+
+TEST_CASE("a thread that ends carves an aligned frame from a region that is not", "[frame_allocator]") {
+  struct late {
+    late() = default;
+    late(const late&) = delete;
+    late& operator=(const late&) = delete;
+    ~late() { *out = make(128); }
+    frame* out = nullptr;
+  };
+  // Leaves a region that begins between two cache lines.
+  std::thread([] { drop(make(160)); }).join();
+  frame from_the_end{};
+  std::thread([&] {
+    thread_local late object;
+    object.out = &from_the_end;
+    drop(make(96));
+  }).join();
+  std::vector<frame> frames;
+  for (int i = 0; i != 2000; ++i) frames.push_back(make(32U + 16U * static_cast<std::size_t>(i % 12)));
+  CHECK(intact(from_the_end));
+  bool all_intact = true;
+  for (const frame& f : frames) {
+    all_intact = all_intact && intact(f);
+    drop(f);
+  }
+  CHECK(all_intact);
+  drop(from_the_end);
 }

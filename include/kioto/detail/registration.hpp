@@ -141,11 +141,11 @@ struct readiness_word {
 ///   list, decides.
 /// - R6 No waiter is fired under the lock; a fired one may do everything, remove the registration
 ///   included: its memory stays until no turn of the driver is in progress.
-/// - R7 A waiter enters its place with a read-modify-write, and then marks the word and looks, as
-/// in
-///   R3. The mark of a place is never cleared, so all but the first time a load will do: a wake
-///   that saw the mark empties the place with a read-modify-write. Either that finds the waiter; or
-///   it came before the waiter's, which acquires it, and then the load cannot miss the edge.
+/// - R7 A waiter sees to it that the word has the mark of its place, which is never cleared; then it
+///   enters the place with a read-modify-write, and then it looks. An edge before the mark is seen.
+///   The wake of a later one empties the place with a read-modify-write: either that finds the
+///   waiter; or it came before the waiter's, which acquires it, and then the load cannot miss the
+///   edge.
 ///
 /// Memory order: writers of the word release, readers acquire, because an operation that goes on
 /// after an edge must see what the driver's thread did before. R3 and R7 need no more: both sides
@@ -174,17 +174,16 @@ class basic_registration {
     w.wanted_ = wanted;
     const bool reads = wanted == mask(direction::read);
     if (!reads && wanted != mask(direction::write)) return wait_in_list(w);
+    const std::uint64_t mark = reads ? word::has_reader : word::has_writer;
+    if ((word_.load(std::memory_order_relaxed) & mark) == 0) [[unlikely]]
+      word_.fetch_or(mark, std::memory_order_acq_rel);
     w.in_place_.set(true);  // before others see it
     auto& place = places_[reads ? 0 : 1];
     waiter* nobody = nullptr;
     if (!place.compare_exchange_strong(nobody, &w, std::memory_order_acq_rel,
                                        std::memory_order_relaxed))
       return wait_in_list(w);
-    const std::uint64_t mark = reads ? word::has_reader : word::has_writer;
-    std::uint64_t now = word_.load(std::memory_order_acquire);  // see R7
-    if ((now & mark) == 0) [[unlikely]]
-      now = word_.fetch_or(mark, std::memory_order_acq_rel);
-    const ready_event event(now, wanted);
+    const ready_event event(word_.load(std::memory_order_acquire), wanted);  // see R7
     // If it is not there any more, it will be fired: as if the edge had come a little later.
     if (event.is_empty() || leave_place(place, w)) [[likely]]
       return event;
