@@ -76,9 +76,9 @@ inline next_run worker::execute(thread_state& thread, task_header& task, bool ca
 }
 
 // The last searcher looks again: what was published while it searched counted on it. Where there is
-// nothing, nobody has to be woken, as in a conversation with a thread outside. (A worker that pushes at
-// this moment, and only looks at the searchers, may be missed: it runs the task itself, or the
-// sentinel wakes somebody.)
+// nothing, nobody has to be woken, as in a conversation with a thread outside. (A worker that
+// pushes at this moment, and only looks at the searchers, may be missed: it runs the task itself,
+// or the sentinel wakes somebody.)
 void worker::end_search() noexcept {
   searching_ = false;
   if (home_.idle_.transition_from_searching() && home_.work_pending()) home_.notify_one();

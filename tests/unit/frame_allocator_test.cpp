@@ -208,7 +208,8 @@ TEST_CASE("threads that allocate at the same time do not share a frame", "[frame
   CHECK(broken.load() == 0);
 }
 
-TEST_CASE("a thread that ends carves an aligned frame from a region that is not", "[frame_allocator]") {
+TEST_CASE("a thread that ends carves an aligned frame from a region that is not",
+          "[frame_allocator]") {
   struct late {
     late() = default;
     late(const late&) = delete;
@@ -225,7 +226,8 @@ TEST_CASE("a thread that ends carves an aligned frame from a region that is not"
     drop(make(96));
   }).join();
   std::vector<frame> frames;
-  for (int i = 0; i != 2000; ++i) frames.push_back(make(32U + 16U * static_cast<std::size_t>(i % 12)));
+  for (int i = 0; i != 2000; ++i)
+    frames.push_back(make(32U + 16U * static_cast<std::size_t>(i % 12)));
   CHECK(intact(from_the_end));
   bool all_intact = true;
   for (const frame& f : frames) {

@@ -162,8 +162,9 @@ struct block_layout {
 
   // A result of up to two pointers takes the place of those with which the strand waits: a
   // coroutine that has its result waits no more. In the block of a coroutine that is awaited, which
-  // is no strand, nothing is there. But if the destructor of a local throws on the way out, and that
-  // is caught, the coroutine goes on and may wait: so it must be a result that can be overwritten.
+  // is no strand, nothing is there. But if the destructor of a local throws on the way out, and
+  // that is caught, the coroutine goes on and may wait: so it must be a result that can be
+  // overwritten.
   static constexpr std::size_t place_in_header = sizeof(block_info) + offsetof(context, current_);
   static constexpr bool is_in_header =
       (std::is_void_v<T> || std::is_reference_v<T> || std::is_trivially_destructible_v<T>) &&

@@ -14,8 +14,8 @@
 namespace kioto {
 namespace detail {
 
-/// Runs one task, and the children of its scopes, when it is told to, on the thread that says so, and
-/// counts who wanted them to run.
+/// Runs one task, and the children of its scopes, when it is told to, on the thread that says so,
+/// and counts who wanted them to run.
 class hand_scheduler {
  public:
   /// Belongs to the runtime that the calling thread is in; outside of one, to one of its own.
