@@ -167,18 +167,19 @@ void os_thread::detach() noexcept {
   if (std::exchange(joinable_, false)) pthread_detach(id_);
 }
 
-KIOTO_NOINLINE runtime_core& current_core(const char* what) {
+static inline runtime_core& entered_core(const char* what) {
   runtime_core* core = state_of_this_thread.runtime;
   if (core == nullptr) throw_outside(what);
   return *core;
 }
 
+KIOTO_NOINLINE runtime_core& current_core(const char* what) { return entered_core(what); }
+
 KIOTO_NOINLINE scheduler& current_scheduler(const char* what) {
-  runtime_core* core = state_of_this_thread.runtime;
-  if (core == nullptr) throw_outside(what);
-  if (core->is_local) [[unlikely]]
-    check_local_thread(*core, what);
-  return *core->home;
+  runtime_core& core = entered_core(what);
+  if (core.is_local) [[unlikely]]
+    check_local_thread(core, what);
+  return *core.home;
 }
 
 scheduler& scheduler_of(runtime_core& core) noexcept { return *core.home; }

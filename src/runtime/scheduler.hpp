@@ -188,6 +188,7 @@ struct thread_state {
   std::optional<random_source> random;  ///< of a thread that runs tasks of a multi-thread runtime
 };
 
+/// Only for functions that are never inlined, for the reason that this_thread() is not.
 extern constinit thread_local thread_state state_of_this_thread;
 /// Never inlined: the address of a thread-local must not be kept across a suspension.
 KIOTO_NOINLINE thread_state& this_thread() noexcept;

@@ -260,34 +260,21 @@ void task_header::release_block() noexcept {
 }
 
 // Not a task of the scheduler that this thread runs.
-KIOTO_NOINLINE static void schedule_elsewhere(context& c) noexcept {
-  switch (c.kind_) {
-    case strand::task: {
-      auto& task = static_cast<task_header&>(c);
-      task.scheduler_->schedule_remote(task);
-      break;
-    }
-    case strand::branch: {
-      auto& branch = static_cast<branch_context&>(c);
-      task_header& task = *branch.task_;
-      if (task.branches_.push(&branch)) schedule_task(task);
-      break;
-    }
-    case strand::thread:
-      static_cast<thread_strand&>(c).unpark();
-      break;
+KIOTO_NOINLINE static void schedule_no_task(context& c) noexcept {
+  if (c.kind_ == strand::branch) {
+    auto& branch = static_cast<branch_context&>(c);
+    task_header& task = *branch.task_;
+    if (task.branches_.push(&branch)) schedule_task(task);
+  } else {
+    static_cast<thread_strand&>(c).unpark();
   }
 }
 
 // Out of line, because it looks at a thread-local: see this_thread().
 KIOTO_NOINLINE void schedule(context& c) noexcept {
-  if (c.kind_ == strand::task) [[likely]] {
-    auto& task = static_cast<task_header&>(c);
-    executor* const current = state_of_this_thread.current;
-    if (current != nullptr && current->home() == task.scheduler_) [[likely]]
-      return current->push(task);
-  }
-  schedule_elsewhere(c);
+  if (c.kind_ == strand::task) [[likely]]
+    return schedule_task(state_of_this_thread, static_cast<task_header&>(c));
+  schedule_no_task(c);
 }
 
 }  // namespace kioto::detail

@@ -233,17 +233,19 @@ struct closes : rl::test_suite<closes, 3> {
 
 // Interleaving 24: the mark of a waiter that went stands, and an edge that finds nobody clears it
 // while a reader comes.
-struct stale_mark : rl::test_suite<stale_mark, 2> {
+template <bool InTheList>
+struct mark_that_stands : rl::test_suite<mark_that_stands<InTheList>, 2> {
+  static constexpr net::interest wanted = InTheList ? in_the_list : net::interest::readable();
   socket s;
   waiter gone;
   std::array<waiter, 2> w;
   void before() {
-    check(s.reg.wait(gone, in_the_list.mask()).is_empty(), "it waits, in the list");
+    check(s.reg.wait(gone, wanted.mask()).is_empty(), "it waits");
     check(s.reg.cancel_wait(gone), "it goes");
   }
   void thread(unsigned index) {
     if (index == 0) {
-      for (waiter& one : w) check(s.read(one, in_the_list) == end::read, "it reads a byte");
+      for (waiter& one : w) check(s.read(one, wanted) == end::read, "it reads a byte");
     } else {
       s.arrive(1);
       s.arrive(1);
@@ -254,6 +256,9 @@ struct stale_mark : rl::test_suite<stale_mark, 2> {
     check(!gone.was_fired(), "who went is not woken");
   }
 };
+using stale_mark = mark_that_stands<true>;
+// Of a place: so a reader looks with a load, see R7.
+using standing_mark = mark_that_stands<false>;
 
 // The same of the list: readers whose wish no place is for.
 struct one_in_the_list : rl::test_suite<one_in_the_list, 2> {
@@ -264,29 +269,6 @@ struct one_in_the_list : rl::test_suite<one_in_the_list, 2> {
     if (s.reg.wait(w, in_the_list.mask()).is_empty()) (void)w.wait_until_fired();
   }
   void after() { check(s.reg.has_no_waiters(), "nobody is left behind"); }
-};
-
-// The mark of a place stands, so a reader looks with a load: see R7.
-struct standing_mark : rl::test_suite<standing_mark, 2> {
-  socket s;
-  waiter gone;
-  std::array<waiter, 2> w;
-  void before() {
-    check(s.reg.wait(gone, net::interest::readable().mask()).is_empty(), "it waits");
-    check(s.reg.cancel_wait(gone), "it goes");
-  }
-  void thread(unsigned index) {
-    if (index == 0) {
-      for (waiter& one : w) check(s.read(one) == end::read, "it reads a byte");
-    } else {
-      s.arrive(1);
-      s.arrive(1);
-    }
-  }
-  void after() {
-    check(s.reg.has_no_waiters(), "nobody is left behind");
-    check(!gone.was_fired(), "who went is not woken");
-  }
 };
 
 // Interleaving 15: the place of a poll-style reader, with one in the list beside it.

@@ -6,6 +6,7 @@
 
 #include "support/catch.hpp"
 #include "support/flag.hpp"
+#include "support/handles.hpp"
 #include "support/runtimes.hpp"
 
 using namespace kioto;
@@ -16,13 +17,6 @@ namespace {
 
 runtime one_of_each() {
   return std::move(runtime::builder().worker_threads(1).max_blocking_threads(1).build()).value();
-}
-
-task<> wait_for_all(std::vector<join_handle<>> all) {
-  for (auto& h : all) {
-    auto r = co_await std::move(h);
-    CHECK(r.has_value());
-  }
 }
 
 }  // namespace

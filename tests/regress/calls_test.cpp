@@ -11,6 +11,7 @@
 
 #include "support/catch.hpp"
 #include "support/flag.hpp"
+#include "support/handles.hpp"
 #include "support/runtimes.hpp"
 
 using namespace kioto;
@@ -240,13 +241,6 @@ task<> yields(counter* turns, int times) {
   for (int i = 0; i != times; ++i) {
     co_await yield_now();
     turns->fetch_add(1);
-  }
-}
-
-task<> wait_for_all(std::vector<join_handle<>> all) {
-  for (auto& h : all) {
-    auto r = co_await std::move(h);
-    CHECK(r.has_value());
   }
 }
 

@@ -141,7 +141,7 @@ struct readiness_word {
 ///   list, decides.
 /// - R6 No waiter is fired under the lock; a fired one may do everything, remove the registration
 ///   included: its memory stays until no turn of the driver is in progress.
-/// - R7 A waiter sees to it that the word has the mark of its place, which is never cleared; then
+/// - R7 A waiter sees to it that the word has the mark of its place, which is never cleared. Then
 /// it
 ///   enters the place with a read-modify-write, and then it looks. An edge before the mark is seen.
 ///   The wake of a later one empties the place with a read-modify-write: either that finds the
@@ -237,8 +237,8 @@ class basic_registration {
   /// the next system call would block. The closed bits stay: behind the bytes may be the end. Nor
   /// does it hold where urgent data came, because a read ends at its mark, whatever is behind it.
   void clear_after_short_io(const ready_event& event, direction d) noexcept {
-    if (d == direction::read && (event.word_ & word::bits(net::ready::priority())) != 0) return;
     const bool reads = d == direction::read;
+    if (reads && (event.word_ & word::bits(net::ready::priority())) != 0) return;
     const net::ready gone = reads ? net::ready::readable() : net::ready::writable();
     // Most often nothing has happened since.
     std::uint64_t now = event.word_;

@@ -37,9 +37,9 @@ class basic_time_driver {
   static constexpr std::uint64_t never = timer_wheel::never;
   static constexpr std::size_t batch_size = 32;
 
-  /// Ticks count from the beginning of the clock, so that every driver has the same.
+  /// The grid is that of the runtimes.
   basic_time_driver() noexcept
-      : grid_(clock::time_point()), wheel_(grid_.tick_at_or_before(clock::now())) {}
+      : grid_(tick_grid::since_beginning()), wheel_(grid_.tick_at_or_before(clock::now())) {}
   /// Ticks count from `start`.
   explicit basic_time_driver(clock::time_point start) noexcept : grid_(start) {}
   basic_time_driver(const basic_time_driver&) = delete;
