@@ -41,6 +41,7 @@ struct child : kioto::detail::list_node<tag> {
 };
 
 struct waiter : kioto::detail::list_node<> {
+  waiter* queue_next = nullptr;
   model_sync::atomic<int> fired{0};
 
   void fire() {

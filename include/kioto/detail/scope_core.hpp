@@ -18,6 +18,7 @@ namespace kioto::detail {
 class scope_waiter : public list_node<> {
  public:
   leaf_operation* operation = nullptr;
+  scope_waiter* queue_next = nullptr;  ///< while somebody is about to fire it
 };
 
 struct scope_list_tag {};

@@ -15,15 +15,16 @@ namespace kioto::detail {
 /// The children of a scope, those who wait for them, and what was decided about them. Any thread.
 ///
 /// `Child` is a node of `intrusive_list<Child, ChildTag>`, has `queue_next`, and `add_reference()`,
-/// which keeps its memory. `Waiter` is a node of `intrusive_list<Waiter>`.
+/// which keeps its memory. `Waiter` is a node of `intrusive_list<Waiter>`, and has `queue_next`.
 ///
 /// Invariants:
 /// - S1 A child counts from `admit()` until `ended()`, which is called after its frame and the
 ///   result that nobody keeps are destroyed. Only who is counted, or the parent, calls `admit()`;
 ///   so once the count is zero, and the body has ended, it stays zero.
 /// - S2 A waiter is linked only while the count is not zero. Who takes it out of the list fires it,
-///   and it waits until then. The scope therefore lives until the last child has let go of the
-///   lock, and who has let go of the lock touches the scope no more, but for the waiters it took.
+///   and it waits until then. It is taken under the lock, and not linked any longer from then on.
+///   The scope therefore lives until the last child has let go of the lock, and who has let go of
+///   the lock touches the scope no more, but for the waiters it took.
 /// - S3 Every child is asked to stop once, whether it was admitted before or after that was
 ///   decided: the one who asks takes it out of its list under the lock, with a reference, and then
 ///   nobody else starts or asks it.
@@ -66,7 +67,7 @@ class basic_scope_state {
   /// gone.
   struct released {
     Child* next = nullptr;  ///< to be started
-    waiters fired;
+    intrusive_queue<Waiter> fired;
   };
   void ended(Child& child, released& out) noexcept {
     const std::lock_guard lock(lock_);
@@ -81,9 +82,9 @@ class basic_scope_state {
     } else {
       // All of them, because a place is not kept for anybody: one that stops before it uses it
       // would leave the others waiting beside it.
-      out.fired.splice_back(for_place_);
+      take_all(for_place_, out);
     }
-    if (pending_.get() == 0) out.fired.splice_back(for_end_);
+    if (pending_.get() == 0) take_all(for_end_, out);
   }
 
   // ---- stopping
@@ -94,7 +95,7 @@ class basic_scope_state {
     const std::lock_guard lock(lock_);
     if (stopping_) return false;
     stopping_ = true;
-    out.fired.splice_back(for_place_);
+    take_all(for_place_, out);
     return true;
   }
   struct to_ask {
@@ -189,6 +190,10 @@ class basic_scope_state {
   }
 
  private:
+  static void take_all(waiters& from, released& out) noexcept {
+    while (Waiter* const w = from.pop_front()) out.fired.push_back(w);
+  }
+
   basic_spinlock<Sync> lock_;
   bool stopping_ = false;
   bool failed_ = false;
