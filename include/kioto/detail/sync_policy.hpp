@@ -5,11 +5,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <mutex>
 #include <thread>
 #include <utility>
 
 #include <kioto/detail/futex.hpp>
+#include <kioto/detail/mutex.hpp>
 
 namespace kioto::detail {
 
@@ -46,7 +46,7 @@ struct std_sync {
     T value_{};
   };
 
-  using mutex = std::mutex;
+  using mutex = basic_mutex<std_sync, 32>;
 
   static void wait(const atomic<std::uint32_t>& word, std::uint32_t expected) noexcept {
     futex::wait(word, expected);
