@@ -15,11 +15,6 @@
 namespace kioto {
 namespace detail {
 
-template <class T>
-inline constexpr bool is_result = false;
-template <class T>
-inline constexpr bool is_result<result<T>> = true;
-
 // Out of line, because g++ 12 otherwise warns of what would happen if this were the frame.
 KIOTO_NOINLINE inline std::coroutine_handle<> nothing_to_resume() noexcept {
   return std::noop_coroutine();

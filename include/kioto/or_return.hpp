@@ -28,7 +28,9 @@ class [[nodiscard]] or_return_awaiter final : private await_hook {
         "or_return needs an enclosing task<result<…>> to return the error from");
     Promise& self = frame.promise();
     return_error_ = [](promise_base& p, std::error_code error) {
-      static_cast<Promise&>(p).return_value(error);
+      Promise& ending = static_cast<Promise&>(p);
+      ending.return_value(error);
+      if (ending.parent_.is_at_root()) ending.before_end();
     };
     push(self);
     const std::coroutine_handle<> next = start_inner(inner_, frame);

@@ -6,11 +6,14 @@
 #include <functional>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <tl/expected.hpp>
 #include <type_traits>
 #include <utility>
+
+#include <kioto/detail/is_result.hpp>
 
 namespace kioto {
 
@@ -86,18 +89,10 @@ using tl::unexpect;
 using tl::unexpect_t;
 using tl::unexpected;
 
-template <class T>
-class result;
-
 namespace detail {
 
 // Out of line, so that this header also compiles with -fno-exceptions.
 [[noreturn]] void throw_result_error(const std::error_code& ec);
-
-template <class T>
-inline constexpr bool is_result_v = false;
-template <class T>
-inline constexpr bool is_result_v<result<T>> = true;
 
 template <class T>
 inline constexpr bool is_unexpected_v = false;
@@ -120,9 +115,14 @@ template <error_source E>
 
 template <class T, class U>
 concept result_value_source =
-    !is_result_v<std::remove_cvref_t<U>> && !is_unexpected_v<std::remove_cvref_t<U>> &&
+    !is_result<std::remove_cvref_t<U>> && !is_unexpected_v<std::remove_cvref_t<U>> &&
     !error_source<U> && !std::same_as<std::remove_cvref_t<U>, std::in_place_t> &&
     !std::same_as<std::remove_cvref_t<U>, unexpect_t> && std::is_constructible_v<T, U>;
+
+template <class Result>
+void store_failure(const Result& from, void* out) noexcept {
+  if (!from.has_value()) *static_cast<std::optional<std::error_code>*>(out) = from.error();
+}
 
 // Shared by result<T> and result<void>: what a monadic callable is called with and returns.
 template <class Self, class F>
@@ -138,7 +138,7 @@ template <class Self, class F>
 constexpr auto result_and_then(Self&& self, F&& f) {
   using next =
       std::remove_cvref_t<decltype(invoke_on_value(std::forward<Self>(self), std::forward<F>(f)))>;
-  static_assert(is_result_v<next>, "the callable given to and_then must return a kioto::result");
+  static_assert(is_result<next>, "the callable given to and_then must return a kioto::result");
   if (!self.has_value()) return next(std::forward<Self>(self).error());
   return next(invoke_on_value(std::forward<Self>(self), std::forward<F>(f)));
 }
@@ -376,7 +376,7 @@ class [[nodiscard]] result {
     return a.has_value() ? *a == *b : a.error() == b.error();
   }
   template <class U>
-    requires(!detail::is_result_v<U> && !detail::is_unexpected_v<U> && !detail::error_source<U>)
+    requires(!detail::is_result<U> && !detail::is_unexpected_v<U> && !detail::error_source<U>)
   [[nodiscard]] friend constexpr bool operator==(const result& a, const U& value) {
     return a.has_value() && *a == value;
   }

@@ -103,9 +103,7 @@ class task_scope {
   template <class T>
   join_handle<T> spawn(task<T> work, std::source_location where = std::source_location::current()) {
     auto handle = detail::bind_task(*core_.parent().scheduler_, std::move(work), where);
-    detail::task_header& child = *detail::join_handle_access::header(handle);
-    child.manage_result_ = &detail::manage_child<T>;
-    core_.launch(child);
+    core_.launch(*detail::join_handle_access::header(handle));
     return handle;
   }
   /// Starts `callable(arguments…)`, which returns a task, as `kioto::spawn` does: the callable and

@@ -35,7 +35,7 @@ class [[nodiscard]] task_awaiter : public task_awaiter_base {
                   "runtime::block_on(task), and from other coroutines a join_handle");
     parent_ = &frame.promise();
     child_->context_ = parent_->context_;
-    child_->awaiter_ = this;
+    child_->parent_.set_awaiter(*this);
     return transfer_to(*child_);
   }
 

@@ -45,7 +45,8 @@ std::vector<task_dump> dump_tasks(runtime_core& core) {
     for (promise_base* frame = task.frame_; frame != nullptr;) {
       const std::source_location& at = frame->where_;
       entry.awaits.push_back({at.function_name(), at.file_name(), at.line()});
-      frame = frame->awaiter_ != nullptr ? &frame->awaiter_->parent() : nullptr;
+      task_awaiter_base* const awaiter = frame->parent_.awaiter();
+      frame = awaiter != nullptr ? &awaiter->parent() : nullptr;
     }
     std::reverse(entry.awaits.begin(), entry.awaits.end());
   }

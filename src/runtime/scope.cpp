@@ -13,7 +13,7 @@ namespace kioto::detail {
 
 void scope_core::launch(task_header& child) noexcept {
   runtime_core& core = parent_->scheduler_->core();
-  child.scope_ = this;
+  child.root().parent_.set_scope(*this);
   thread_state& thread = this_thread();
   child.id_ = next_task_id(thread);
   if (!is_registered_) {
@@ -90,9 +90,10 @@ void scope_core::note_outcome(task_header& child) noexcept {
   }
 }
 
-bool scope_core::contains(const task_header& task) const noexcept {
-  for (const task_header* t = &task; t->scope_ != nullptr; t = t->scope_->parent_)
-    if (t->scope_ == this) return true;
+bool scope_core::contains(task_header& task) const noexcept {
+  // They run, or wait for their children: their frames are there.
+  for (scope_core* scope = task.scope(); scope != nullptr; scope = scope->parent_->scope())
+    if (scope == this) return true;
   return false;
 }
 

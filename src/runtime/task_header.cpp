@@ -48,6 +48,8 @@ promise_base& task_header::root() noexcept {
   return std::coroutine_handle<promise_base>::from_address(frame).promise();
 }
 
+scope_core* task_header::scope() noexcept { return root().parent_.scope(); }
+
 promise_base* task_header::attempted(context& c, attempt result) noexcept {
   switch (result) {
     case attempt::ready:
@@ -135,7 +137,8 @@ promise_base* task_header::answer(trampoline& loop) noexcept {
       return unwind(*loop.target);
     case request::returned:
       // Ends like at its final suspension; the awaiter, or finish(), destroys the frame.
-      if (loop.target->awaiter_ != nullptr) return &loop.target->awaiter_->parent();
+      if (task_awaiter_base* const awaiter = loop.target->parent_.awaiter())
+        return &awaiter->parent();
       [[fallthrough]];
     case request::finished:
       return ended(*loop.target->context_, loop.target->ending());
@@ -195,7 +198,7 @@ KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexce
       hook->pop(*frame);
       if (hook->on_stopped(*frame)) return frame;
     }
-    task_awaiter_base* awaiter = frame->awaiter_;
+    task_awaiter_base* awaiter = frame->parent_.awaiter();
     if (awaiter == nullptr) return ended(*frame->context_, outcome::stopped);
     promise_base& parent = awaiter->parent();
     awaiter->destroy_child();
@@ -214,10 +217,11 @@ promise_base* task_header::ended(context& c, outcome what) noexcept {
 }
 
 void task_header::finish(outcome what) noexcept {
+  scope_core* const scope = this->scope();
   outcome_ = outcome::none;   // the frame leaves the result where it is
   root().handle().destroy();  // parameters die before anyone learns of the end
   outcome_ = what;
-  if (scope_ != nullptr) return scope_->finish(*this);
+  if (scope != nullptr) return scope->finish(*this);
   scheduler& home = *scheduler_;
   trampoline& loop = *loop_;
   if (shard_ != in_no_shard) [[likely]]
@@ -254,7 +258,7 @@ void task_header::release_handle() noexcept {
 }
 
 void task_header::release_block() noexcept {
-  if (outcome_ != outcome::none) manage_result_(*this, manage::destroy_result, nullptr);
+  destroy_result();
   this->~task_header();
   free_block();
 }

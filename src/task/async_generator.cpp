@@ -19,7 +19,7 @@ void generator_promise_base::destroy() noexcept {
   // Without recursion, as when a task is stopped.
   promise_base* frame = strand_.frame_;
   while (frame != this) {
-    task_awaiter_base* const awaiter = frame->awaiter_;
+    task_awaiter_base* const awaiter = frame->parent_.awaiter();
     frame = &awaiter->parent();
     awaiter->destroy_child();
   }

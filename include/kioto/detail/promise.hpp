@@ -4,6 +4,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <memory>
 #include <new>
@@ -14,12 +15,39 @@
 #include <kioto/config.hpp>
 #include <kioto/detail/context.hpp>
 #include <kioto/detail/frame_allocator.hpp>
+#include <kioto/detail/is_result.hpp>
 #include <kioto/detail/task_header.hpp>
 
 namespace kioto::detail {
 
 class await_hook;
 class task_awaiter_base;
+
+/// Who awaits a frame. Nobody awaits the one at the root of a context; if that is a child of a
+/// scope, the place holds the scope.
+class frame_parent {
+ public:
+  void set_awaiter(task_awaiter_base& awaiter) noexcept {
+    bits_ = reinterpret_cast<std::uintptr_t>(&awaiter);
+  }
+  void set_scope(scope_core& scope) noexcept {
+    bits_ = reinterpret_cast<std::uintptr_t>(&scope) | at_root;
+  }
+
+  [[nodiscard]] bool is_at_root() const noexcept { return (bits_ & at_root) != 0; }
+  /// Null at the root.
+  [[nodiscard]] task_awaiter_base* awaiter() const noexcept {
+    return is_at_root() ? nullptr : reinterpret_cast<task_awaiter_base*>(bits_);
+  }
+  /// At the root. Null: not the child of a scope.
+  [[nodiscard]] scope_core* scope() const noexcept {
+    return reinterpret_cast<scope_core*>(bits_ & ~at_root);
+  }
+
+ private:
+  static constexpr std::uintptr_t at_root = 1;
+  std::uintptr_t bits_ = at_root;
+};
 
 /// Part of the promise that does not depend on the type of the result.
 ///
@@ -42,9 +70,9 @@ class promise_base {
   /// How the coroutine ended; none before. Of a task only.
   [[nodiscard]] outcome& ending() noexcept { return block()->outcome_; }
 
-  context* context_ = nullptr;            ///< set when the frame is started
-  task_awaiter_base* awaiter_ = nullptr;  ///< who awaits this frame; null at the root of a context
-  await_hook* hook_ = nullptr;            ///< adaptors around the operation that this frame awaits
+  context* context_ = nullptr;  ///< set when the frame is started
+  frame_parent parent_;
+  await_hook* hook_ = nullptr;  ///< adaptors around the operation that this frame awaits
   std::source_location where_;
 
  protected:
@@ -121,12 +149,13 @@ struct final_awaiter {
   [[nodiscard]] static bool await_ready() noexcept { return false; }
   template <class Promise>
   static std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    promise_base& self = frame.promise();
-    if (self.awaiter_ == nullptr) {
+    Promise& self = frame.promise();
+    if (self.parent_.is_at_root()) {
+      self.before_end();
       self.context_->loop().ask(request::finished, self);
       return std::noop_coroutine();
     }
-    promise_base& parent = self.awaiter_->parent();
+    promise_base& parent = self.parent_.awaiter()->parent();
     if (!completed_through_hooks(parent)) return std::noop_coroutine();
     return transfer_to(parent);
   }
@@ -196,10 +225,16 @@ struct block_layout {
   }
   /// The `task_header::manager` of a task with this result.
   static void manage_result(task_header& header, task_header::manage what, void* out) noexcept {
-    if (what == task_header::manage::read_error)
-      *static_cast<std::exception_ptr*>(out) = storage(&header)->error;
-    else if (what == task_header::manage::destroy_result)
-      destroy_result(&header, header.outcome_);
+    switch (what) {
+      case task_header::manage::destroy_result:
+        return destroy_result(&header, header.outcome_);
+      case task_header::manage::read_error:
+        *static_cast<std::exception_ptr*>(out) = storage(&header)->error;
+        return;
+      case task_header::manage::read_failure:
+        if constexpr (is_result<T>) store_failure(storage(&header)->value, out);
+        return;
+    }
   }
 };
 
@@ -232,6 +267,13 @@ class typed_promise : public promise_base {
     ending() = outcome::exception;
   }
   [[nodiscard]] result_storage<T>& storage() noexcept { return *block_layout<T>::storage(block()); }
+
+  /// Called at the root when the coroutine has its result, as the last who knows its type: the
+  /// header of a task is told how to deal with it.
+  void before_end() noexcept {
+    if (this->context_->kind_ == strand::task)
+      block()->manage_result_ = &block_layout<T>::manage_result;
+  }
 };
 
 /// Takes the result out of a finished child.

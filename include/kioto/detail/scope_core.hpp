@@ -6,7 +6,6 @@
 #include <optional>
 #include <system_error>
 
-#include <kioto/as_result.hpp>
 #include <kioto/detail/intrusive_list.hpp>
 #include <kioto/detail/promise.hpp>
 #include <kioto/detail/scope_state.hpp>
@@ -61,7 +60,7 @@ class scope_core : public list_node<scope_list_tag> {
 
   [[nodiscard]] task_header& parent() const noexcept { return *parent_; }
   /// Whether `task` is a child, or a child of a child, ….
-  [[nodiscard]] bool contains(const task_header& task) const noexcept;
+  [[nodiscard]] bool contains(task_header& task) const noexcept;
 
   // ---- when all have ended
 
@@ -96,18 +95,6 @@ class scope_core : public list_node<scope_list_tag> {
   std::atomic<bool> stop_makes_incomplete_{false};
   std::atomic<bool> incomplete_{false};
 };
-
-/// The `task_header::manager` of a child: for `read_failure` it stores the error of a failed result
-/// in the `std::optional<std::error_code>` at `out`.
-template <class T>
-void manage_child(task_header& child, task_header::manage what, void* out) noexcept {
-  if (what != task_header::manage::read_failure) {
-    block_layout<T>::manage_result(child, what, out);
-  } else if constexpr (is_result<T>) {
-    const T& value = block_layout<T>::storage(&child)->value;
-    if (!value.has_value()) *static_cast<std::optional<std::error_code>*>(out) = value.error();
-  }
-}
 
 [[noreturn]] void throw_error(std::error_code error);
 [[noreturn]] void throw_joined_from_inside();

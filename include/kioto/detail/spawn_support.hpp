@@ -30,8 +30,7 @@ join_handle<T> bind_task(scheduler& home, task<T>&& work, std::source_location w
   typed_promise<T>& root = task_access::release(std::move(work));
   task_header* memory = root.block();
   const block_info block = *memory;
-  auto* header = ::new (static_cast<void*>(memory))
-      task_header(block, home, where, &block_layout<T>::manage_result);
+  auto* header = ::new (static_cast<void*>(memory)) task_header(block, home, where);
   root.context_ = header;
   header->frame_ = &root;
   return join_handle_access::make<T>(header);

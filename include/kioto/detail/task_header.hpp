@@ -61,19 +61,14 @@ class alignas(16) task_header : public block_info,
   enum class manage : std::uint8_t {
     destroy_result,
     read_error,    ///< copies the exception to the `std::exception_ptr` at `out`
-    read_failure,  ///< of a child of a scope: see `manage_child`
+    read_failure,  ///< of a failed result: see `store_failure`
   };
   static constexpr std::uint8_t in_no_shard = 0xFF;
   /// Type-erased access to the result.
   using manager = void (*)(task_header&, manage, void* out) noexcept;
 
-  task_header(const block_info& block, scheduler& home, std::source_location where,
-              manager manage_result) noexcept
-      : block_info(block),
-        context(strand::task),
-        scheduler_(&home),
-        manage_result_(manage_result),
-        where_(where) {
+  task_header(const block_info& block, scheduler& home, std::source_location where) noexcept
+      : block_info(block), context(strand::task), scheduler_(&home), where_(where) {
     retain();
   }
 
@@ -81,9 +76,10 @@ class alignas(16) task_header : public block_info,
   /// nothing of the task may be touched afterwards. `called`: see `trampoline`.
   next_run run(bool called) noexcept;
 
-  /// Destroys the result, which nobody will take.
+  /// Destroys the result, if there is one: nobody will take it.
   void destroy_result() noexcept {
-    manage_result_(*this, manage::destroy_result, nullptr);
+    if (outcome_ == outcome::value || outcome_ == outcome::exception)
+      manage_result_(*this, manage::destroy_result, nullptr);
     outcome_ = outcome::none;
   }
 
@@ -97,6 +93,8 @@ class alignas(16) task_header : public block_info,
 
   /// The frame of the task; valid until the task ends.
   [[nodiscard]] promise_base& root() noexcept;
+  /// The scope whose child this is, or null. Until the task ends: the frame knows it.
+  [[nodiscard]] scope_core* scope() noexcept;
 
   /// The combinator whose branches run on this strand, the outermost one; null if there is none.
   [[nodiscard]] combinator* fork() noexcept;
@@ -113,14 +111,15 @@ class alignas(16) task_header : public block_info,
       release_block();
   }
 
-  task_header* queue_next = nullptr;
+  union {
+    task_header* queue_next = nullptr;
+    manager manage_result_;  ///< once it has a result: see `typed_promise::before_end`
+  };
   union {
     trampoline* loop_ = nullptr;  ///< while it runs
     task_header* queue_prev;      ///< while it is in a run queue
   };
   scheduler* scheduler_;
-  manager manage_result_;
-  scope_core* scope_ = nullptr;  ///< whose child this is
   basic_branch_queue<std_sync, branch_context> branches_;
   basic_join_state<std_sync, join_waiter> join_;
   std::uint64_t id_ = 0;  ///< given at launch

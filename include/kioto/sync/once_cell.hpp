@@ -139,7 +139,7 @@ class once_cell {
   template <class F>
   [[nodiscard]] auto get_or_try_init(F&& f) {
     check_initialiser<F>();
-    static_assert(detail::is_result_v<detail::await_result<std::invoke_result_t<std::decay_t<F>>>>,
+    static_assert(detail::is_result<detail::await_result<std::invoke_result_t<std::decay_t<F>>>>,
                   "f() must be an operation with a result<…>");
     return detail::once_operation<once_cell, std::decay_t<F>, result<const T*>>(*this,
                                                                                 std::forward<F>(f));
