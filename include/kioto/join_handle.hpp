@@ -195,7 +195,15 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
   }
   bool cancel() noexcept override { return task_->join_.unlink(this); }
 
-  join_result<T> await_resume() { return join_access::take<T>(*task_); }
+  join_result<T> await_resume() {
+    // The word knows one waiter: another one found it taken, which is as if there were nothing to
+    // wait for.
+    if (!task_->join_.is_done()) [[unlikely]]
+      throw_bad_join(
+          "a join_handle was awaited while somebody else waits for it: await it in one place, and "
+          "tell the others with a set_once or a watch");
+    return join_access::take<T>(*task_);
+  }
 
  private:
   static void on_task_ended(join_waiter& waiter, trampoline& loop) noexcept {

@@ -90,6 +90,29 @@ TEST_CASE("misuse: an empty task is awaited") {
   CHECK_THAT(said, contains("an empty task was awaited"));
 }
 
+TEST_CASE("misuse: a join handle is awaited twice at a time") {
+  on_every_scheduler([]() -> task<> {
+    sync::notify end;
+    auto h = spawn([](sync::notify* n) -> task<> { co_await n->notified(); }, &end);
+    const auto waits = [](join_handle<>* handle) -> task<std::string> {
+      try {
+        const auto r = co_await *handle;
+        co_return r.has_value() ? "has ended" : "was cancelled";
+      } catch (const std::logic_error& e) {
+        co_return e.what();
+      }
+    };
+    const auto ends = [](sync::notify* n) -> task<> {
+      n->notify_one();
+      co_return;
+    };
+    const auto [first, second, third] = co_await when_all(waits(&h), waits(&h), ends(&end));
+    static_cast<void>(third);
+    CHECK(first == "has ended");
+    CHECK_THAT(second, contains("awaited while somebody else waits for it"));
+  });
+}
+
 TEST_CASE("misuse: an empty join handle is awaited, and a result is taken twice") {
   on_every_scheduler([]() -> task<> {
     auto h = spawn(give(1));
