@@ -106,6 +106,24 @@ TEST_CASE("intrusive_list gives up its elements one by one", "[intrusive_list]")
   CHECK(drain(odd) == std::vector<int>{1, 3});
 }
 
+// Both also walk from the other end, and may not look at what is behind them, nor miss each other.
+TEST_CASE("intrusive_list of any length is warmed, and gives up elements that die at once",
+          "[intrusive_list]") {
+  for (int length = 0; length != 9; ++length) {
+    INFO("of " << length);
+    age_list list;
+    for (int i = 0; i != length; ++i) list.push_back(*new person(i));
+    list.warm();
+    int next = 0;
+    list.consume([&next](person& p) {
+      CHECK(p.number == next++);
+      delete &p;
+    });
+    CHECK(next == length);
+    CHECK(list.empty());
+  }
+}
+
 TEST_CASE("an element is in one list per tag at the same time", "[intrusive_list]") {
   person a{1}, b{2};
   age_list ages;

@@ -104,6 +104,7 @@ class timer_wheel {
       timer_list due;
       take(next.level, next.slot, due);
       if (next.level == 0) {
+        due.warm();
         expired.splice_back(due);
         continue;
       }
