@@ -30,7 +30,7 @@ class [[nodiscard]] or_return_awaiter final : private await_hook {
     return_error_ = [](promise_base& p, std::error_code error) {
       Promise& ending = static_cast<Promise&>(p);
       ending.return_value(error);
-      if (ending.parent_.is_at_root()) ending.before_end();
+      if (p.parent_.is_at_root() && p.context_->kind_ == strand::task) ending.before_end();
     };
     push(self);
     const std::coroutine_handle<> next = start_inner(inner_, frame);

@@ -50,7 +50,8 @@ class limit_timer final : public leaf_operation {
 /// Runs an operation beside a timer, as two branches of the awaiting task. The operation goes
 /// first; if it completes at once the timer is never started, nor the clock read.
 template <class A, class Timer>
-class [[nodiscard]] timeout_operation final : public combinator {
+class [[nodiscard]] timeout_operation final
+    : public std::conditional_t<leaf<awaiter_of<A>>, combinator, task_combinator> {
   using result_type = branch_result<A>;
 
  public:
@@ -59,10 +60,10 @@ class [[nodiscard]] timeout_operation final : public combinator {
   timeout_operation(timeout_operation&&) noexcept = default;
 
   attempt try_or_wait() noexcept override {
-    chain branches;
+    combinator::chain branches;
     branches.add(operation_.prepare(0));
     branches.add(timer_.prepare(1));
-    return start(branches);
+    return this->start(branches);
   }
 
   result_type await_resume() {

@@ -3,6 +3,7 @@
 #include <kioto/detail/combinator.hpp>
 #include <kioto/detail/pausable.hpp>
 
+#include <cassert>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -114,7 +115,11 @@ void combinator::start_some() noexcept {
     b.owner_ = this;
     b.task_ = &c.task();
     b.inherits_stop_ = stop_seen_;
-    if (b.is_task_ || !c.loop().try_charge()) {
+    if (b.is_task_) {
+      start_task(b);
+      break;
+    }
+    if (!c.loop().try_charge()) {
       start_soon(b);
       break;
     }
@@ -125,8 +130,8 @@ void combinator::start_some() noexcept {
     c.loop().strand = &c;  // the task is still owned by this thread
     if (first != attempt::suspended)
       end_branch(b, first == attempt::ready ? outcome::value : outcome::stopped);
-    else if (!c.task().fork()->ready_.empty())
-      break;  // a combinator, whose own branches are queued
+    else if (!c.task().fork()->ready_.empty() || c.loop().action != request::none)
+      break;  // a combinator, whose own branches are due
   }
   if ((next_ != nullptr) == is_starter_) return;
   if (is_starter_)
@@ -147,6 +152,18 @@ void combinator::leave_starters() noexcept {
   while (*link != this) link = &(*link)->next_starter_;
   *link = next_starter_;
   is_starter_ = false;
+}
+
+// It goes first if it would be the next anyway, without the queue.
+void combinator::start_task(branch_context& branch) noexcept {
+  trampoline& loop = context_->loop();
+  const combinator& top = *branch.task_->fork();
+  if (loop.budget <= 0 || !top.ready_.empty() || top.pausing_ != 0) return start_soon(branch);
+  assert(loop.action == request::none);
+  static_cast<void>(loop.try_charge());
+  branch.entry_ = entry::resume;
+  if (branch.inherits_stop_) branch.word_.begin_stopped();
+  loop.ask(request::proceed, *branch.frame_);
 }
 
 void combinator::start_soon(branch_context& branch) noexcept {
@@ -174,12 +191,23 @@ void combinator::end_branch(branch_context& branch, outcome what) noexcept {
   }
 }
 
+std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {
+  auto& branch = static_cast<branch_context&>(*root.context_);
+  if (!branch.owner_->ends_in_place_) {
+    branch.task_->loop_->ask(request::finished, root);
+    return std::noop_coroutine();
+  }
+  promise_base* const next = branch.owner_->branch_ended(branch, root.ending());
+  if (next == nullptr || !completed_through_hooks(*next)) return std::noop_coroutine();
+  return transfer_to(*next);
+}
+
 promise_base* combinator::branch_ended(branch_context& branch, outcome what) noexcept {
   end_branch(branch, what);
   return is_done() ? go_on() : nullptr;
 }
 
-// Every branch has ended, one of them just now, in the loop.
+// Every branch has ended, one of them just now.
 promise_base* combinator::go_on() noexcept {
   context& c = *context_;
   c.entry_ = entry::resume;

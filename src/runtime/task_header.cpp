@@ -132,6 +132,7 @@ promise_base* task_header::answer(trampoline& loop) noexcept {
     case request::none:
       break;
     case request::proceed:
+      loop.strand = loop.target->context_;  // a branch may begin
       return loop.target;
     case request::unwind:
       return unwind(*loop.target);

@@ -8,6 +8,7 @@
 
 #include <kioto/as_result.hpp>
 #include <kioto/select.hpp>
+#include <kioto/timeout.hpp>
 #include <kioto/when_all.hpp>
 
 #include "support/catch.hpp"
@@ -40,6 +41,9 @@ task<> fails() {
   co_await yield_now();
   throw std::runtime_error("with " + std::to_string(number.get()));
 }
+
+// Without a wait before.
+task<int> reads_at_once() { co_return number.try_get() != nullptr ? *number.try_get() : -1; }
 
 /// Notes the value that it finds at its end.
 class sees_at_end {
@@ -201,5 +205,21 @@ TEST_CASE("task_local: a function is called with a value") {
     CHECK(got == 8);
     CHECK(number.try_get() == nullptr);
     co_await yield_now();
+  });
+}
+
+TEST_CASE("task_local: a task that does not wait finds it, whatever it is a branch of") {
+  on_every_scheduler([]() -> task<> {
+    const auto [a, b] = co_await number.scope(5, when_all(reads_at_once(), reads_at_once()));
+    CHECK(a == 5);
+    CHECK(b == 5);
+    CHECK(co_await number.scope(6, timeout(100s, reads_at_once())) == 6);
+    CHECK(co_await timeout(100s, number.scope(7, reads_at_once())) == 7);
+    const auto [c, d] =
+        co_await when_all(number.scope(8, reads_at_once()), number.scope(9, reads_at_once()));
+    CHECK(c == 8);
+    CHECK(d == 9);
+    CHECK(co_await number.scope(1, number.scope(2, timeout(100s, reads_at_once()))) == 2);
+    CHECK(co_await reads_at_once() == -1);
   });
 }

@@ -2,6 +2,7 @@
 #include <kioto/timeout.hpp>
 
 #include <chrono>
+#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -34,6 +35,23 @@ task<bool> times_out(T limit) {
   } catch (const timeout_error&) {
     co_return true;
   }
+}
+
+// As deep as that on the native stack, it would overflow it.
+constexpr int depth = 100000;
+
+task<int> at_each_level(int levels, bool waits) {
+  if (levels == 0) {
+    if (waits) co_await yield_now();
+    co_return 0;
+  }
+  const int below = co_await timeout(100s, at_each_level(levels - 1, waits));
+  co_return below + 1;
+}
+task<int> throws_below(int levels) {
+  if (levels == 0) throw std::runtime_error("bottom");
+  const int below = co_await timeout(100s, throws_below(levels - 1));
+  co_return below + 1;
 }
 
 }  // namespace
@@ -127,6 +145,35 @@ TEST_CASE("timeout: a leaf operation that outside completes while the time is ov
       if (came) CHECK(s.is_set());
       auto ended = co_await std::move(other);
       CHECK(ended.has_value());
+    }
+  });
+}
+
+TEST_CASE("timeout: as deep as memory reaches") {
+  on_every_scheduler([]() -> task<> {
+    CHECK(co_await at_each_level(depth, false) == depth);
+    // With a timer at each level.
+    CHECK(co_await at_each_level(depth / 100, true) == depth / 100);
+    bool thrown = false;
+    try {
+      co_await throws_below(1000);
+    } catch (const std::runtime_error&) {
+      thrown = true;
+    }
+    CHECK(thrown);
+  });
+}
+
+TEST_CASE("timeout: a task that ended in it is destroyed when the statement is over") {
+  on_every_scheduler([]() -> task<> {
+    const auto work = [](std::shared_ptr<int> held, bool waits) -> task<int> {
+      if (waits) co_await yield_now();
+      co_return *held;
+    };
+    const auto seven = std::make_shared<int>(7);
+    for (const bool waits : {false, true, false}) {
+      CHECK(co_await timeout(100s, work(seven, waits)) == 7);
+      CHECK(seven.use_count() == 1);
     }
   });
 }

@@ -26,9 +26,10 @@ namespace kioto::detail {
 /// `conclude()` says how the whole ends. No branch outlives its combinator.
 ///
 /// Starting. A branch starts when the one before it has ended or waits, so one that completes at
-/// once can end the whole before the next costs anything. Leaf operations are attempted in place; a
-/// task is queued, because a frame must not be resumed from within another. If the budget of the
-/// run is used up, branches start after the task has given way.
+/// once can end the whole before the next costs anything. Leaf operations are attempted in place. A
+/// task is resumed when the frames have returned, because a frame must not be resumed from within
+/// another: by whoever awaits the combinator, or the loop, if no other branch is due; else it is
+/// queued. If the budget of the run is used up, branches start after the task has given way.
 ///
 /// Stopping. A branch that has not started when it is asked to stop never does. The exception is
 /// the stop that was pending before the combinator began: as everywhere, what need not wait then
@@ -74,7 +75,8 @@ class combinator : public leaf_operation {
   /// Asks every branch to stop; they end later, on this strand.
   bool cancel() noexcept final;
 
-  /// From the loop: a branch has ended. Returns the frame to go on with, or null.
+  /// From the loop, or the final suspension of the branch: it has ended. Returns the frame to go on
+  /// with, or null.
   promise_base* branch_ended(branch_context& branch, outcome what) noexcept;
 
   /// From the loop, of a combinator in `starters_`: starts more branches. Returns as above.
@@ -97,7 +99,8 @@ class combinator : public leaf_operation {
   branch_context* first_ = nullptr;
   branch_context* next_ = nullptr;  ///< the first one that has not started; null when stopping
   bool is_starter_ = false;
-  bool adopted_ = false;  ///< its branch has its own life
+  bool adopted_ = false;        ///< its branch has its own life
+  bool ends_in_place_ = false;  ///< see `task_combinator`
 
  protected:
   combinator() noexcept = default;
@@ -127,6 +130,7 @@ class combinator : public leaf_operation {
 
  private:
   void start_some() noexcept;
+  void start_task(branch_context& branch) noexcept;
   void start_soon(branch_context& branch) noexcept;
   void end_branch(branch_context& branch, outcome what) noexcept;
   promise_base* go_on() noexcept;
@@ -136,6 +140,32 @@ class combinator : public leaf_operation {
   combinator* next_starter_ = nullptr;  ///< link of `starters_`
   std::uint32_t live_ = 0;              ///< branches that started and have not ended
   bool stopping_ = false;
+};
+
+/// A combinator some of whose branches are tasks. When a frame awaits it, its first task begins,
+/// and its last one ends, by a transfer from frame to frame, without going through the loop.
+///
+/// `settle()` and `conclude()` must not destroy the frame of a branch: it may be the one that has
+/// just suspended itself for good, and in which they are called. As a branch of another combinator,
+/// whose `conclude()` would be called there, too, it ends in the loop like others.
+class task_combinator : public combinator {
+ public:
+  template <class Promise>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
+    ends_in_place_ = true;
+    if (!combinator::await_suspend(frame)) return frame;
+    // The strand is forked, so it is still owned, or a stop travels on, and it is as well.
+    trampoline& loop = context_->loop();
+    if (loop.action != request::proceed) return std::noop_coroutine();
+    loop.action = request::none;
+    loop.strand = loop.target->context_;
+    return transfer_to(*loop.target);
+  }
+
+ protected:
+  task_combinator() noexcept = default;
+  task_combinator(task_combinator&&) noexcept = default;
+  ~task_combinator() = default;
 };
 
 /// A number below `bound`, which is not zero: with which of its branches a combinator begins. The

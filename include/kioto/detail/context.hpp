@@ -37,7 +37,7 @@ enum class attempt : std::uint8_t { ready, suspended, stopped };
 /// What a frame, having suspended itself, asks of the loop that resumed it.
 enum class request : std::uint8_t {
   none,      ///< suspended; the strand may belong to another thread already
-  proceed,   ///< resume `target`: the native stack was to be unwound first
+  proceed,   ///< resume `target`: a branch begins, or the native stack was to be unwound first
   unwind,    ///< the leaf under `target` stopped: destroy frames up to the nearest boundary
   returned,  ///< `target` ended early, suspended, with its result stored: go on with its awaiter
   finished,  ///< `target` reached its final suspension and has no awaiter: its context is done

@@ -145,12 +145,16 @@ inline std::coroutine_handle<> transfer_to(promise_base& next) noexcept {
   return std::noop_coroutine();
 }
 
+/// A task that is a branch has ended. Returns what is to be resumed.
+std::coroutine_handle<> end_of_branch(promise_base& root) noexcept;
+
 struct final_awaiter {
   [[nodiscard]] static bool await_ready() noexcept { return false; }
   template <class Promise>
   static std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
     Promise& self = frame.promise();
     if (self.parent_.is_at_root()) {
+      if (self.context_->kind_ != strand::task) return end_of_branch(self);
       self.before_end();
       self.context_->loop().ask(request::finished, self);
       return std::noop_coroutine();
@@ -208,6 +212,7 @@ struct block_layout {
           : (sizeof(result_storage<T>) + (storage_alignment > 16 ? storage_alignment : 0) + 15) /
                 16 * 16;
   static_assert(sizeof(task_header) % 16 == 0);
+  static_assert(sizeof(void*) != 8 || sizeof(task_header) == 112);  // every frame has one
 
   static result_storage<T>* storage(task_header* header) noexcept {
     const auto end = reinterpret_cast<std::uintptr_t>(header);
@@ -268,12 +273,9 @@ class typed_promise : public promise_base {
   }
   [[nodiscard]] result_storage<T>& storage() noexcept { return *block_layout<T>::storage(block()); }
 
-  /// Called at the root when the coroutine has its result, as the last who knows its type: the
-  /// header of a task is told how to deal with it.
-  void before_end() noexcept {
-    if (this->context_->kind_ == strand::task)
-      block()->manage_result_ = &block_layout<T>::manage_result;
-  }
+  /// Called at the root of a task when the coroutine has its result, as the last who knows its
+  /// type: the header is told how to deal with it.
+  void before_end() noexcept { block()->manage_result_ = &block_layout<T>::manage_result; }
 };
 
 /// Takes the result out of a finished child.
