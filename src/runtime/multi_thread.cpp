@@ -176,6 +176,20 @@ task_header* worker::steal() noexcept {
   return take_injected();
 }
 
+inline void worker::push_ring(task_header* task) noexcept {
+  if (!queue_.try_push_back(task)) [[unlikely]]
+    push_full(task);
+}
+
+KIOTO_NOINLINE void worker::push_full(task_header* task) noexcept {
+  const bool fitted =
+      queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
+        // Refused only once no task is left, and these are tasks.
+        if (!home_.injected_.push_batch(first, last, n)) std::terminate();
+      });
+  if (!fitted) overflows_.add();
+}
+
 void worker::push(task_header& task) noexcept {
   local_schedules_.add();
   // What a turn of the driver makes ready runs in its order: nothing of it is warm.
@@ -190,15 +204,6 @@ void worker::push(task_header& task) noexcept {
   if (displaced == nullptr) return;  // a thief was faster
   push_ring(displaced);
   notify_if_useful();
-}
-
-void worker::push_ring(task_header* task) noexcept {
-  const bool fitted =
-      queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
-        // Refused only once no task is left, and these are tasks.
-        if (!home_.injected_.push_batch(first, last, n)) std::terminate();
-      });
-  if (!fitted) overflows_.add();
 }
 
 // A task went where others could steal it. Work is not lost when this notifies nobody, because this

@@ -76,6 +76,7 @@ class alignas(cache_line) worker final : public executor {
   void poll_driver() noexcept;
   void flush_deferred() noexcept;
   void push_ring(task_header* task) noexcept;
+  void push_full(task_header* task) noexcept;
   void notify_if_useful() noexcept;
   void notify_if_worthwhile() noexcept;
   void measure_runs(std::chrono::steady_clock::time_point now) noexcept;
