@@ -176,6 +176,20 @@ task_header* worker::steal() noexcept {
   return take_injected();
 }
 
+inline void worker::push_ring(task_header* task) noexcept {
+  if (!queue_.try_push_back(task)) [[unlikely]]
+    push_full(task);
+}
+
+KIOTO_NOINLINE void worker::push_full(task_header* task) noexcept {
+  const bool fitted =
+      queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
+        // Refused only once no task is left, and these are tasks.
+        if (!home_.injected_.push_batch(first, last, n)) std::terminate();
+      });
+  if (!fitted) overflows_.add();
+}
+
 void worker::push(task_header& task) noexcept {
   local_schedules_.add();
   // What a turn of the driver makes ready runs in its order: nothing of it is warm.
@@ -192,15 +206,6 @@ void worker::push(task_header& task) noexcept {
   notify_if_useful();
 }
 
-void worker::push_ring(task_header* task) noexcept {
-  const bool fitted =
-      queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
-        // Refused only once no task is left, and these are tasks.
-        if (!home_.injected_.push_batch(first, last, n)) std::terminate();
-      });
-  if (!fitted) overflows_.add();
-}
-
 // A task went where others could steal it. Work is not lost when this notifies nobody, because this
 // worker is awake and runs it; so a relaxed look comes first, and the shared word is left alone
 // while everybody is busy. During a turn of the driver the news waits until all events are
@@ -214,8 +219,11 @@ void worker::notify_if_useful() noexcept {
 // is read and answered: one worker does a batch of them in the time that a second one needs to
 // wake. What a run costs is estimated from those before. If the estimate is wrong because a task
 // takes longer than usual, the sentinel finds this worker stuck.
+//
+// How many wait behind a full turn is not known: they are taken for as many as the ring holds.
 void worker::notify_if_worthwhile() noexcept {
-  if (time_of_runs_ * queue_.size() >= worth_a_worker * number_of_runs_) notify_if_useful();
+  const std::size_t batch = turn_was_full_ ? queue_.capacity() : queue_.size();
+  if (time_of_runs_ * batch >= worth_a_worker * number_of_runs_) notify_if_useful();
 }
 
 void worker::measure_runs(steady_clock::time_point now) noexcept {
@@ -244,14 +252,24 @@ void worker::flush_deferred() noexcept {
   if (queue_.size() > 1) notify_if_useful();
 }
 
-// What the ring has no room for stays where it is: it would go to the injection queue, and starve
-// there. But some events come also while tasks keep the ring full: at most half as many as tasks
-// have run since the last turn, for which there is room if it was events that filled it.
-void worker::poll_driver() noexcept {
+// `turn` brings at most so many events.
+template <class Turn>
+void worker::in_turn(std::size_t limit, Turn&& turn) noexcept {
+  const std::uint64_t before = local_schedules_.get();
   in_driver_ = true;
-  parker_.poll(home_.seat_, std::max<std::size_t>(queue_.free_slots(),
-                                                  home_.core().options.event_interval / 2 + 1));
+  turn();
   in_driver_ = false;
+  turn_was_full_ = local_schedules_.get() - before >= std::min(limit, io_driver::max_events);
+}
+
+// As many as were in the ring after a sleep. But some events come also while the ring is full of
+// other tasks: at most half as many as tasks have run since the last turn, for which there is room
+// if it was events that filled it.
+void worker::poll_driver() noexcept {
+  const std::size_t waiting = std::min(queue_.size(), io_driver::max_events);
+  const std::size_t limit = std::max<std::size_t>(io_driver::max_events - waiting,
+                                                  home_.core().options.event_interval / 2 + 1);
+  in_turn(limit, [&]() noexcept { parker_.poll(home_.seat_, limit); });
 }
 
 void worker::maintain() noexcept {
@@ -298,9 +316,7 @@ void worker::park() noexcept {
 }
 
 void worker::sleep() noexcept {
-  in_driver_ = true;
-  parker_.park(home_.seat_);
-  in_driver_ = false;
+  in_turn(io_driver::max_events, [&]() noexcept { parker_.park(home_.seat_); });
   runs_to_poll_ = home_.core().options.event_interval;
 }
 

@@ -74,8 +74,11 @@ class alignas(cache_line) worker final : public executor {
   void sleep() noexcept;
   void maintain() noexcept;
   void poll_driver() noexcept;
+  template <class Turn>
+  void in_turn(std::size_t limit, Turn&& turn) noexcept;
   void flush_deferred() noexcept;
   void push_ring(task_header* task) noexcept;
+  void push_full(task_header* task) noexcept;
   void notify_if_useful() noexcept;
   void notify_if_worthwhile() noexcept;
   void measure_runs(std::chrono::steady_clock::time_point now) noexcept;
@@ -100,6 +103,7 @@ class alignas(cache_line) worker final : public executor {
   unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;
   bool in_driver_ = false;
+  bool turn_was_full_ = false;  ///< the last one of this worker; more may be there
   std::chrono::steady_clock::time_point busy_since_;
   // What a run costs, of late: time and number of runs, until `measured_`.
   std::chrono::steady_clock::time_point measured_;

@@ -118,7 +118,11 @@ inline promise_base* task_header::enter_task() noexcept {
       leaf_operation& op = *current_;
       if (!word_.has_fired(op.fired_) || op.stopped_) break;
       op.armed_ = false;
-      return op.retries_ ? attempted(*this, op.try_or_wait()) : frame_;
+      if (!op.retries_) return frame_;
+      const attempt result = op.try_or_wait();
+      if (result == attempt::ready) [[likely]]
+        return frame_;
+      return attempted(*this, result);
     }
     default:
       break;
@@ -170,8 +174,10 @@ next_run task_header::run(bool called) noexcept {
   loop.strand = this;
   loop_ = &loop;
   if (entry_ != entry::nested) [[likely]] {
-    if (promise_base* frame = enter_task()) [[likely]]
-      resume(*frame, loop);
+    promise_base* const frame = enter_task();
+    // As resume() does it, but for the depth, which is new.
+    if (frame != nullptr && completed_through_hooks(*frame)) [[likely]]
+      frame->handle().resume();
     // Unless they forked, the frames have published the strand if they ask for nothing: it must not
     // be touched.
     if (loop.action == request::finished && loop.target->context_ == this) {

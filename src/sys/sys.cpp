@@ -112,26 +112,27 @@ KIOTO_NOINLINE io_result send_by_table(int fd, const void* data, std::size_t siz
 
 #if KIOTO_DIRECT_CALLS
 // recvfrom or sendto without an address.
-inline io_result transfer(long call, int fd, const void* data, std::size_t size,
-                          int flags) noexcept {
+template <long Call>
+inline io_result transfer(int fd, const void* data, std::size_t size, int flags) noexcept {
 #if defined(__x86_64__) && !defined(__ILP32__)
   register long flags_in asm("r10") = flags;
   register const void* address asm("r8") = nullptr;
   register long address_size asm("r9") = 0;
   for (;;) {
-    long value = call;
-    // Returns a negated errno. The kernel changes no other registers than those named.
-    asm volatile("syscall"
-                 : "+a"(value)
-                 : "D"(long{fd}), "S"(data), "d"(size), "r"(flags_in), "r"(address),
-                   "r"(address_size)
+    long value = 0;
+    // Returns a negated errno. The kernel changes no other registers than those named. The number
+    // of the call is put in here, because g++ would keep it in a register that it has to save.
+    asm volatile("mov %[call], %%eax\n\tsyscall"
+                 : "=&a"(value)
+                 : [call] "i"(Call), "D"(long{fd}), "S"(data), "d"(size), "r"(flags_in),
+                   "r"(address), "r"(address_size)
                  : "rcx", "r11", "memory");
     if (value >= 0) [[likely]]
       return {value, 0};
     if (value != -EINTR) return {-1, static_cast<int>(-value)};
   }
 #else
-  return retrying([&] { return ::syscall(call, fd, data, size, flags, nullptr, 0); });
+  return retrying([&] { return ::syscall(Call, fd, data, size, flags, nullptr, 0); });
 #endif
 }
 #endif
@@ -187,7 +188,7 @@ io_result writev(int fd, const ::iovec* parts, int count) noexcept {
 io_result recv(int fd, void* data, std::size_t size, int flags) noexcept {
 #if KIOTO_DIRECT_CALLS
   if (&table() == &native_calls) [[likely]]
-    return transfer(SYS_recvfrom, fd, data, size, flags);
+    return transfer<SYS_recvfrom>(fd, data, size, flags);
 #endif
   return recv_by_table(fd, data, size, flags);
 }
@@ -196,7 +197,7 @@ io_result send(int fd, const void* data, std::size_t size, int flags) noexcept {
   flags |= MSG_NOSIGNAL;
 #if KIOTO_DIRECT_CALLS
   if (&table() == &native_calls) [[likely]]
-    return transfer(SYS_sendto, fd, data, size, flags);
+    return transfer<SYS_sendto>(fd, data, size, flags);
 #endif
   return send_by_table(fd, data, size, flags);
 }

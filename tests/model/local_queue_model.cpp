@@ -228,13 +228,15 @@ int main() {
 
   constexpr auto acquire = std::memory_order_acquire;
   constexpr auto release = std::memory_order_release;
-  run_model<one_thief>("tail published relaxed", expect::fails, weaken(op::store, 2, "push_back"));
+  run_model<one_thief>("tail published relaxed", expect::fails,
+                       weaken(op::store, 2, "try_push_back"));
   run_model<batches>("batch published relaxed", expect::fails, weaken(op::store, 2, "push_batch"));
   run_model<robbed_thief>("loot published relaxed", expect::fails,
                           weaken(op::store, 2, "steal_into"));
   run_model<one_thief>("thief reads tail relaxed", expect::fails,
                        weaken(op::load, 2, "steal_into", acquire));
-  run_model<one_thief>("owner reads head relaxed", expect::fails, weaken(op::load, 8, "push_back"));
+  run_model<one_thief>("owner reads head relaxed", expect::fails,
+                       weaken(op::load, 8, "try_push_back"));
   run_model<batches>("owner reads head relaxed for a batch", expect::fails,
                      weaken(op::load, 8, "free_slots"));
   run_model<robbed_thief>("thief reads heads relaxed", expect::fails,
@@ -253,7 +255,7 @@ int main() {
   run_model<one_thief>("overflow does not claim atomically", expect::fails,
                        tear(op::compare_exchange, 8, "push_back"));
   run_model<one_thief>("owner overwrites what is being stolen", expect::fails,
-                       corrupt_load(8, "push_back", without_thief));
+                       corrupt_load(8, "try_push_back", without_thief));
   run_model<newest>("taking back does not claim atomically", expect::fails,
                     tear(op::compare_exchange, 8, "pop_newest"));
   run_model<newest>("the shorter queue is published relaxed", expect::fails,

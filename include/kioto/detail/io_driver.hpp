@@ -75,6 +75,10 @@ class io_driver : public std::enable_shared_from_this<io_driver> {
   /// `errc::operation_canceled`.
   static void remove(registration& which, int fd) noexcept;
 
+  /// What one turn brings at most. More would wait behind each other in the queue of one thread,
+  /// which may lose its processor; in the system they wait for whoever comes first.
+  static constexpr std::size_t max_events = 64;
+
   /// Brings at most `limit` events, at least 1; the others stay for the next turn.
   void turn(std::optional<std::chrono::nanoseconds> timeout,
             std::size_t limit = std::numeric_limits<std::size_t>::max()) noexcept;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <new>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -35,7 +36,7 @@ enum class io_step : std::uint8_t {
 /// An operation that was asked to stop may still complete, if it needs not wait. One that stopped
 /// has moved no byte, unless it says otherwise in its documentation.
 template <class Derived>
-class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_waiter {
+class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
  public:
   [[gnu::always_inline]] attempt try_or_wait() noexcept override {
     for (;;) {
@@ -70,19 +71,18 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
   bool cancel() noexcept override {
     // Once fired for closing, the registration is not to be touched; but then it is not armed
     // either.
-    return source_->registration().cancel_wait(*this);
+    return source_->registration().cancel_wait(waiter_);
   }
 
  protected:
-  explicit io_operation(const io_source& source) noexcept
-      : io_waiter(&io_operation::fired), source_(&source) {
+  explicit io_operation(const io_source& source) noexcept : source_(&source) {
     this->retries_ = true;
   }
   io_operation(io_operation&& other) noexcept
       : leaf_awaiter<Derived>(static_cast<leaf_awaiter<Derived>&&>(other)),
-        io_waiter(&io_operation::fired),
         source_(other.source_) {}
-  ~io_operation() = default;
+  // No end of the waiter's lifetime: it has nothing to do there, and most often it never began.
+  ~io_operation() {}
 
   attempt fail(io_error error) noexcept {
     error_ = error;
@@ -98,19 +98,26 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
   io_error error_;
 
  private:
+  struct waiter : io_waiter {
+    explicit waiter(io_operation& of) noexcept : io_waiter(&io_operation::fired), operation(of) {}
+    io_operation& operation;
+  };
+
   [[nodiscard]] Derived& self() noexcept { return static_cast<Derived&>(*this); }
 
   // Out of line, to keep the way of an attempt that finds the descriptor ready short.
   KIOTO_NOINLINE attempt wait_for_readiness(registration& r) noexcept {
     // A pending stop is found when the operation is armed.
-    return this->hand_over(
-        [&]() noexcept { return r.wait(*this, self().wanted().mask()).is_empty(); });
+    return this->hand_over([&]() noexcept {
+      ::new (static_cast<void*>(&waiter_)) waiter(*this);
+      return r.wait(waiter_, self().wanted().mask()).is_empty();
+    });
   }
   [[nodiscard]] direction direction_of_short() noexcept {
     return self().wanted().is_readable() ? direction::read : direction::write;
   }
-  static void fired(io_waiter& waiter, wake_cause cause) noexcept {
-    auto& self = static_cast<io_operation&>(waiter);
+  static void fired(io_waiter& fired, wake_cause cause) noexcept {
+    io_operation& self = static_cast<waiter&>(fired).operation;
     if (cause == wake_cause::closing) [[unlikely]] {
       self.error_ = io_error::cancelled();
       self.retries_ = false;  // the registration is not to be touched again
@@ -119,6 +126,10 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived>, private io_wait
   }
 
   const io_source* source_;
+  // Made whenever it waits: most attempts find the descriptor ready, and need none.
+  union {
+    waiter waiter_;
+  };
 };
 
 /// Waits for readiness and takes nothing. `T` is `net::ready`, to learn which, or void.

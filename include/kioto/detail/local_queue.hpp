@@ -78,15 +78,14 @@ class basic_local_queue {
   /// then looked whether somebody has to be woken" therefore looks after push_back.
   template <class Overflow>
   bool push_back(T* item, Overflow&& overflow) {
-    const position tail = tail_.load(std::memory_order_relaxed);
     for (;;) {
-      // Acquire: point 2 above.
-      std::uint64_t head = head_.load(std::memory_order_acquire);
-      if (distance(steal_of(head), tail) < Capacity) [[likely]] {
-        slot(tail).set(item);
-        tail_.store(after(tail, 1), std::memory_order_release);
+      if (try_push_back(item)) [[likely]]
         return true;
-      }
+      const position tail = tail_.load(std::memory_order_relaxed);
+      // Relaxed: what is claimed below, the owner has put there itself; and it writes into a slot
+      // in try_push_back() only, which acquires.
+      std::uint64_t head = head_.load(std::memory_order_relaxed);
+      if (distance(steal_of(head), tail) < Capacity) continue;  // a thief has made room
       if (steal_of(head) != real_of(head)) {
         item->queue_next = nullptr;
         overflow(item, item, std::size_t{1});
@@ -113,6 +112,16 @@ class basic_local_queue {
       // A thief was faster: look again. It is the only one who can have changed head_, so the
       // second turn never comes back here.
     }
+  }
+
+  /// Owner: appends `item` if it fits.
+  [[nodiscard]] bool try_push_back(T* item) noexcept {
+    const position tail = tail_.load(std::memory_order_relaxed);
+    // Acquire: point 2 above.
+    if (distance(steal_of(head_.load(std::memory_order_acquire)), tail) >= Capacity) return false;
+    slot(tail).set(item);
+    tail_.store(after(tail, 1), std::memory_order_release);
+    return true;
   }
 
   /// Owner: how many items push_batch can take at least. Only pushing makes it smaller.

@@ -82,9 +82,11 @@ class transfer_all_operation final
   io_step perform(int fd, net::ready) noexcept {
     const sys::io_result moved = Move(fd, rest_);
     if (!moved.ok()) return this->failed(io_error(moved.error));
+    if (moved.count() == rest_.size()) [[likely]]  // and that is not 0, see try_or_wait()
+      return io_step::done;
     if (moved.count() == 0) return this->failed(io_error(AtZero));
     rest_ = rest_.skip(moved.count());
-    return rest_.empty() ? io_step::done : io_step::again_short;
+    return io_step::again_short;
   }
   result<void> await_resume() const noexcept {
     if (this->error_) return this->error_.code();
