@@ -145,7 +145,10 @@ task_header* worker::take_injected() noexcept {
   const std::size_t length = home_.injected_.size();
   if (length == 0) return nullptr;
   std::size_t share = length / home_.workers_.size() + 1;
-  share = std::min({share, queue_.free_slots() + 1, queue_.capacity() / 2});
+  // A ring that is filled to the brim gives half of it back at the next task that is woken.
+  const std::size_t half = queue_.capacity() / 2;
+  const std::size_t used = queue_.capacity() - queue_.free_slots();
+  share = std::min(share, used < half ? half : 1);
   auto batch = home_.injected_.pop_n(share);
   if (batch.count == 0) return nullptr;
   task_header* first = batch.first;
