@@ -2,6 +2,7 @@
 // Spawning, joining, yielding and awaiting.
 #include <array>
 #include <atomic>
+#include <latch>
 #include <thread>
 
 #include <kioto/sync/oneshot.hpp>
@@ -73,12 +74,10 @@ bool spawn_remote(runtime& rt, bench::sample&) {
 bool spawn_remote_2_threads(runtime& rt, bench::sample&) {
   constexpr int each = 6400;
   std::array<std::vector<join_handle<>>, 2> tasks;
-  std::atomic<int> here{0};
+  std::latch here(2);
   const auto spawns = [&](std::vector<join_handle<>>& mine) {
     mine.reserve(2 * each);
-    here.fetch_add(1);
-    while (here.load() != 2) {
-    }
+    here.arrive_and_wait();
     for (int i = 0; i != each; ++i) mine.push_back(rt.spawn(nothing()));
   };
   std::thread other([&] { spawns(tasks[1]); });

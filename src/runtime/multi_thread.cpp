@@ -145,7 +145,10 @@ task_header* worker::take_injected() noexcept {
   const std::size_t length = home_.injected_.size();
   if (length == 0) return nullptr;
   std::size_t share = length / home_.workers_.size() + 1;
-  share = std::min({share, queue_.free_slots() + 1, queue_.capacity() / 2});
+  // A ring that is filled to the brim gives half of it back at the next task that is woken.
+  const std::size_t half = queue_.capacity() / 2;
+  const std::size_t used = queue_.capacity() - queue_.free_slots();
+  share = std::min(share, used < half ? half : 1);
   auto batch = home_.injected_.pop_n(share);
   if (batch.count == 0) return nullptr;
   task_header* first = batch.first;
@@ -203,27 +206,34 @@ void worker::push(task_header& task) noexcept {
   task_header* displaced = slot_.exchange(&task, std::memory_order_acq_rel);
   if (displaced == nullptr) return;  // a thief was faster
   push_ring(displaced);
-  notify_if_useful();
+  notify_of_push();
 }
 
-// A task went where others could steal it. Work is not lost when this notifies nobody, because this
-// worker is awake and runs it; so a relaxed look comes first, and the shared word is left alone
-// while everybody is busy. During a turn of the driver the news waits until all events are
-// dispatched.
+// There is something that others could steal. Work is not lost when this notifies nobody, because
+// this worker is awake and runs it; so a relaxed look comes first, and the shared word is left
+// alone while everybody is busy.
 void worker::notify_if_useful() noexcept {
-  if (in_driver_) return;
   if (home_.idle_.parked() != 0 && home_.idle_.searching() == 0) home_.notify_one();
 }
 
-// Events of the driver became tasks. Most often each is done in microseconds, like a request that
-// is read and answered: one worker does a batch of them in the time that a second one needs to
-// wake. What a run costs is estimated from those before. If the estimate is wrong because a task
-// takes longer than usual, the sentinel finds this worker stuck.
+// Most often a task is done in microseconds, like a request that is read and answered: one worker
+// does a batch of them in the time that a second one needs to wake, to get hold of some and to read
+// what they work with. What a run costs is estimated from those before. If the estimate is wrong
+// because a task takes longer than usual, the sentinel finds this worker stuck.
 //
 // How many wait behind a full turn is not known: they are taken for as many as the ring holds.
 void worker::notify_if_worthwhile() noexcept {
   const std::size_t batch = turn_was_full_ ? queue_.capacity() : queue_.size();
   if (time_of_runs_ * batch >= worth_a_worker * number_of_runs_) notify_if_useful();
+}
+
+// A task that the running one woke or spawned. It may spawn others in its turn, so a worker that
+// has been busy for a while takes all the help it can get.
+void worker::notify_of_push() noexcept {
+  if (takes_help_)
+    notify_if_useful();
+  else if (home_.idle_.parked() != 0)
+    notify_if_worthwhile();
 }
 
 void worker::measure_runs(steady_clock::time_point now) noexcept {
@@ -249,7 +259,7 @@ void worker::flush_deferred() noexcept {
     push_ring(deferred_.pop_front());
     --deferred_count_;
   }
-  if (queue_.size() > 1) notify_if_useful();
+  if (queue_.size() > 1) notify_of_push();
 }
 
 // `turn` brings at most so many events.
@@ -279,7 +289,12 @@ void worker::maintain() noexcept {
   limit_calls(now);
   if (calls_ == 0) flush_deferred();  // otherwise they would be the newest
   if (poll_is_due(now)) poll_driver();
-  notify_if_worthwhile();
+  if (!takes_help_ && now - busy_since_ >= worth_a_worker) {
+    takes_help_ = true;
+    if (!queue_.is_empty()) notify_if_useful();
+  } else {
+    notify_if_worthwhile();
+  }
 }
 
 void worker::park() noexcept {
@@ -309,6 +324,7 @@ void worker::park() noexcept {
   }
   home_.sentinel_.work_begins();
 
+  takes_help_ = false;
   measured_ = busy_since_ = steady_clock::now();
   if (options.on_thread_unpark) options.on_thread_unpark();
   flush_deferred();

@@ -61,8 +61,9 @@ class alignas(cache_line) worker final : public executor {
   // it.
   static constexpr unsigned inject_interval = 61;
 
-  // A batch of events that is done in this time is not worth to wake another worker: that costs
-  // tens of microseconds of two cores, and the batches get smaller.
+  // Tasks that are done in this time are not worth to wake another worker: that costs tens of
+  // microseconds of two cores, and the batches get smaller. A worker that has been busy for so long
+  // no longer asks.
   static constexpr auto worth_a_worker = std::chrono::microseconds(300);
 
   struct handover_job : blocking_job {
@@ -81,6 +82,7 @@ class alignas(cache_line) worker final : public executor {
   void push_full(task_header* task) noexcept;
   void notify_if_useful() noexcept;
   void notify_if_worthwhile() noexcept;
+  void notify_of_push() noexcept;
   void measure_runs(std::chrono::steady_clock::time_point now) noexcept;
   next_run execute(thread_state& thread, task_header& task, bool called) noexcept;
   [[nodiscard]] task_header* take_slot() noexcept;
@@ -104,6 +106,7 @@ class alignas(cache_line) worker final : public executor {
   bool searching_ = false;
   bool in_driver_ = false;
   bool turn_was_full_ = false;  ///< the last one of this worker; more may be there
+  bool takes_help_ = false;     ///< it has been busy for longer than `worth_a_worker`
   std::chrono::steady_clock::time_point busy_since_;
   // What a run costs, of late: time and number of runs, until `measured_`.
   std::chrono::steady_clock::time_point measured_;
