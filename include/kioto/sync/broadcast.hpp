@@ -80,28 +80,26 @@ class [[nodiscard]] broadcast_recv final : public leaf_awaiter<broadcast_recv<T>
  public:
   using result_type = sync::broadcast::recv_result<T>;
 
-  using cursor = typename broadcast_core<T>::cursor;
-
-  broadcast_recv(broadcast_core<T>& core, cursor& at) noexcept
-      : core_(&core), waiter_(*this), at_(&at) {}
+  broadcast_recv(broadcast_core<T>& core, std::uint64_t& next) noexcept
+      : core_(&core), waiter_(*this), next_(&next) {}
   broadcast_recv(broadcast_recv&& other) noexcept
       : leaf_awaiter<broadcast_recv>(static_cast<leaf_awaiter<broadcast_recv>&&>(other)),
         core_(other.core_),
         waiter_(*this),
-        at_(other.at_) {}
+        next_(other.next_) {}
 
   attempt try_or_wait() noexcept override {
-    if (core_->is_ready(*at_)) [[likely]]
+    if (core_->is_ready(*next_)) [[likely]]
       return attempt::ready;
     return wait_for_news();
   }
   bool cancel() noexcept override { return core_->cancel(waiter_); }
-  result_type await_resume() { return take(*core_, *at_); }
+  result_type await_resume() { return take(*core_, *next_); }
 
-  static result_type take(broadcast_core<T>& core, cursor& at) {
+  static result_type take(broadcast_core<T>& core, std::uint64_t& next) {
     std::optional<broadcast_element<T>> element;
     std::uint64_t missed = 0;
-    switch (core.take(at, element, missed)) {
+    switch (core.take(next, element, missed)) {
       case broadcast_outcome::taken:
         break;
       case broadcast_outcome::lagged:
@@ -121,13 +119,13 @@ class [[nodiscard]] broadcast_recv final : public leaf_awaiter<broadcast_recv<T>
 
  private:
   KIOTO_NOINLINE attempt wait_for_news() noexcept {
-    return this->wait([this]() noexcept { return core_->wait_receiver(waiter_, *at_); });
+    return this->wait([this]() noexcept { return core_->wait_receiver(waiter_, *next_); });
   }
 
   // Not side by side: g++ would load both pointers at once, and wait for the two stores before it.
   broadcast_core<T>* core_;
   typename broadcast_core<T>::waiter waiter_;
-  cursor* at_;
+  std::uint64_t* next_;
 };
 
 template <class T>
@@ -265,18 +263,16 @@ class weak_sender {
 /// Thread safety: one thread at a time; the receivers of a channel are independent.
 template <class T>
 class [[nodiscard]] receiver {
-  using cursor = typename detail::broadcast_core<T>::cursor;
-
  public:
-  receiver(detail::broadcast_access, detail::broadcast_core<T>& core, cursor at) noexcept
-      : core_(&core), at_(at) {}
+  receiver(detail::broadcast_access, detail::broadcast_core<T>& core, std::uint64_t next) noexcept
+      : core_(&core), next_(next) {}
   receiver(receiver&& other) noexcept
-      : core_(std::exchange(other.core_, nullptr)), at_(other.at_) {}
+      : core_(std::exchange(other.core_, nullptr)), next_(other.next_) {}
   receiver& operator=(receiver&& other) noexcept {
     if (this != &other) {
       leave();
       core_ = std::exchange(other.core_, nullptr);
-      at_ = other.at_;
+      next_ = other.next_;
     }
     return *this;
   }
@@ -298,10 +294,10 @@ class [[nodiscard]] receiver {
   ///     auto news = co_await rx.recv();
   ///     if (news) show(*news);
   [[nodiscard]] detail::broadcast_recv<T> recv() noexcept {
-    return detail::broadcast_recv<T>(*core_, at_);
+    return detail::broadcast_recv<T>(*core_, next_);
   }
   /// The next value if it is there; else `error::empty`, or the errors of `recv()`.
-  [[nodiscard]] recv_result<T> try_recv() { return detail::broadcast_recv<T>::take(*core_, at_); }
+  [[nodiscard]] recv_result<T> try_recv() { return detail::broadcast_recv<T>::take(*core_, next_); }
   /// `recv()` for plain threads: blocks. Throws `std::logic_error` inside a task.
   [[nodiscard]] recv_result<T> blocking_recv() {
     return detail::run_on_thread(recv(), "broadcast::receiver::blocking_recv");
@@ -312,7 +308,7 @@ class [[nodiscard]] receiver {
     return receiver(detail::broadcast_access(), *core_, core_->add_receiver());
   }
   /// Values that were sent and not received, including those that are overwritten by now.
-  [[nodiscard]] std::size_t len() const noexcept { return core_->length(at_.next); }
+  [[nodiscard]] std::size_t len() const noexcept { return core_->length(next_); }
   [[nodiscard]] bool is_empty() const noexcept { return len() == 0; }
   /// True when all senders are gone. Values may be left.
   [[nodiscard]] bool is_closed() const noexcept { return core_->is_closed(); }
@@ -322,11 +318,11 @@ class [[nodiscard]] receiver {
 
  private:
   void leave() noexcept {
-    if (core_ != nullptr) std::exchange(core_, nullptr)->drop_receiver(at_.next);
+    if (core_ != nullptr) std::exchange(core_, nullptr)->drop_receiver(next_);
   }
 
   detail::broadcast_core<T>* core_;
-  cursor at_;
+  std::uint64_t next_;
 };
 
 /// A channel in which every receiver sees every value, as long as it is at most `capacity` behind.
@@ -344,7 +340,7 @@ template <detail::sendable T>
     detail::throw_bad_capacity("the capacity of a broadcast channel must be positive, not absurd");
   auto* core = new detail::broadcast_core<T>(capacity);
   const detail::broadcast_access key;
-  return {sender<T>(key, *core), receiver<T>(key, *core, {0})};
+  return {sender<T>(key, *core), receiver<T>(key, *core, 0)};
 }
 
 }  // namespace sync::broadcast
