@@ -17,7 +17,8 @@
 namespace kioto_test {
 
 /// What the harness drives: `wait` suspends in one operation, `complete` makes it complete. Unless
-/// `wait` is never called at all, it is called before `complete` is.
+/// `wait` is never called at all, it is called before `complete` is. Assertions are for one thread
+/// at a time: `wait` must make none, because it may run beside those of the harness.
 struct subject {
   std::function<kioto::task<bool>()> wait;  // true: the value is right
   std::function<kioto::task<>()> complete;
