@@ -95,6 +95,7 @@ class [[nodiscard]] cancelled_operation final : public leaf_awaiter<cancelled_op
     return wait([this]() noexcept { return node_->add(*this); });
   }
   bool cancel() noexcept override { return node_->remove(*this); }
+  bool withdraw() noexcept override { return true; }
   static void await_resume() noexcept {}
 
  private:

@@ -194,6 +194,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
     return result;
   }
   bool cancel() noexcept override { return task_->join_.unlink(this); }
+  bool withdraw() noexcept override { return true; }  // the result is still in the task
 
   join_result<T> await_resume() {
     // The word knows one waiter: another one found it taken, which is as if there were nothing to

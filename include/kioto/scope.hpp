@@ -38,6 +38,7 @@ class [[nodiscard]] scope_join final : public leaf_awaiter<scope_join> {
     return wait([this]() noexcept { return scope_->state_.link_for_end(waiter_); });
   }
   bool cancel() noexcept override { return scope_->state_.unlink(waiter_); }
+  bool withdraw() noexcept override { return true; }
   void await_resume() const {
     if (from_inside_) throw_joined_from_inside();
   }
@@ -60,6 +61,7 @@ class [[nodiscard]] scope_vacancy final : public leaf_awaiter<scope_vacancy> {
     return wait([this]() noexcept { return scope_->state_.link_for_place(waiter_); });
   }
   bool cancel() noexcept override { return scope_->state_.unlink(waiter_); }
+  bool withdraw() noexcept override { return true; }
   static void await_resume() noexcept {}
 
  private:

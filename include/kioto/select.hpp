@@ -104,16 +104,16 @@ class select_base : public combinator {
     if (biased_ || branches < 2) return 0;
     return random_branch(*context_, static_cast<std::uint32_t>(branches));
   }
-  /// Takes the results of the branches that completed, in the order in which they did:
-  /// `take(index)` for each. The exception of the first one passes.
-  template <class Take>
-  void take_completed(Take&& take) {
+  /// Takes the results of the branches that completed into `values`, in the order in which they
+  /// did: `take(index, has_won)` for each. The exception of the first one passes.
+  template <class Values, class Take>
+  void take_completed(Values& values, Take&& take) {
     if (completed_.empty())
       throw_no_branch("select() with every branch disabled: give `otherwise`");
     std::exception_ptr error;
     const branch_context* const first = completed_.front();
     while (branch_context* branch = completed_.pop_front()) {
-      KIOTO_TRY { take(std::size_t{branch->index_}); }
+      KIOTO_TRY { take(std::size_t{branch->index_}, branch == first); }
       KIOTO_CATCH_ALL {
         if (branch == first)
           error = std::current_exception();
@@ -121,13 +121,16 @@ class select_base : public combinator {
           report_lost_exception(*context_, std::current_exception());
       }
     }
-    if (error != nullptr) std::rethrow_exception(std::move(error));
+    if (error == nullptr) return;
+    select_access::use(values);  // nobody will see them
+    std::rethrow_exception(std::move(error));
   }
 
  private:
   bool settle(branch_context& branch) noexcept override {
     if (branch.outcome_ == outcome::stopped) return false;
     completed_.push_back(&branch);
+    withdraws_branches_ = true;  // one has won
     return true;
   }
   attempt conclude() noexcept override {
@@ -154,6 +157,8 @@ class [[nodiscard]] select_operation final : public select_base {
       using type = std::remove_reference_t<decltype(branch)>;
       if (branch.enabled() || (type::is_fallback && count == 0))
         enabled[count++] = &branch.prepare(I);
+      else
+        branch.leave_out();
     });
     chain all;
     const std::size_t first = first_of(count);
@@ -164,9 +169,9 @@ class [[nodiscard]] select_operation final : public select_base {
 
   result_type await_resume() {
     result_type values = select_access::make<result_type>();
-    take_completed([&](std::size_t index) {
+    take_completed(values, [&](std::size_t index, bool has_won) {
       branches_.at(index, [&]<std::size_t I>(auto& branch) {
-        select_access::emplace<I>(values, take_stored(branch));
+        select_access::emplace<I>(values, has_won, take_stored(branch));
       });
     });
     return values;
@@ -198,8 +203,8 @@ class [[nodiscard]] select_of_range final : public select_base {
 
   result_type await_resume() {
     result_type values = select_access::make_range<stored<branch_result<A>>>(branches_.size());
-    take_completed([&](std::size_t index) {
-      select_access::emplace(values, index, take_stored(branches_[index]));
+    take_completed(values, [&](std::size_t index, bool has_won) {
+      select_access::emplace(values, index, has_won, take_stored(branches_[index]));
     });
     return values;
   }
@@ -256,17 +261,26 @@ template <class A>
 ///   asked to stop, and it resumes when every branch has ended. Branches start one after the other,
 ///   from a random one on, or with `select(biased, …)` in the order given; one that completes at
 ///   once keeps the later ones from starting.
-/// - Result: a `select_result`: `index()` of the first, and the value of *every* branch that
-///   completed, because others may do so before they can stop: nothing that was received is lost.
-///   A branch that did not complete has had no effect, as far as its operation promises that.
+/// - Exactly one branch takes effect. Once one has completed, the others are withdrawn, also where
+///   something has come for them meanwhile: a message stays in its channel, bytes in their socket,
+///   a result in its task, and a permit, a lock or a notification goes to the next in line. All
+///   that is lost is the place in a queue. So a loop around a select loses nothing, however its
+///   result is read.
+/// - What cannot be withdrawn completes, and then its value is in the result, too: a blocking call
+///   that has begun, the group of a barrier, a task that turns the stop into a value or has a
+///   shield. Each operation says so in its documentation ("in a select").
+/// - Result: a `select_result`: `index()` of the first, and the value of each branch that
+///   completed. One that is neither looked at nor taken is reported: see there.
 /// - Errors: failed results are values like others. If the first branch to complete ended with an
 ///   exception, that is rethrown; exceptions of others go to the runtime's hook for unhandled
 ///   exceptions. Throws std::logic_error if every branch is disabled, unless the last one is
 ///   `otherwise`, which completes then.
 /// - Cancellation: passed on to every branch. If one completes nevertheless, that counts.
-/// - Lifetime: the operations are moved into the awaiter. Nothing is allocated, unless a branch is
-///   an adaptor such as `as_result(…)` or an awaitable of your own, which runs in a task of its own
-///   frame.
+/// - In a select: as a branch of another one it is withdrawn with all its branches.
+/// - Lifetime: the operations are moved into the awaiter. The frame of a branch that is a task is
+///   destroyed as soon as the branch has ended, or does not take part. Nothing is allocated, unless
+///   a branch is an adaptor such as `as_result(…)` or an awaitable of your own, which runs in a
+///   task of its own frame.
 /// - Budget: each branch that starts costs one unit, so a loop around a select gives way.
 ///
 ///     auto hit = co_await select(socket.read(buffer), inbox.recv(), sleep(1s));

@@ -39,7 +39,10 @@ class [[nodiscard]] task_awaiter : public task_awaiter_base {
     return transfer_to(*child_);
   }
 
-  T await_resume() { return take_result<T>(static_cast<typed_promise<T>&>(*child_)); }
+  T await_resume() {
+    auto& child = static_cast<typed_promise<T>&>(*child_);
+    return take_result<T>(child.storage(), child.ending());
+  }
 };
 
 [[noreturn]] void die_empty_task() noexcept;

@@ -51,6 +51,7 @@ class [[nodiscard]] tracker_wait_operation final : public leaf_awaiter<tracker_w
     return wait([this]() noexcept { return state_->add(*this); });
   }
   bool cancel() noexcept override { return state_->remove(*this); }
+  bool withdraw() noexcept override { return true; }
   static void await_resume() noexcept {}
 
  private:

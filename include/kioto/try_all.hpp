@@ -90,7 +90,9 @@ class try_all_base : public combinator {
 
  protected:
   template <class... Args>
-  explicit try_all_base(Args&&... for_branches) : branches_(std::forward<Args>(for_branches)...) {}
+  explicit try_all_base(Args&&... for_branches) : branches_(std::forward<Args>(for_branches)...) {
+    this->withdraws_branches_ = true;  // without all of them there is no result
+  }
   try_all_base(try_all_base&&) = default;
   ~try_all_base() = default;
 

@@ -16,7 +16,7 @@ namespace detail {
 /// What `when_all` does with its branches, however many there are.
 class when_all_base : public combinator {
  protected:
-  when_all_base() noexcept = default;
+  when_all_base() noexcept { withdraws_branches_ = true; }
   when_all_base(when_all_base&&) noexcept = default;
   ~when_all_base() = default;
 
@@ -33,7 +33,8 @@ class when_all_base : public combinator {
  private:
   bool settle(branch_context& branch) noexcept override {
     if (branch.outcome_ == outcome::exception && !failed_) failed_ = branch.index_;
-    // Without a branch that stopped there is no result: the others work in vain.
+    // Without a branch that stopped there is no result: the others work in vain, and leave what
+    // comes for them where it is.
     if (branch.outcome_ == outcome::stopped) return true;
     --missing_;
     return false;

@@ -59,6 +59,7 @@ class when_any_base : public combinator {
   bool settle(branch_context& branch) noexcept override {
     if (branch.outcome_ == outcome::stopped) return false;
     if (!winner_) winner_ = branch.index_;
+    withdraws_branches_ = true;
     return true;
   }
   attempt conclude() noexcept override { return winner_ ? attempt::ready : attempt::stopped; }

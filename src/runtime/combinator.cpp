@@ -22,6 +22,11 @@ promise_base& root_of(branch_context& branch) noexcept {
   return std::coroutine_handle<promise_base>::from_address(block + sizeof(task_header)).promise();
 }
 
+// What is within a branch that is withdrawn is, too.
+bool is_withdrawn(const context& c) noexcept {
+  return c.kind_ == strand::branch && static_cast<const branch_context&>(c).is_withdrawn_;
+}
+
 }  // namespace
 
 combinator* task_header::fork() noexcept {
@@ -74,7 +79,8 @@ void task_header::run_branches(trampoline& loop) noexcept {
 
 attempt combinator::start(const chain& branches) noexcept {
   context& c = *context_;
-  stop_seen_ = c.must_stop();
+  begins_stopped_ = c.must_stop();
+  stop_seen_ = begins_stopped_;
   first_ = branches.first();
   next_ = first_;
   c.current_ = this;
@@ -114,7 +120,7 @@ void combinator::start_some() noexcept {
     ++live_;
     b.owner_ = this;
     b.task_ = &c.task();
-    b.inherits_stop_ = stop_seen_;
+    b.inherits_stop_ = begins_stopped_;
     if (b.is_task_) {
       start_task(b);
       break;
@@ -180,9 +186,8 @@ void combinator::start_soon(branch_context& branch) noexcept {
 void combinator::end_branch(branch_context& branch, outcome what) noexcept {
   branch.outcome_ = what;
   --live_;
-  // What a branch owned is gone before its combinator goes on.
-  if (what == outcome::stopped && branch.is_task_) root_of(branch).handle().destroy();
-  if (!settle(branch) || stopping_) return;
+  const bool withdrew = withdraws_branches_;
+  if (!settle(branch) || (stopping_ && withdraws_branches_ == withdrew)) return;
   if (live_ != 0) {
     stop_branches();
   } else {
@@ -197,12 +202,27 @@ std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {
     branch.task_->loop_->ask(request::finished, root);
     return std::noop_coroutine();
   }
-  promise_base* const next = branch.owner_->branch_ended(branch, root.ending());
+  promise_base* const next = branch.owner_->branch_ended_in_place(branch, root.ending());
   if (next == nullptr || !completed_through_hooks(*next)) return std::noop_coroutine();
   return transfer_to(*next);
 }
 
+void destroy_branch_frame(branch_context& branch) noexcept {
+  promise_base& root = root_of(branch);
+  outcome& ending = root.ending();                           // in the block, which stays
+  const outcome how = std::exchange(ending, outcome::none);  // the frame leaves the result there
+  branch.frame_is_gone_ = true;
+  root.handle().destroy();
+  ending = how;
+}
+
 promise_base* combinator::branch_ended(branch_context& branch, outcome what) noexcept {
+  // What a branch owned is gone before anybody else runs.
+  if (branch.is_task_) destroy_branch_frame(branch);
+  return branch_ended_in_place(branch, what);
+}
+
+promise_base* combinator::branch_ended_in_place(branch_context& branch, outcome what) noexcept {
   end_branch(branch, what);
   return is_done() ? go_on() : nullptr;
 }
@@ -239,7 +259,8 @@ void combinator::stop_branches() noexcept {
   branch_context* branch = first_;
   for (;;) {
     while (branch != nullptr) {
-      combinator* inner = of->ask_to_stop(*branch);
+      const bool withdraw = of->withdraws_branches_ || is_withdrawn(*of->context_);
+      combinator* inner = ask_to_stop(*branch, withdraw);
       if (inner == nullptr) {
         branch = branch->sibling_;
         continue;
@@ -264,14 +285,16 @@ void combinator::stop_branches() noexcept {
 // happens when it would have been the turn of the next one.
 void combinator::begin_to_stop() noexcept {
   stopping_ = true;
-  next_ = nullptr;
+  for (branch_context* b = std::exchange(next_, nullptr); b != nullptr; b = b->sibling_)
+    if (b->is_task_) destroy_branch_frame(*b);
   if (is_starter_ && live_ != 0) leave_starters();
 }
 
 // Never ends the branch synchronously. Returns the combinator that it waits in, if that is to be
 // asked as well.
-combinator* combinator::ask_to_stop(branch_context& branch) noexcept {
+combinator* combinator::ask_to_stop(branch_context& branch, bool withdraw) noexcept {
   if (branch.owner_ == nullptr || branch.outcome_ != outcome::none) return nullptr;
+  if (withdraw) branch.is_withdrawn_ = true;
   if (branch.entry_ == entry::start) {
     branch.word_.begin_stopped();  // queued; nobody else knows it yet
   } else if (branch.word_.request_stop()) {
@@ -296,6 +319,20 @@ void throw_no_branch(const char* what) {
 void report_lost_exception(context& where, std::exception_ptr error) noexcept {
   task_header& task = where.task();
   report_exception(task, &task.scheduler_->core(), std::move(error));
+}
+
+void report_unseen_value(std::size_t index) noexcept {
+  std::exception_ptr error;
+  try {
+    throw std::logic_error(
+        fmt::format("branch {} of a select completed although another branch had won, and its "
+                    "value was dropped "
+                    "without a look at it: look at each branch with get<I>(), or call visit()",
+                    index));
+  } catch (...) {
+    error = std::current_exception();
+  }
+  report_exception_here(std::move(error));
 }
 
 void yield(context& c) noexcept {

@@ -234,11 +234,18 @@ void report_exception(task_header& task, runtime_core* core, std::exception_ptr 
     core->options.on_unhandled_exception({task_id(task.id_), where, std::move(error)});
     return;
   }
-  std::fprintf(
-      stderr,
-      "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
-      static_cast<unsigned long long>(task.id_), where.file_name(),
-      static_cast<unsigned>(where.line()), describe(error).c_str());
+  std::fprintf(stderr, "kioto: task %llu, spawned at %s:%u: an exception that nobody awaits: %s\n",
+               static_cast<unsigned long long>(task.id_), where.file_name(),
+               static_cast<unsigned>(where.line()), describe(error).c_str());
+}
+
+void report_exception_here(std::exception_ptr error) noexcept {
+  const thread_state& thread = this_thread();
+  if (thread.running != nullptr) {
+    task_header& task = *thread.running;
+    return report_exception(task, &task.scheduler_->core(), std::move(error));
+  }
+  std::fprintf(stderr, "kioto: an exception that nobody awaits: %s\n", describe(error).c_str());
 }
 
 void check_local_thread(runtime_core& core, const char* what) {

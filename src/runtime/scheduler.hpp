@@ -211,6 +211,8 @@ void reschedule(task_header& task) noexcept;
 /// is null.
 void report_unobserved(task_header& task, runtime_core* core) noexcept;
 void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept;
+/// The same for the task that the calling thread runs, if any.
+void report_exception_here(std::exception_ptr error) noexcept;
 
 /// Runs one task on the calling thread. `called`: see `trampoline`.
 inline next_run run_task(thread_state& thread, task_header& task, bool called) noexcept {

@@ -97,6 +97,9 @@ KIOTO_NOINLINE promise_base* task_header::enter(context& c) noexcept {
       }
       op.armed_ = false;
       if (op.stopped_) return attempted(c, attempt::stopped);
+      if (c.kind_ == strand::branch && static_cast<branch_context&>(c).is_withdrawn_ &&
+          c.must_stop() && op.withdraw())
+        return attempted(c, attempt::stopped);
       return attempted(c, op.retries_ ? op.try_or_wait() : attempt::ready);
     }
     case entry::nested:

@@ -12,6 +12,11 @@ attempt acquire_operation::wait_in_line() noexcept {
 
 bool acquire_operation::cancel() noexcept { return core().cancel(*this); }
 
+bool acquire_operation::withdraw() noexcept {
+  if (take()) give_back();
+  return true;
+}
+
 void acquire_operation::give_back() noexcept { core().release(wanted()); }
 
 }  // namespace kioto::detail

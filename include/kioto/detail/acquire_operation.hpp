@@ -49,6 +49,7 @@ class acquire_operation : public leaf_awaiter<acquire_operation>,
     return attempt::ready;
   }
   bool cancel() noexcept override;
+  bool withdraw() noexcept override;
 
   /// The semaphore: the permits are granted, or it is closed.
   void fire() noexcept { complete(*this); }

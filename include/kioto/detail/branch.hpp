@@ -47,7 +47,8 @@ using stored = typename stored_value<T>::type;
 /// One branch of a combinator together with what runs in it.
 ///
 /// A leaf operation runs without a frame, and another combinator is one. A task runs in its own
-/// frame. Anything else is wrapped in a task. The result stays in the branch until it is taken.
+/// frame, which goes when it has ended. Anything else is wrapped in a task. The result stays in the
+/// branch until it is taken.
 /// A branch moves as long as it has not been prepared.
 template <class A>
 class branch_of;
@@ -71,6 +72,7 @@ class branch_of<A> {
     strand_.index_ = static_cast<std::uint32_t>(index);
     return strand_;
   }
+  static void leave_out() noexcept {}
   [[nodiscard]] const branch_context& strand() const noexcept { return strand_; }
   [[nodiscard]] bool has_result() const noexcept { return strand_.outcome_ == outcome::value; }
   result_type take() { return operation_.await_resume(); }
@@ -105,8 +107,8 @@ class task_branch {
   task_branch& operator=(task_branch&&) = delete;
   ~task_branch() {
     if (strand_ == nullptr) return;
-    // The combinator has destroyed the frame of a branch that stopped.
-    if (strand_->outcome_ != outcome::stopped) root().handle().destroy();
+    if (!strand_->frame_is_gone_) destroy_branch_frame(*strand_);
+    block_layout<T>::destroy_result(header(), block()->outcome_);
     block()->free_block();
   }
 
@@ -114,27 +116,33 @@ class task_branch {
     strand_->index_ = static_cast<std::uint32_t>(index);
     return *strand_;
   }
+  /// The branch does not take part: what the frame owns is let go of.
+  void leave_out() noexcept { destroy_branch_frame(*strand_); }
   [[nodiscard]] const branch_context& strand() const noexcept { return *strand_; }
   [[nodiscard]] bool has_result() const noexcept {
     return strand_->outcome_ == outcome::value || strand_->outcome_ == outcome::exception;
   }
-  T take() { return take_result<T>(root()); }
+  T take() {
+    if (!strand_->frame_is_gone_) destroy_branch_frame(*strand_);  // it ended in place
+    return take_result<T>(*block_layout<T>::storage(header()), block()->outcome_);
+  }
   /// The value, which is there, in place.
-  [[nodiscard]] const auto& peek() const noexcept { return root().storage().value; }
+  [[nodiscard]] const auto& peek() const noexcept {
+    return block_layout<T>::storage(header())->value;
+  }
   /// Null unless it ended with one.
   std::exception_ptr take_exception() noexcept {
     if (strand_->outcome_ != outcome::exception) return nullptr;
-    return std::move(root().storage().error);
+    return std::move(block_layout<T>::storage(header())->error);
   }
 
  private:
   [[nodiscard]] block_info* block() const noexcept {
     return std::launder(reinterpret_cast<block_info*>(strand_) - 1);
   }
-  [[nodiscard]] typed_promise<T>& root() const noexcept {
-    auto* frame = reinterpret_cast<std::byte*>(block()) + sizeof(task_header);
-    return static_cast<typed_promise<T>&>(
-        std::coroutine_handle<promise_base>::from_address(frame).promise());
+  // As far as the place of the result goes. There is no header, but its room.
+  [[nodiscard]] task_header* header() const noexcept {
+    return reinterpret_cast<task_header*>(block());
   }
 
   branch_context* strand_;

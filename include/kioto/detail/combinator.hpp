@@ -34,6 +34,14 @@ namespace kioto::detail {
 /// Stopping. A branch that has not started when it is asked to stop never does. The exception is
 /// the stop that was pending before the combinator began: as everywhere, what need not wait then
 /// still completes.
+///
+/// Withdrawing. A branch whose value nobody wants any more (`withdraws_branches_`) is asked to stop
+/// and, where it waits, not to take what has come for it meanwhile: see `leaf_operation::withdraw`.
+/// So of the branches of a select one takes effect, unless another one is past being withdrawn.
+///
+/// Frames. The frame of a branch that is a task is destroyed when the branch has ended, so what it
+/// owned is gone before anybody else runs; its result stays in the block. Only where the end is
+/// told from within the frame, in a `task_combinator`, it waits until the awaiting frame goes on.
 class combinator : public leaf_operation {
  public:
   /// Branches in the order in which they start.
@@ -78,6 +86,8 @@ class combinator : public leaf_operation {
   /// From the loop, or the final suspension of the branch: it has ended. Returns the frame to go on
   /// with, or null.
   promise_base* branch_ended(branch_context& branch, outcome what) noexcept;
+  /// The same, from within the frame of the branch, which stays for now.
+  promise_base* branch_ended_in_place(branch_context& branch, outcome what) noexcept;
 
   /// From the loop, of a combinator in `starters_`: starts more branches. Returns as above.
   promise_base* advance() noexcept;
@@ -90,7 +100,7 @@ class combinator : public leaf_operation {
   intrusive_queue<branch_context> yielded_;  ///< to be run after the task has given way
   combinator* starters_ = nullptr;           ///< with branches to be started, the newest first
   std::uint32_t pausing_ = 0;                ///< pausable branches that are not still yet
-  bool stop_seen_ = false;                   ///< the stop request of the task was looked at
+  bool stop_seen_ = false;  ///< the stop request of the task was looked at, shielded or not
 
   // For the loop and for what pauses.
   void join_starters() noexcept;
@@ -104,7 +114,8 @@ class combinator : public leaf_operation {
 
  protected:
   combinator() noexcept = default;
-  combinator(combinator&& other) noexcept : leaf_operation(std::move(other)) {}
+  combinator(combinator&& other) noexcept
+      : leaf_operation(std::move(other)), withdraws_branches_(other.withdraws_branches_) {}
   ~combinator() = default;
 
   /// A branch has ended, with `branch.outcome_`. True: the others are asked to stop.
@@ -128,18 +139,23 @@ class combinator : public leaf_operation {
   [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
   void stop_branches() noexcept;
 
+  /// Branches that are asked to stop are withdrawn. `settle()` may set it, and return true: then
+  /// also those that were asked already are.
+  bool withdraws_branches_ = false;
+
  private:
   void start_some() noexcept;
   void start_task(branch_context& branch) noexcept;
   void start_soon(branch_context& branch) noexcept;
   void end_branch(branch_context& branch, outcome what) noexcept;
   promise_base* go_on() noexcept;
-  [[nodiscard]] combinator* ask_to_stop(branch_context& branch) noexcept;
+  [[nodiscard]] static combinator* ask_to_stop(branch_context& branch, bool withdraw) noexcept;
   void begin_to_stop() noexcept;
 
   combinator* next_starter_ = nullptr;  ///< link of `starters_`
   std::uint32_t live_ = 0;              ///< branches that started and have not ended
   bool stopping_ = false;
+  bool begins_stopped_ = false;  ///< a stop was pending when it began, and the branches inherit it
 };
 
 /// A combinator some of whose branches are tasks. When a frame awaits it, its first task begins,
@@ -177,5 +193,8 @@ std::uint32_t random_branch(context& where, std::uint32_t bound) noexcept;
 /// An exception that a combinator cannot report, because another one came first, goes to the
 /// runtime's hook for unhandled exceptions.
 void report_lost_exception(context& where, std::exception_ptr error) noexcept;
+
+/// Destroys the frame of a branch that is a task and has ended; its result stays in the block.
+void destroy_branch_frame(branch_context& branch) noexcept;
 
 }  // namespace kioto::detail

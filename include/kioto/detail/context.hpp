@@ -135,6 +135,12 @@ class leaf_operation {
   /// has been or will be called, and its value counts.
   virtual bool cancel() noexcept = 0;
 
+  /// Undoes a completion that the strand has not acted upon: called by the owner of the strand in
+  /// place of going on with it, when another branch of a `select` has won. True: the operation has
+  /// had no effect; what it was handed (a permit, a notification) has gone to the next in line.
+  /// False: it cannot be undone, and its value counts.
+  virtual bool withdraw() noexcept { return false; }
+
   context* context_ = nullptr;
   suspension::word fired_ = 0;
   bool retries_ = false;  ///< a wake-up is a hint: call try_or_wait() again

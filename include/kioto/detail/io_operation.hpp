@@ -73,6 +73,8 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
     // either.
     return source_->registration().cancel_wait(waiter_);
   }
+  // Readiness is a hint, and everybody who waits for it is told.
+  bool withdraw() noexcept override { return true; }
 
  protected:
   explicit io_operation(const io_source& source) noexcept : source_(&source) {

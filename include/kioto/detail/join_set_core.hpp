@@ -138,6 +138,7 @@ class [[nodiscard]] join_set_operation : public leaf_awaiter<Derived> {
     }
   }
   bool cancel() noexcept override { return core_->stop_waiting(); }
+  bool withdraw() noexcept override { return true; }  // the ended task stays in the set
 
  protected:
   explicit join_set_operation(join_set_core* core) noexcept : core_(core) { this->retries_ = true; }

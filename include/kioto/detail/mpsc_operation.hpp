@@ -57,6 +57,7 @@ class [[nodiscard]] mpsc_recv final : public leaf_awaiter<mpsc_recv<T, Bounded>>
     return wait_for_message();
   }
   bool cancel() noexcept override { return core_->cancel_receiver(); }
+  bool withdraw() noexcept override { return true; }  // the message is still in the channel
   // Taken here and not before, so that a value nobody resumes for stays in the channel.
   std::optional<T> await_resume() {
     if (core_->front() == nullptr) return std::nullopt;
@@ -83,6 +84,7 @@ class [[nodiscard]] mpsc_recv_many final : public leaf_awaiter<mpsc_recv_many<T,
     return this->wait([this]() noexcept { return core_->wait_receiver(*this); });
   }
   bool cancel() noexcept override { return core_->cancel_receiver(); }
+  bool withdraw() noexcept override { return true; }  // the message is still in the channel
   std::size_t await_resume() {
     std::size_t n = 0;
     for (; n != limit_ && core_->front() != nullptr; ++n) {
@@ -113,6 +115,7 @@ class [[nodiscard]] mpsc_closed final : public leaf_awaiter<mpsc_closed<T, Bound
     return this->wait([this]() noexcept { return core_->wait_for_close(waiter_); });
   }
   bool cancel() noexcept override { return core_->cancel_wait_for_close(waiter_); }
+  bool withdraw() noexcept override { return true; }
   static void await_resume() noexcept {}
 
  private:
@@ -151,6 +154,7 @@ class mpsc_room : public leaf_awaiter<Derived> {
 
  private:
   KIOTO_NOINLINE attempt acquire_later() noexcept {
+    static_cast<Derived*>(this)->before_waiting();
     for (;;) {
       const attempt waited =
           this->wait([this]() noexcept { return core_->wait_for_room(waiter_); });
@@ -168,15 +172,43 @@ class [[nodiscard]] mpsc_send final : public mpsc_room<T, mpsc_send<T>> {
       : mpsc_room<T, mpsc_send>(core, 1), message_(std::move(value)) {}
   mpsc_send(mpsc_send&&) noexcept = default;
 
-  attempt try_or_wait() noexcept override {
-    this->waiter_.message = &message_;
-    return this->acquire();
-  }
+  ~mpsc_send() { give_back(); }
+
+  attempt try_or_wait() noexcept override { return this->acquire(); }
   mpsc_outcome now() noexcept { return this->core_->push(message_, false); }
-  sync::send_result<T> await_resume() { return mpsc_sent<T>(this->waiter_.result, message_); }
+  // Whoever grants the room sends the message: one trip less for the sender. But what is sent
+  // cannot be withdrawn, and a branch may have to be: it gets the room, and sends when it runs.
+  void before_waiting() noexcept {
+    const bool may_be_withdrawn = this->context_->kind_ == strand::branch;
+    this->waiter_.message = may_be_withdrawn ? nullptr : &message_;
+    waits_for_room_ = may_be_withdrawn;
+  }
+  bool withdraw() noexcept override {
+    if (!waits_for_room_) return false;
+    give_back();
+    return true;
+  }
+  sync::send_result<T> await_resume() {
+    mpsc_outcome& what = this->waiter_.result;
+    if (has_room()) {
+      what = this->core_->push(message_, true);
+      if (what != mpsc_outcome::done) this->core_->give_back(1);
+      waits_for_room_ = false;
+    }
+    return mpsc_sent<T>(what, message_);
+  }
 
  private:
+  [[nodiscard]] bool has_room() const noexcept {
+    return waits_for_room_ && this->waiter_.result == mpsc_outcome::done;
+  }
+  void give_back() noexcept {
+    if (has_room()) this->core_->give_back(1);
+    this->waiter_.result = mpsc_outcome::full;
+  }
+
   message<T> message_;
+  bool waits_for_room_ = false;  ///< it waited, and what it was granted is the room alone
 };
 
 /// Acquires room for several messages, and gives it back unless somebody takes it.
@@ -188,6 +220,11 @@ class mpsc_acquire : public mpsc_room<T, Derived> {
     return this->acquire();
   }
   mpsc_outcome now() noexcept { return this->core_->try_acquire(this->waiter_.wanted); }
+  static void before_waiting() noexcept {}
+  bool withdraw() noexcept override {
+    give_back();
+    return true;
+  }
 
  protected:
   using mpsc_room<T, Derived>::mpsc_room;

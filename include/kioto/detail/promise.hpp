@@ -278,11 +278,10 @@ class typed_promise : public promise_base {
   void before_end() noexcept { block()->manage_result_ = &block_layout<T>::manage_result; }
 };
 
-/// Takes the result out of a finished child.
+/// Takes the result out of a coroutine that has ended with `how`, a value or an exception.
 template <class T>
-T take_result(typed_promise<T>& child) {
-  auto& storage = child.storage();
-  if (child.ending() == outcome::exception) [[unlikely]] {
+T take_result(result_storage<T>& storage, outcome how) {
+  if (how == outcome::exception) [[unlikely]] {
     std::exception_ptr error = std::move(storage.error);
     std::rethrow_exception(std::move(error));
   }

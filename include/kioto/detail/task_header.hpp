@@ -157,7 +157,9 @@ class branch_context : public context {
   std::uint32_t index_ = 0;          ///< which of the branches of its combinator
   outcome outcome_ = outcome::none;  ///< none until it has ended
   bool is_task_ : 1 = false;
+  bool frame_is_gone_ : 1 = false;  ///< of a task: destroyed, only the result is left
   bool inherits_stop_ : 1 = false;  ///< a stop was pending before it started
+  bool is_withdrawn_ : 1 = false;   ///< asked to stop, and not to take what has come for it
   bool is_pausable_ : 1 = false;    ///< a `pausable_branch`
   bool is_still_ : 1 = false;       ///< it is to be run when its pausable branch goes on
 };

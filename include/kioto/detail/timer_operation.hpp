@@ -15,6 +15,7 @@ namespace kioto::detail {
 class timer_operation : public leaf_operation, public timer_node {
  public:
   bool cancel() noexcept override;
+  bool withdraw() noexcept override { return true; }
 
   /// Ends the wait in progress as if the time had come. Only for whom the task of this operation
   /// cannot run meanwhile: another branch of it.

@@ -94,6 +94,7 @@ class [[nodiscard]] broadcast_recv final : public leaf_awaiter<broadcast_recv<T>
     return wait_for_news();
   }
   bool cancel() noexcept override { return core_->cancel(waiter_); }
+  bool withdraw() noexcept override { return true; }
   result_type await_resume() { return take(*core_, *next_); }
 
   static result_type take(broadcast_core<T>& core, std::uint64_t& next) {
@@ -142,6 +143,7 @@ class [[nodiscard]] broadcast_closed final : public leaf_awaiter<broadcast_close
     return this->wait([this]() noexcept { return core_->wait_for_end(waiter_); });
   }
   bool cancel() noexcept override { return core_->cancel(waiter_); }
+  bool withdraw() noexcept override { return true; }
   static void await_resume() noexcept {}
 
  private:

@@ -82,6 +82,8 @@ class [[nodiscard]] notified_operation final : public leaf_awaiter<notified_oper
     return wait_in_line();
   }
   bool cancel() noexcept override { return waiter_->core_->give_up(*waiter_); }
+  // The `notified` object keeps the notice for its next wait, or hands it on when it goes.
+  bool withdraw() noexcept override { return true; }
 
   void await_resume() noexcept {
     waiter_->in_use_ = false;

@@ -52,6 +52,7 @@ class [[nodiscard]] oneshot_recv final : public leaf_awaiter<oneshot_recv<T>> {
     return wait_for_sender();
   }
   bool cancel() noexcept override { return cell_->state_.unlink_receiver(); }
+  bool withdraw() noexcept override { return true; }  // the value is still in the channel
 
   result<T> await_resume() { return take(cell_, error::closed); }
 
@@ -91,6 +92,7 @@ class [[nodiscard]] oneshot_closed final : public leaf_awaiter<oneshot_closed<T>
     return this->wait([this]() noexcept { return cell_->state_.link_sender(*this); });
   }
   bool cancel() noexcept override { return cell_->state_.unlink_sender(); }
+  bool withdraw() noexcept override { return true; }
   static void await_resume() noexcept {}
 
  private:

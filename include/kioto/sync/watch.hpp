@@ -75,6 +75,7 @@ class [[nodiscard]] watch_changed final : public leaf_awaiter<watch_changed<T>> 
     return wait_for_change();
   }
   bool cancel() noexcept override { return core_->cancel(waiter_); }
+  bool withdraw() noexcept override { return true; }
   result<void> await_resume() noexcept {
     const std::uint64_t newest = core_->newest_version();
     if (newest == *seen_) return error::closed;
@@ -117,6 +118,7 @@ class [[nodiscard]] watch_wait_for final : public leaf_awaiter<watch_wait_for<T,
     }
   }
   bool cancel() noexcept override { return core_->cancel(waiter_); }
+  bool withdraw() noexcept override { return true; }
   result<sync::watch::snapshot<T>> await_resume() {
     if (error_ != nullptr) std::rethrow_exception(std::move(error_));
     if (!found_) return error::closed;
@@ -162,6 +164,7 @@ class [[nodiscard]] watch_closed final : public leaf_awaiter<watch_closed<T>> {
     return this->wait([this]() noexcept { return core_->wait_for_end(waiter_); });
   }
   bool cancel() noexcept override { return core_->cancel(waiter_); }
+  bool withdraw() noexcept override { return true; }
   static void await_resume() noexcept {}
 
  private:

@@ -97,6 +97,11 @@ class delay_waiter : public timer_operation {
     leave();
     return true;
   }
+  // What is due is taken only by the next attempt.
+  bool withdraw() noexcept override {
+    leave();
+    return true;
+  }
 
  protected:
   delay_waiter() noexcept = default;

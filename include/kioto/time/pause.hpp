@@ -44,6 +44,7 @@ class [[nodiscard]] idle_operation final : public leaf_awaiter<idle_operation>,
 
   attempt try_or_wait() noexcept override;
   bool cancel() noexcept override;
+  bool withdraw() noexcept override { return true; }
   std::chrono::nanoseconds await_resume() const noexcept { return now() - since_; }
 
  private:
