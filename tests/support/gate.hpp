@@ -32,6 +32,7 @@ class gate {
       gate_.waiters_.erase(*this);
       return true;
     }
+    bool withdraw() noexcept override { return true; }
     static void await_resume() noexcept {}
 
    private:
