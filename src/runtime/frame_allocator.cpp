@@ -33,14 +33,14 @@ namespace {
 std::size_t alignment_of_large(std::size_t bytes) noexcept {
   return std::min(bytes & (~bytes + 1), max_frame_alignment);
 }
-void* allocate_large(std::size_t bytes) {
+KIOTO_NOINLINE void* allocate_large(std::size_t bytes) {
   const std::size_t alignment = alignment_of_large(bytes);
   if (alignment > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
     return ::operator new(bytes, std::align_val_t(alignment));
   return ::operator new(bytes);
 }
 // Without the size, which may be compacted.
-void deallocate_large(void* frame, std::size_t bytes) noexcept {
+KIOTO_NOINLINE void deallocate_large(void* frame, std::size_t bytes) noexcept {
   const std::size_t alignment = alignment_of_large(bytes);
   if (alignment > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
     ::operator delete(frame, std::align_val_t(alignment));
@@ -237,7 +237,7 @@ class depot {
     }
     batches_.fetch_add(1, relaxed);
     turn_period(now_ns());
-    balance(4);
+    balance(4, 64);
   }
 
   /// For who has no free list.
@@ -248,7 +248,7 @@ class depot {
       const std::lock_guard lock(s.mutex);
       put_into_slab(s, ::new (frame) block{nullptr, nullptr, 0});
     }
-    balance(4);
+    balance(4, 64);
   }
 
   /// One block at least, and `most` at most.
@@ -269,7 +269,7 @@ class depot {
 
   /// Gives back what is due. True: in time there will be more.
   bool idle() noexcept {
-    balance(64);
+    balance(64, 256);
     return bytes() > floor_bytes && (batches_.load(relaxed) != 0 || used_slabs_.load(relaxed) != 0);
   }
   void turn_period(std::int64_t now) noexcept {
@@ -283,7 +283,7 @@ class depot {
   }
   void age() noexcept {
     begin_period();
-    balance(std::numeric_limits<std::size_t>::max());
+    balance(all, all);
   }
   /// Gives back everything that it can, and returns how much.
   std::size_t trim() noexcept {
@@ -299,7 +299,7 @@ class depot {
   void set_limit(std::size_t bytes) noexcept {
     limit_.store(bytes, relaxed);
     epoch_.fetch_add(1, relaxed);
-    balance(std::numeric_limits<std::size_t>::max());
+    balance(all, all);
   }
   [[nodiscard]] std::size_t limit() const noexcept { return limit_.load(relaxed); }
   /// Changes when the free lists of threads are to be emptied.
@@ -312,6 +312,7 @@ class depot {
 
  private:
   static constexpr auto relaxed = std::memory_order_relaxed;
+  static constexpr std::size_t all = std::numeric_limits<std::size_t>::max();
 
   struct alignas(64) shelf {
     std::mutex mutex;
@@ -330,9 +331,16 @@ class depot {
     previous_peak_.store(peak_.exchange(in_use(), relaxed), relaxed);
     epoch_.fetch_add(1, relaxed);
   }
-  void balance(std::size_t steps) noexcept {
-    while (bytes() > allowed() && steps-- != 0) {
-      if (give_back_slab() == 0 && !release_batch()) return;
+  // A batch taken apart costs about a microsecond, as does a slab given back; but the last blocks
+  // of many slabs may come back at once.
+  void balance(std::size_t batches, std::size_t slabs) noexcept {
+    while (bytes() > allowed()) {
+      if (slabs != 0 && give_back_slab() != 0)
+        --slabs;
+      else if (batches != 0 && release_batch())
+        --batches;
+      else
+        return;
     }
   }
 
@@ -417,6 +425,10 @@ class depot {
   slab& take_slab() {
     for (int i = 0; i != 8 && used_slabs_.load(relaxed) == 0; ++i)
       if (bytes() + slab_bytes <= allowed() || !release_batch()) break;
+    // A few blocks in the lists of threads can hold many slabs.
+    if (kept() > slab_bytes && used_slabs_.load(relaxed) == 0 &&
+        slabs_in_vain_.fetch_add(1, relaxed) % 16 == 15)
+      epoch_.fetch_add(1, relaxed);
     const std::lock_guard lock(slabs_mutex_);
     if (slab* const s = used_.pop()) {
       used_slabs_.fetch_sub(1, relaxed);
@@ -474,6 +486,7 @@ class depot {
   slab_list used_;    // without blocks, but with memory
   slab_list unused_;  // without memory
   std::atomic<std::size_t> used_slabs_{0};
+  std::atomic<std::size_t> slabs_in_vain_{0};
   std::atomic<std::size_t> batches_{0};
   std::atomic<std::size_t> cursor_{0};
   std::atomic<std::size_t> taken_{0};
@@ -514,6 +527,7 @@ struct thread_cache {
   void end() noexcept;
   void give_back_all() noexcept;
   void renew() noexcept;
+  void follow() noexcept;
   void keep_up() noexcept;
   void* take(std::size_t bin);
   void put(std::size_t bin, void* frame) noexcept;
@@ -558,12 +572,15 @@ void thread_cache::renew() noexcept {
   for (std::size_t bin = 0; bin != bin_count; ++bin) bins[bin].limit = batch_of_bin(bin);
 }
 
+void thread_cache::follow() noexcept {
+  if (state == phase::live && epoch != the_depot.value.epoch()) [[unlikely]]
+    renew();
+}
+
 /// Begins every slow path.
 void thread_cache::keep_up() noexcept {
-  if (state == phase::fresh)
-    start();
-  else if (state == phase::live && epoch != the_depot.value.epoch()) [[unlikely]]
-    renew();
+  if (state == phase::fresh) start();
+  follow();
 }
 
 void* thread_cache::take(std::size_t bin) {
@@ -609,6 +626,7 @@ KIOTO_NOINLINE void deallocate_slowly(thread_cache& cache, std::size_t bin, void
 
 std::size_t kept_bytes() noexcept { return the_depot.value.kept(); }
 void set_kept_limit(std::size_t bytes) noexcept {
+  if (this_thread_cache.state == phase::live) this_thread_cache.renew();
   the_depot.value.set_limit(bytes);
   this_thread_cache.keep_up();
 }
@@ -658,10 +676,14 @@ void frame_pool_age() noexcept {
   the_depot.value.age();
 }
 bool frame_pool_idle() noexcept {
-  if (the_depot.value.bytes() <= depot::floor_bytes) return false;
-  the_depot.value.turn_period(now_ns());
-  if (this_thread_cache.state == phase::live) this_thread_cache.keep_up();
-  return the_depot.value.idle();
+  depot& shared = the_depot.value;
+  if (shared.bytes() <= depot::floor_bytes) return false;
+  shared.turn_period(now_ns());
+  // In each period once: what a thread uses all the time is better left to it.
+  thread_cache& cache = this_thread_cache;
+  const bool renewed = cache.state != phase::live || cache.epoch != shared.epoch();
+  cache.follow();
+  return shared.idle() || (!renewed && shared.bytes() > depot::floor_bytes);
 }
 
 #endif

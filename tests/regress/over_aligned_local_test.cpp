@@ -99,10 +99,11 @@ task<> every_place() {
     auto first = spawn(with_local<Alignment>());
     auto second = spawn(with_parameter<Alignment>(named));
     auto third = spawn(with_result<Alignment>());
-    sum += co_await std::move(first);
-    sum += co_await std::move(second);
-    const w third_result = co_await std::move(third);
-    third_result.look();
+    auto one = co_await std::move(first);
+    auto two = co_await std::move(second);
+    auto three = co_await std::move(third);
+    sum += one.value() + two.value();
+    three.value().look();
     const auto [a, b] = co_await when_all(with_local<Alignment>(), with_both<Alignment, 24>(named));
     auto chosen = co_await select(with_parameter<Alignment>(named), sleep(std::chrono::hours(1)));
     CHECK(chosen.index() == 0);
@@ -112,8 +113,8 @@ task<> every_place() {
       return in_job;
     };
     auto blocking = spawn_blocking(std::move(job));
-    const w from_job = co_await std::move(blocking);
-    from_job.look();
+    auto from_job = co_await std::move(blocking);
+    from_job.value().look();
     auto body = [](task_scope& s) -> task<> {
       const w in_body;
       auto child = s.spawn(with_both<Alignment, 8>(in_body));

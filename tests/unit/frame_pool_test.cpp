@@ -24,15 +24,20 @@ using kioto::detail::frame_pool_enabled;
 
 constexpr std::size_t mib = std::size_t{1} << 20;
 
+enum class order : unsigned char { any, reverse };
+
 /// Frames of one size, touched, and freed in another order.
 class burst {
  public:
-  burst(std::size_t bytes, std::size_t total) : bytes_(bytes) {
+  burst(std::size_t bytes, std::size_t total, order freed = order::any) : bytes_(bytes) {
     for (std::size_t at = 0; at < total; at += bytes) {
       frames_.push_back(allocate_frame(bytes));
       std::memset(frames_.back(), 1, bytes);
     }
-    std::shuffle(frames_.begin(), frames_.end(), std::minstd_rand(7));
+    if (freed == order::reverse)
+      std::reverse(frames_.begin(), frames_.end());
+    else
+      std::shuffle(frames_.begin(), frames_.end(), std::minstd_rand(7));
   }
   burst(const burst&) = delete;
   burst& operator=(const burst&) = delete;
