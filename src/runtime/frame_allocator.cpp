@@ -227,7 +227,9 @@ class depot {
   void put(std::size_t bin, block* first, std::size_t count) noexcept {
     const std::size_t used = in_use();
     if (used > peak_.load(relaxed)) peak_.store(used, relaxed);
-    kept_.fetch_add(count * size_of_bin(bin), relaxed);
+    const std::size_t bytes = count * size_of_bin(bin);
+    kept_.fetch_add(bytes, relaxed);
+    batched_.fetch_add(bytes, relaxed);
     first->batch_size = count;
     shelf& s = shelves_[bin];
     {
@@ -235,7 +237,6 @@ class depot {
       first->next_batch = s.batches;
       s.batches = first;
     }
-    batches_.fetch_add(1, relaxed);
     turn_period(now_ns());
     balance(4, 64);
   }
@@ -270,7 +271,7 @@ class depot {
   /// Gives back what is due. True: in time there will be more.
   bool idle() noexcept {
     balance(64, 256);
-    return bytes() > floor_bytes && (batches_.load(relaxed) != 0 || used_slabs_.load(relaxed) != 0);
+    return bytes() > floor_bytes && (batched_.load(relaxed) != 0 || used_slabs_.load(relaxed) != 0);
   }
   void turn_period(std::int64_t now) noexcept {
     constexpr std::int64_t period = std::chrono::nanoseconds(frame_pool_period).count();
@@ -289,7 +290,7 @@ class depot {
   std::size_t trim() noexcept {
     std::size_t bytes = 0;
     epoch_.fetch_add(1, relaxed);
-    while (release_batch()) {
+    while (release_batch() != 0) {
     }
     while (const std::size_t n = give_back_slab()) bytes += n;
     begin_period();
@@ -299,6 +300,7 @@ class depot {
   void set_limit(std::size_t bytes) noexcept {
     limit_.store(bytes, relaxed);
     epoch_.fetch_add(1, relaxed);
+    surplus_.store(this->bytes(), relaxed);
     balance(all, all);
   }
   [[nodiscard]] std::size_t limit() const noexcept { return limit_.load(relaxed); }
@@ -330,18 +332,32 @@ class depot {
   void begin_period() noexcept {
     previous_peak_.store(peak_.exchange(in_use(), relaxed), relaxed);
     epoch_.fetch_add(1, relaxed);
+    // All batches may have to be taken apart until the slabs are free that are too many. But where
+    // frames that are in use hold them, that is in vain, and so done once in a period; and not at
+    // all for a little.
+    const std::size_t most = allowed();
+    surplus_.store(bytes() > most + most / 8 + floor_bytes / 4 ? bytes() : 0, relaxed);
   }
+
   // A batch taken apart costs about a microsecond, as does a slab given back; but the last blocks
   // of many slabs may come back at once.
   void balance(std::size_t batches, std::size_t slabs) noexcept {
     while (bytes() > allowed()) {
       if (slabs != 0 && give_back_slab() != 0)
         --slabs;
-      else if (batches != 0 && release_batch())
+      else if (batches != 0 && release_surplus())
         --batches;
       else
         return;
     }
+  }
+  bool release_surplus() noexcept {
+    if (kept() > limit()) return release_batch() != 0;
+    const std::size_t surplus = surplus_.load(relaxed);
+    if (surplus == 0) return false;
+    const std::size_t released = release_batch();
+    surplus_.store(surplus - std::min(surplus, released), relaxed);
+    return released != 0;
   }
 
   // The following need the lock of the shelf.
@@ -357,9 +373,9 @@ class depot {
           ::new (static_cast<void*>(rest)) block{rest->next, first->next_batch, count - most};
     } else {
       s.batches = first->next_batch;
-      batches_.fetch_sub(1, relaxed);
     }
     const std::uint32_t taken = std::min(count, most);
+    batched_.fetch_sub(taken * size_of_bin(bin), relaxed);
     kept_.fetch_sub(taken * size_of_bin(bin), relaxed);
     return {first, taken};
   }
@@ -424,11 +440,14 @@ class depot {
   /// A slab without blocks.
   slab& take_slab() {
     for (int i = 0; i != 8 && used_slabs_.load(relaxed) == 0; ++i)
-      if (bytes() + slab_bytes <= allowed() || !release_batch()) break;
-    // A few blocks in the lists of threads can hold many slabs.
-    if (kept() > slab_bytes && used_slabs_.load(relaxed) == 0 &&
-        slabs_in_vain_.fetch_add(1, relaxed) % 16 == 15)
+      if (bytes() + slab_bytes <= allowed() || release_batch() == 0) break;
+    // More from the system, though much is free: it is where nobody gets at it. A few blocks in
+    // batches, and in the lists of threads, can hold many slabs.
+    if (used_slabs_.load(relaxed) == 0 && kept() > std::max(slab_bytes, bytes() / 8) &&
+        slabs_in_vain_.fetch_add(1, relaxed) % 16 == 15) {
       epoch_.fetch_add(1, relaxed);
+      surplus_.store(bytes(), relaxed);
+    }
     const std::lock_guard lock(slabs_mutex_);
     if (slab* const s = used_.pop()) {
       used_slabs_.fetch_sub(1, relaxed);
@@ -459,10 +478,10 @@ class depot {
     return given;
   }
 
-  /// Takes a batch apart. All of one bin, before the next one: so that whole slabs become free.
-  /// False: there is none.
-  bool release_batch() noexcept {
-    if (batches_.load(relaxed) == 0) return false;
+  /// Takes a batch apart, and returns its bytes; zero if there is none. All of one bin, before the
+  /// next one: so that whole slabs become free.
+  std::size_t release_batch() noexcept {
+    if (batched_.load(relaxed) == 0) return 0;
     std::size_t bin = cursor_.load(relaxed);
     for (std::size_t i = 0; i != bin_count; ++i) {
       shelf& s = shelves_[bin];
@@ -470,15 +489,16 @@ class depot {
         const std::lock_guard lock(s.mutex);
         if (block* b = s.batches) {
           s.batches = b->next_batch;
-          batches_.fetch_sub(1, relaxed);
+          const std::size_t bytes = b->batch_size * size_of_bin(bin);
+          batched_.fetch_sub(bytes, relaxed);
           while (b != nullptr) put_into_slab(s, std::exchange(b, b->next));
-          return true;
+          return bytes;
         }
       }
       bin = bin + 1 == bin_count ? 0 : bin + 1;
       cursor_.store(bin, relaxed);
     }
-    return false;
+    return 0;
   }
 
   std::array<shelf, bin_count> shelves_;
@@ -487,7 +507,8 @@ class depot {
   slab_list unused_;  // without memory
   std::atomic<std::size_t> used_slabs_{0};
   std::atomic<std::size_t> slabs_in_vain_{0};
-  std::atomic<std::size_t> batches_{0};
+  std::atomic<std::size_t> batched_{0};  // bytes in batches
+  std::atomic<std::size_t> surplus_{0};  // bytes of them that may be taken apart in this period
   std::atomic<std::size_t> cursor_{0};
   std::atomic<std::size_t> taken_{0};
   std::atomic<std::size_t> kept_{0};
