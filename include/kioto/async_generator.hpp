@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <source_location>
 #include <type_traits>
@@ -38,6 +39,15 @@ class generator_promise_base : public promise_base {
   static void operator delete(void* frame, std::size_t size) noexcept {
     deallocate_frame(frame, size);
   }
+#if defined(__clang__)
+  // See `typed_promise`. The size of the block tells how it is aligned.
+  static void* operator new(std::size_t frame, std::align_val_t alignment) {
+    return allocate_frame(round_up(frame, static_cast<std::size_t>(alignment)));
+  }
+  static void operator delete(void* frame, std::size_t size, std::align_val_t alignment) noexcept {
+    deallocate_frame(frame, round_up(size, static_cast<std::size_t>(alignment)));
+  }
+#endif
 
   /// Ends the wait of the consumer: with an element, or at the end.
   std::coroutine_handle<> hand_over() noexcept;

@@ -9,6 +9,7 @@
 #include <kioto/blocking.hpp>
 #include <kioto/buffer.hpp>
 #include <kioto/cancellation_token.hpp>
+#include <kioto/frame_pool.hpp>
 #include <kioto/join_handle.hpp>
 #include <kioto/join_set.hpp>
 #include <kioto/metrics.hpp>

@@ -18,21 +18,17 @@ io_driver::~io_driver() {
   free_pending();
 }
 
-void* registration::operator new(std::size_t bytes, std::align_val_t alignment,
+// The size of a registration is a multiple of its alignment: so its memory has that, too.
+void* registration::operator new(std::size_t bytes, std::align_val_t,
                                  const std::nothrow_t&) noexcept {
-  if (!frame_pool_enabled()) return ::operator new(bytes, alignment, std::nothrow);
   try {
     return allocate_frame(bytes);
   } catch (const std::bad_alloc&) {
     return nullptr;
   }
 }
-void registration::operator delete(void* memory, std::size_t bytes,
-                                   std::align_val_t alignment) noexcept {
-  if (frame_pool_enabled())
-    deallocate_frame(memory, bytes);
-  else
-    ::operator delete(memory, bytes, alignment);
+void registration::operator delete(void* memory, std::size_t bytes, std::align_val_t) noexcept {
+  deallocate_frame(memory, bytes);
 }
 
 result<io_driver_pointer> io_driver::create() {

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 #include "current_thread.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <new>
 #include <utility>
+
+#include <kioto/detail/frame_allocator.hpp>
 
 #include "core.hpp"
 
@@ -167,6 +170,9 @@ void current_thread_scheduler::run_until(const Done& done,
       std::optional<std::chrono::nanoseconds> limit;
       if (deadline)
         limit = std::max(*deadline - steady_clock::now(), std::chrono::nanoseconds::zero());
+      if (frame_pool_idle())
+        limit = std::min<std::chrono::nanoseconds>(limit.value_or(frame_pool_period),
+                                                   frame_pool_period);
       if (core().clock.is_paused()) [[unlikely]]
         seat_.turn_beside_timers(limit, [this] { return clock_has_to_wait(); });
       else

@@ -2,9 +2,12 @@
 #include "multi_thread.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <exception>
+#include <optional>
 #include <utility>
 
+#include <kioto/detail/frame_allocator.hpp>
 #include <kioto/detail/thread_wait.hpp>
 
 #include "core.hpp"
@@ -332,7 +335,9 @@ void worker::park() noexcept {
 }
 
 void worker::sleep() noexcept {
-  in_turn(io_driver::max_events, [&]() noexcept { parker_.park(home_.seat_); });
+  std::optional<std::chrono::nanoseconds> limit;
+  if (frame_pool_idle()) limit = frame_pool_period;
+  in_turn(io_driver::max_events, [&]() noexcept { parker_.park(home_.seat_, limit); });
   runs_to_poll_ = home_.core().options.event_interval;
 }
 

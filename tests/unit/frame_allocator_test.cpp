@@ -136,7 +136,7 @@ TEST_CASE("frames freed by another thread come back: memory stays bounded", "[fr
   consumer.join();
   CHECK(broken == 0);
   // 1000 frames of 320 bytes in flight, a few batches of 32 KiB in each thread.
-  CHECK(frame_pool_bytes() - before <= 1024U * 1024U);
+  CHECK(frame_pool_bytes() <= before + 1024U * 1024U);
 }
 
 TEST_CASE("a thread that ends leaves its frames to the others", "[frame_allocator]") {
@@ -148,7 +148,7 @@ TEST_CASE("a thread that ends leaves its frames to the others", "[frame_allocato
   std::thread(churn).join();
   const std::size_t before = frame_pool_bytes();
   for (int i = 0; i != 20; ++i) std::thread(churn).join();
-  CHECK(frame_pool_bytes() == before);
+  CHECK(frame_pool_bytes() <= before);
 }
 
 TEST_CASE("frames are usable while thread-local objects are destroyed", "[frame_allocator]") {
@@ -181,7 +181,7 @@ TEST_CASE("frames are usable while thread-local objects are destroyed", "[frame_
     CHECK(ok.load());
     if (i == 0) before = frame_pool_bytes();
   }
-  CHECK(frame_pool_bytes() == before);
+  CHECK(frame_pool_bytes() <= before);
 }
 
 TEST_CASE("threads that allocate at the same time do not share a frame", "[frame_allocator]") {

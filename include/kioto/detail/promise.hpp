@@ -51,9 +51,9 @@ class frame_parent {
 
 /// Part of the promise that does not depend on the type of the result.
 ///
-/// One allocation holds `[result | task_header | frame]`. The frame can therefore be destroyed, and
-/// with it the parameters of the coroutine, while the result and the join state stay. A small
-/// result lies in the header, see `block_layout`.
+/// One allocation holds `[result | task_header | frame]`; see `block_layout` for the gaps. The
+/// frame can therefore be destroyed, and with it the parameters of the coroutine, while the result
+/// and the join state stay. A small result lies in the header, see `block_layout`.
 class promise_base {
  public:
   promise_base(const promise_base&) = delete;
@@ -148,7 +148,20 @@ inline std::coroutine_handle<> transfer_to(promise_base& next) noexcept {
 /// A task that is a branch has ended. Returns what is to be resumed.
 std::coroutine_handle<> end_of_branch(promise_base& root) noexcept;
 
-struct final_awaiter {
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+/// Of size 0. g++ keeps the final awaiter in the frame, behind everything else: a byte there costs
+/// many frames eight.
+struct nothing {
+  char none[0];
+};
+#pragma GCC diagnostic pop
+#else
+struct nothing {};
+#endif
+
+struct final_awaiter : nothing {
   [[nodiscard]] static bool await_ready() noexcept { return false; }
   template <class Promise>
   static std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
@@ -205,19 +218,25 @@ struct block_layout {
       place_in_header % storage_alignment == 0;
   static_assert(sizeof(block_info) % alignof(context) == 0);  // so it follows directly
 
-  /// Room below the header: the result, and for an over-aligned one the slack to align it.
-  static constexpr std::size_t room =
+  /// Room below the header that the result needs, and for an over-aligned one the slack to align
+  /// it.
+  static constexpr std::size_t room_of_result =
       is_in_header
           ? 0
           : (sizeof(result_storage<T>) + (storage_alignment > 16 ? storage_alignment : 0) + 15) /
                 16 * 16;
+  /// Whether `block_info` may need a word below the header, also with a gap to align the frame.
+  static constexpr bool has_far_start =
+      room_of_result + max_inferred_alignment > block_info::near_prefix;
+  static constexpr std::size_t room = room_of_result + (has_far_start ? 16 : 0);
   static_assert(sizeof(task_header) % 16 == 0);
   static_assert(sizeof(void*) != 8 || sizeof(task_header) == 112);  // every frame has one
 
   static result_storage<T>* storage(task_header* header) noexcept {
     const auto end = reinterpret_cast<std::uintptr_t>(header);
     if constexpr (is_in_header) return reinterpret_cast<result_storage<T>*>(end + place_in_header);
-    const std::uintptr_t at = (end - sizeof(result_storage<T>)) & ~(storage_alignment - 1);
+    constexpr std::size_t offset = sizeof(result_storage<T>) + (has_far_start ? 16 : 0);
+    const std::uintptr_t at = (end - offset) & ~(storage_alignment - 1);
     return reinterpret_cast<result_storage<T>*>(at);
   }
   static void destroy_result(task_header* header, outcome what) noexcept {
@@ -248,17 +267,22 @@ template <class T>
 class typed_promise : public promise_base {
  public:
   static void* operator new(std::size_t frame) {
-    constexpr std::size_t room = block_layout<T>::room;
-    const std::size_t size = room + sizeof(task_header) + frame;
-    std::byte* header = static_cast<std::byte*>(allocate_frame(size)) + room;
-    ::new (static_cast<void*>(header)) block_info(size, room);
-    return header + sizeof(task_header);
+    return allocate_block(frame, inferred_alignment(frame));
   }
   static void operator delete(void* frame, std::size_t) noexcept {
     auto* block =
         reinterpret_cast<block_info*>(static_cast<std::byte*>(frame) - sizeof(task_header));
     if (!block->retained()) block->free_block();
   }
+#if defined(__clang__)
+  // With -fcoro-aligned-allocation clang says how a frame is to be aligned.
+  static void* operator new(std::size_t frame, std::align_val_t alignment) {
+    return allocate_block(frame, static_cast<std::size_t>(alignment));
+  }
+  static void operator delete(void* frame, std::size_t bytes, std::align_val_t) noexcept {
+    operator delete(frame, bytes);
+  }
+#endif
 
   ~typed_promise() {
     // A result nobody took. The header of a spawned task takes over the result before this.
@@ -276,6 +300,21 @@ class typed_promise : public promise_base {
   /// Called at the root of a task when the coroutine has its result, as the last who knows its
   /// type: the header is told how to deal with it.
   void before_end() noexcept { block()->manage_result_ = &block_layout<T>::manage_result; }
+
+ private:
+  // What lies in front of the frame, and for an over-aligned one the whole block, is a multiple of
+  // the alignment. Then so is the address of the block, see `allocate_frame`, and with it that of
+  // the frame.
+  static void* allocate_block(std::size_t frame, std::size_t alignment) {
+    const bool is_over_aligned = alignment > 16;
+    constexpr std::size_t in_front = block_layout<T>::room + sizeof(task_header);
+    const std::size_t offset = is_over_aligned ? round_up(in_front, alignment) : in_front;
+    const std::size_t size = is_over_aligned ? round_up(offset + frame, alignment) : offset + frame;
+    std::byte* const at = static_cast<std::byte*>(allocate_frame(size)) + offset;
+    ::new (static_cast<void*>(at - sizeof(task_header)))
+        block_info(size, offset - sizeof(task_header));
+    return at;
+  }
 };
 
 /// Takes the result out of a coroutine that has ended with `how`, a value or an exception.

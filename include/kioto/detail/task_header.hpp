@@ -24,10 +24,25 @@ class scope_core;
 enum class outcome : std::uint8_t { none, value, exception, stopped };
 
 /// The first bytes of the block header, valid for every task: also for one that is never spawned.
+///
+/// Eight bytes, for blocks and prefixes of any size. The prefix, a multiple of 16, is counted in
+/// units of that; if it is too long for 16 bits, it is kept at its own end, in the word below this
+/// object. The size of a block that is not for the pool of frames may be any that
+/// `deallocate_frame` treats alike.
 class block_info {
+  static constexpr std::size_t unit = 16;
+  static constexpr std::uint16_t far = 0xFFFF;
+
  public:
+  /// A longer prefix leaves its last 16 bytes to this object.
+  static constexpr std::size_t near_prefix = (far - 1) * unit;
+
+  /// At its final place.
   block_info(std::size_t size, std::size_t prefix) noexcept
-      : size_(static_cast<std::uint32_t>(size)), prefix_(static_cast<std::uint16_t>(prefix)) {}
+      : size_(compact_frame_size(size)),
+        units_(prefix > near_prefix ? far : static_cast<std::uint16_t>(prefix / unit)) {
+    if (prefix > near_prefix) *far_prefix() = prefix;
+  }
 
   /// The memory outlives the frame: somebody else decides about its end.
   [[nodiscard]] bool retained() const noexcept { return retained_; }
@@ -36,12 +51,16 @@ class block_info {
   /// Frees the block. `header` is the address of this object, which begins the header.
   void free_block() noexcept {
     const std::size_t size = size_;
-    deallocate_frame(reinterpret_cast<std::byte*>(this) - prefix_, size);
+    const std::size_t prefix = units_ == far ? *far_prefix() : units_ * unit;
+    deallocate_frame(reinterpret_cast<std::byte*>(this) - prefix, size);
   }
+
+ private:
+  std::size_t* far_prefix() noexcept { return reinterpret_cast<std::size_t*>(this) - 1; }
 
  protected:
   std::uint32_t size_;
-  std::uint16_t prefix_;  ///< bytes from the start of the block to this object
+  std::uint16_t units_;  ///< from the start of the block to this object
   bool retained_ = false;
 
  public:
@@ -49,6 +68,7 @@ class block_info {
   /// of the task. Here, because this byte is free.
   outcome outcome_ = outcome::none;
 };
+static_assert(sizeof(block_info) == 8);
 
 struct owned_list_tag {};
 

@@ -5,8 +5,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -365,6 +367,9 @@ auto delay_queue<T>::find(const key& which) const noexcept -> slot* {
 template <class T>
 void delay_queue<T>::add_page() {
   while (first_vacant_ != pages_.size() && pages_[first_vacant_] != nullptr) ++first_vacant_;
+  // Keys have 32 bits for the place.
+  if (first_vacant_ >= std::numeric_limits<std::uint32_t>::max() / page_size)
+    throw std::length_error("delay_queue: too many elements");
   if (first_vacant_ == pages_.size()) pages_.emplace_back();
   page& added = *(pages_[first_vacant_] = std::make_unique<page>());
   // The last one first, so that they are given out from the first one on.
