@@ -36,8 +36,10 @@ class [[nodiscard]] abort_on_drop {
 
   [[nodiscard]] bool valid() const noexcept { return handle_.valid(); }
 
-  [[nodiscard]] auto operator co_await() & { return handle_.operator co_await(); }
-  [[nodiscard]] auto operator co_await() && { return std::move(handle_).operator co_await(); }
+  [[nodiscard]] auto operator co_await() & noexcept { return handle_.operator co_await(); }
+  [[nodiscard]] auto operator co_await() && noexcept {
+    return std::move(handle_).operator co_await();
+  }
 
   void abort() const noexcept { handle_.abort(); }
   [[nodiscard]] kioto::abort_handle abort_handle() const { return handle_.abort_handle(); }

@@ -170,19 +170,15 @@ namespace detail {
 template <class T>
 class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_waiter {
  public:
-  explicit join_awaiter(task_header* task)
-      : join_waiter(&join_awaiter::on_task_ended), task_(task) {
-    if (task_ == nullptr) [[unlikely]]
-      throw_bad_join(
-          "an empty join_handle was awaited: it was moved from, detached, or awaited before");
-  }
+  explicit join_awaiter(task_header* task) noexcept
+      : join_waiter(&join_awaiter::on_task_ended), task_(task) {}
   join_awaiter(join_awaiter&& other) noexcept
       : leaf_awaiter<join_awaiter>(static_cast<leaf_awaiter<join_awaiter>&&>(other)),
         join_waiter(&join_awaiter::on_task_ended),
         task_(other.task_) {}
 
   attempt try_or_wait() noexcept override {
-    if (task_->join_.is_done()) return attempt::ready;
+    if (task_ == nullptr || task_->join_.is_done()) return attempt::ready;
     // Once it has suspended, nothing of the strand may be touched; the loop may. A task of another
     // runtime is none that this one could run.
     task_header& caller = this->context_->task();
@@ -196,6 +192,9 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
   bool cancel() noexcept override { return task_->join_.unlink(this); }
 
   join_result<T> await_resume() {
+    if (task_ == nullptr) [[unlikely]]
+      throw_bad_join(
+          "an empty join_handle was awaited: it was moved from, detached, or awaited before");
     // The word knows one waiter: another one found it taken, which is as if there were nothing to
     // wait for.
     if (!task_->join_.is_done()) [[unlikely]]
@@ -252,10 +251,10 @@ class join_handle {
 
   [[nodiscard]] bool valid() const noexcept { return task_ != nullptr; }
 
-  [[nodiscard]] detail::join_awaiter<T> operator co_await() & {
+  [[nodiscard]] detail::join_awaiter<T> operator co_await() & noexcept {
     return detail::join_awaiter<T>(task_);
   }
-  [[nodiscard]] detail::join_awaiter<T> operator co_await() && {
+  [[nodiscard]] detail::join_awaiter<T> operator co_await() && noexcept {
     return detail::join_awaiter<T>(task_);
   }
 
