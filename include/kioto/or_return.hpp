@@ -106,8 +106,12 @@ class [[nodiscard]] or_return_awaiter final : private returning_hook {
 ///
 /// - Waits for: the operation it wraps, any awaitable of a `result<T>`.
 /// - Result: the value. On an error the enclosing coroutine ends here with that error; its locals
-///   are destroyed before the statement that awaits it ends.
-/// - Cancellation and lifetime: as for the operation.
+///   are destroyed before the statement that awaits it ends. So does what is wrapped around this:
+///   `shield(or_return(x))` shields no more, `as_result(or_return(x))` has nothing to add.
+/// - Errors: what the operation throws passes, and so does what making the result of the enclosing
+///   coroutine from the error throws.
+/// - Cancellation and lifetime: as for the operation. An awaitable of another library is awaited in
+///   a task of its own frame.
 template <class A>
 [[nodiscard]] auto or_return(A&& awaitable) {
   return detail::adaptor<detail::or_return_awaiter, A>(std::forward<A>(awaitable));
