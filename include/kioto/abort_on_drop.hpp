@@ -12,7 +12,7 @@ namespace kioto {
 /// - Awaiting it, its result, errors and thread safety: as for the `join_handle`.
 /// - Cancellation: a cancelled wait leaves the task running; destroying this, which usually
 /// follows,
-///   aborts it.
+///   aborts it. A combinator that it was given away to does so at its end.
 /// - The destructor requests the stop and does not wait for it. The task may use what it refers to
 ///   until it has ended: to wait for that, `abort()` and await; or use a `scope` or a `join_set`.
 ///
@@ -36,8 +36,10 @@ class [[nodiscard]] abort_on_drop {
 
   [[nodiscard]] bool valid() const noexcept { return handle_.valid(); }
 
-  [[nodiscard]] auto operator co_await() & { return handle_.operator co_await(); }
-  [[nodiscard]] auto operator co_await() && { return std::move(handle_).operator co_await(); }
+  [[nodiscard]] auto operator co_await() & noexcept { return handle_.operator co_await(); }
+  [[nodiscard]] auto operator co_await() && noexcept {
+    return std::move(handle_).operator co_await();
+  }
 
   void abort() const noexcept { handle_.abort(); }
   [[nodiscard]] kioto::abort_handle abort_handle() const { return handle_.abort_handle(); }

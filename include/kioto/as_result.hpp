@@ -20,8 +20,8 @@ KIOTO_NOINLINE inline std::coroutine_handle<> nothing_to_resume() noexcept {
   return std::noop_coroutine();
 }
 
-/// Starts `inner` for a wrapper that put a hook on the frame. Returns the frame itself if the
-/// operation completed at once, else what is to be resumed now.
+/// Starts `inner` for a wrapper. Returns the frame itself if the operation completed at once, else
+/// what is to be resumed now.
 template <class Inner, class Promise>
 std::coroutine_handle<> start_inner(Inner& inner, std::coroutine_handle<Promise> frame) {
   if (inner.await_ready()) return frame;
@@ -37,11 +37,72 @@ std::coroutine_handle<> start_inner(Inner& inner, std::coroutine_handle<Promise>
   }
 }
 
+template <class Undo>
+class undo_on_exception {
+ public:
+  explicit undo_on_exception(Undo undo) noexcept : undo_(undo) {}
+  undo_on_exception(const undo_on_exception&) = delete;
+  undo_on_exception& operator=(const undo_on_exception&) = delete;
+  ~undo_on_exception() {
+    if (is_due_) undo_();
+  }
+  void dismiss() noexcept { is_due_ = false; }
+
+ private:
+  Undo undo_;
+  bool is_due_ = true;
+};
+
+/// The same for a wrapper that put a hook on the frame. If it throws, the operation has not begun:
+/// `undo()` takes the hook off.
+template <class Inner, class Promise, class Undo>
+std::coroutine_handle<> start_inner(Inner& inner, std::coroutine_handle<Promise> frame, Undo undo) {
+  undo_on_exception<Undo> guard(undo);
+  const std::coroutine_handle<> next = start_inner(inner, frame);
+  guard.dismiss();
+  return next;
+}
+
+/// Whether a frame that awaits this is resumed by the loop of its strand, or by the final
+/// suspension of a task, and so through its hooks. The awaiters of the library say so; one of
+/// another library may resume the frame by its handle.
+template <class Awaiter>
+concept resumed_through_hooks =
+    std::is_base_of_v<leaf_operation, Awaiter> || std::is_base_of_v<task_awaiter_base, Awaiter> ||
+    requires { requires Awaiter::is_resumed_through_hooks; };
+
+/// For a hook around an awaiter that may resume the frame by its handle: when the frame goes on,
+/// the hooks that are left on it are told then.
+template <class Awaiter>
+class direct_resumption {
+ public:
+  void begin(promise_base& frame) noexcept { frame_ = &frame; }
+  void end() noexcept { frame_ = nullptr; }
+  void resumed() noexcept {
+    while (frame_ != nullptr) {  // until the hook itself has called end()
+      await_hook* const innermost = frame_->hook_;
+      innermost->pop(*frame_);
+      static_cast<void>(innermost->on_end(*frame_, passage::completed));
+    }
+  }
+
+ private:
+  promise_base* frame_ = nullptr;
+};
+template <resumed_through_hooks Awaiter>
+class direct_resumption<Awaiter> {
+ public:
+  static void begin(promise_base&) noexcept {}
+  static void end() noexcept {}
+  static void resumed() noexcept {}
+};
+
 template <class A>
 class [[nodiscard]] as_result_awaiter final : private await_hook {
   using inner_result = await_result<A>;
 
  public:
+  static constexpr bool is_resumed_through_hooks = resumed_through_hooks<awaiter_of<A>>;
   using value_type =
       std::conditional_t<is_result<inner_result>, inner_result, result<inner_result>>;
 
@@ -53,14 +114,20 @@ class [[nodiscard]] as_result_awaiter final : private await_hook {
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
     promise_base& self = frame.promise();
     push(self);
-    const std::coroutine_handle<> next = start_inner(inner_, frame);
+    directly_.begin(self);
+    const std::coroutine_handle<> next =
+        start_inner(inner_, frame, [this, &self]() noexcept { pop(self); });
     // Only a wrapped operation that completed at once hands the frame itself back; otherwise it may
     // be running elsewhere by now.
-    if (next == frame) pop(self);
+    if (next == frame) {
+      pop(self);
+      directly_.end();
+    }
     return next;
   }
 
   value_type await_resume() {
+    directly_.resumed();
     if (stopped_) return std::make_error_code(std::errc::operation_canceled);
     if constexpr (std::is_void_v<inner_result>) {
       inner_.await_resume();
@@ -71,13 +138,15 @@ class [[nodiscard]] as_result_awaiter final : private await_hook {
   }
 
  private:
-  bool on_completed(promise_base&) noexcept override { return true; }
-  bool on_stopped(promise_base&) noexcept override {
+  passage on_end(promise_base&, passage how) noexcept override {
+    directly_.end();
+    if (how != passage::stopped) return how;
     stopped_ = true;
-    return true;
+    return passage::completed;
   }
 
   awaiter_of<A> inner_;
+  [[no_unique_address]] direct_resumption<awaiter_of<A>> directly_;
   bool stopped_ = false;
 };
 

@@ -170,19 +170,15 @@ namespace detail {
 template <class T>
 class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_waiter {
  public:
-  explicit join_awaiter(task_header* task)
-      : join_waiter(&join_awaiter::on_task_ended), task_(task) {
-    if (task_ == nullptr) [[unlikely]]
-      throw_bad_join(
-          "an empty join_handle was awaited: it was moved from, detached, or awaited before");
-  }
+  explicit join_awaiter(task_header* task) noexcept
+      : join_waiter(&join_awaiter::on_task_ended), task_(task) {}
   join_awaiter(join_awaiter&& other) noexcept
       : leaf_awaiter<join_awaiter>(static_cast<leaf_awaiter<join_awaiter>&&>(other)),
         join_waiter(&join_awaiter::on_task_ended),
         task_(other.task_) {}
 
   attempt try_or_wait() noexcept override {
-    if (task_->join_.is_done()) return attempt::ready;
+    if (task_ == nullptr || task_->join_.is_done()) return attempt::ready;
     // Once it has suspended, nothing of the strand may be touched; the loop may. A task of another
     // runtime is none that this one could run.
     task_header& caller = this->context_->task();
@@ -197,6 +193,9 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
   bool withdraw() noexcept override { return true; }  // the result is still in the task
 
   join_result<T> await_resume() {
+    if (task_ == nullptr) [[unlikely]]
+      throw_bad_join(
+          "an empty join_handle was awaited: it was moved from, detached, or awaited before");
     // The word knows one waiter: another one found it taken, which is as if there were nothing to
     // wait for.
     if (!task_->join_.is_done()) [[unlikely]]
@@ -229,6 +228,9 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 /// - Awaiting it (`co_await handle`) waits until the task has ended and its frame is destroyed.
 /// - Result: a `join_result<T>`: value, exception, or cancelled. The result is handed over once.
 /// - Cancellation: a cancelled wait leaves the task running and the result in place.
+/// - In a select, and any other combinator or adaptor: a handle that has a name stays the caller's
+///   and can be awaited again. One that is given away, as `std::move(handle)` or `spawn(…)`, is kept
+///   there; if the wait is cancelled it is dropped, which detaches the task.
 /// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the
 ///   runtime's hook for unhandled exceptions.
 /// - Lifetime: the handle outlives the wait. It may outlive the runtime.
@@ -253,10 +255,10 @@ class join_handle {
 
   [[nodiscard]] bool valid() const noexcept { return task_ != nullptr; }
 
-  [[nodiscard]] detail::join_awaiter<T> operator co_await() & {
+  [[nodiscard]] detail::join_awaiter<T> operator co_await() & noexcept {
     return detail::join_awaiter<T>(task_);
   }
-  [[nodiscard]] detail::join_awaiter<T> operator co_await() && {
+  [[nodiscard]] detail::join_awaiter<T> operator co_await() && noexcept {
     return detail::join_awaiter<T>(task_);
   }
 

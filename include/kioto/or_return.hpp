@@ -2,22 +2,45 @@
 #pragma once
 
 #include <coroutine>
+#include <exception>
+#include <memory>
 #include <optional>
+#include <system_error>
 #include <type_traits>
 #include <utility>
 
 #include <kioto/as_result.hpp>
+#include <kioto/detail/branch.hpp>
 
 namespace kioto {
 namespace detail {
 
+/// What or_return awaits: the operation, or a task around one that might resume the frame by its
+/// handle, for then it would be too late to return.
 template <class A>
-class [[nodiscard]] or_return_awaiter final : private await_hook {
+decltype(auto) get_awaiter_through_hooks(A&& awaitable) {
+  if constexpr (resumed_through_hooks<awaiter_of<A>>)
+    return get_awaiter(std::forward<A>(awaitable));
+  else
+    return get_awaiter(run_as_task<await_result<A>, A>(std::forward<A>(awaitable)));
+}
+
+template <class A>
+class [[nodiscard]] or_return_awaiter final : private returning_hook {
   using outcome_type = await_result<A>;
   static_assert(is_result<outcome_type>, "or_return needs an operation that returns a result<T>");
+  using inner_type = decltype(get_awaiter_through_hooks(std::declval<A>()));
 
  public:
-  explicit or_return_awaiter(A&& awaitable) : inner_(get_awaiter(std::forward<A>(awaitable))) {}
+  static constexpr bool is_resumed_through_hooks = true;
+
+  explicit or_return_awaiter(A&& awaitable)
+      : inner_(get_awaiter_through_hooks(std::forward<A>(awaitable))) {}
+  or_return_awaiter(const or_return_awaiter&) = delete;
+  or_return_awaiter& operator=(const or_return_awaiter&) = delete;
+  ~or_return_awaiter() {
+    if (!has_left_) std::destroy_at(std::addressof(inner_));
+  }
 
   [[nodiscard]] static bool await_ready() noexcept { return false; }
 
@@ -27,17 +50,20 @@ class [[nodiscard]] or_return_awaiter final : private await_hook {
         requires(Promise& p, std::error_code e) { p.return_value(e); },
         "or_return needs an enclosing task<result<…>> to return the error from");
     Promise& self = frame.promise();
-    return_error_ = [](promise_base& p, std::error_code error) {
+    return_error_ = [](promise_base& p, std::error_code error) noexcept {
       Promise& ending = static_cast<Promise&>(p);
-      ending.return_value(error);
+      KIOTO_TRY { ending.return_value(error); }
+      KIOTO_CATCH_ALL { ending.unhandled_exception(); }
       if (p.parent_.is_at_root() && p.context_->kind_ == strand::task) ending.before_end();
     };
     push(self);
-    const std::coroutine_handle<> next = start_inner(inner_, frame);
+    const std::coroutine_handle<> next =
+        start_inner(inner_, frame, [this, &self]() noexcept { pop(self); });
     if (next != frame) return next;
     pop(self);
-    if (on_completed(self)) return frame;
-    return std::noop_coroutine();
+    if (on_end(self, passage::completed) == passage::completed) return frame;
+    static_cast<void>(run_hooks(self, passage::returning));
+    return nothing_to_resume();
   }
 
   typename outcome_type::value_type await_resume() {
@@ -46,23 +72,31 @@ class [[nodiscard]] or_return_awaiter final : private await_hook {
   }
 
  private:
-  bool on_completed(promise_base& frame) noexcept override {
+  // Told a second time, as the outermost hook, when it is the one that returns.
+  passage on_end(promise_base& frame, passage how) noexcept override {
+    if (how != passage::completed) return how;
     KIOTO_TRY { outcome_.emplace(inner_.await_resume()); }
     KIOTO_CATCH_ALL {
       error_ = std::current_exception();
-      return true;
+      return how;
     }
-    if (outcome_->has_value()) return true;
-    return_error_(frame, outcome_->error());
-    frame.context_->loop().ask(request::returned, frame);
-    return false;
+    if (outcome_->has_value()) return how;
+    push_outermost(frame);
+    return passage::returning;
   }
-  bool on_stopped(promise_base&) noexcept override { return false; }
+  void leave(promise_base& frame) noexcept override {
+    std::destroy_at(std::addressof(inner_));
+    has_left_ = true;
+    return_error_(frame, outcome_->error());
+  }
 
-  awaiter_of<A> inner_;
+  union {
+    inner_type inner_;  // until it has left
+  };
+  bool has_left_ = false;
   std::optional<outcome_type> outcome_;
   std::exception_ptr error_;
-  void (*return_error_)(promise_base&, std::error_code) = nullptr;
+  void (*return_error_)(promise_base&, std::error_code) noexcept = nullptr;
 };
 
 }  // namespace detail
@@ -72,8 +106,12 @@ class [[nodiscard]] or_return_awaiter final : private await_hook {
 ///
 /// - Waits for: the operation it wraps, any awaitable of a `result<T>`.
 /// - Result: the value. On an error the enclosing coroutine ends here with that error; its locals
-///   are destroyed before the statement that awaits it ends.
-/// - Cancellation and lifetime: as for the operation.
+///   are destroyed before the statement that awaits it ends. So does what is wrapped around this:
+///   `shield(or_return(x))` shields no more, `as_result(or_return(x))` has nothing to add.
+/// - Errors: what the operation throws passes, and so does what making the result of the enclosing
+///   coroutine from the error throws.
+/// - Cancellation and lifetime: as for the operation. An awaitable of another library is awaited in
+///   a task of its own frame.
 template <class A>
 [[nodiscard]] auto or_return(A&& awaitable) {
   return detail::adaptor<detail::or_return_awaiter, A>(std::forward<A>(awaitable));

@@ -14,6 +14,8 @@ class [[nodiscard]] or_throw_awaiter {
   static_assert(is_result<await_result<A>>, "or_throw needs an operation that returns a result<T>");
 
  public:
+  static constexpr bool is_resumed_through_hooks = resumed_through_hooks<awaiter_of<A>>;
+
   explicit or_throw_awaiter(A&& awaitable) : inner_(get_awaiter(std::forward<A>(awaitable))) {}
   or_throw_awaiter(const or_throw_awaiter&) = delete;
   or_throw_awaiter& operator=(const or_throw_awaiter&) = delete;

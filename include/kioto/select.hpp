@@ -277,10 +277,10 @@ template <class A>
 ///   `otherwise`, which completes then.
 /// - Cancellation: passed on to every branch. If one completes nevertheless, that counts.
 /// - In a select: as a branch of another one it is withdrawn with all its branches.
-/// - Lifetime: the operations are moved into the awaiter. The frame of a branch that is a task is
-///   destroyed as soon as the branch has ended, or does not take part. Nothing is allocated, unless
-///   a branch is an adaptor such as `as_result(…)` or an awaitable of your own, which runs in a
-///   task of its own frame.
+/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what has a
+///   name outlives it. The frame of a branch that is a task is destroyed as soon as the branch has
+///   ended, or does not take part. Nothing is allocated, unless a branch is an adaptor such as
+///   `as_result(…)` or an awaitable of your own, which runs in a task of its own frame.
 /// - Budget: each branch that starts costs one unit, so a loop around a select gives way.
 ///
 ///     auto hit = co_await select(socket.read(buffer), inbox.recv(), sleep(1s));

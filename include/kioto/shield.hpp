@@ -14,6 +14,8 @@ namespace detail {
 template <class A>
 class [[nodiscard]] shield_awaiter final : private await_hook {
  public:
+  static constexpr bool is_resumed_through_hooks = resumed_through_hooks<awaiter_of<A>>;
+
   explicit shield_awaiter(A&& awaitable) : inner_(get_awaiter(std::forward<A>(awaitable))) {}
 
   [[nodiscard]] static bool await_ready() noexcept { return false; }
@@ -23,31 +25,40 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
     promise_base& self = frame.promise();
     ++self.context_->shields_;
     push(self);
-    const std::coroutine_handle<> next = start_inner(inner_, frame);
+    directly_.begin(self);
+    const std::coroutine_handle<> next = start_inner(inner_, frame, [this, &self]() noexcept {
+      pop(self);
+      --self.context_->shields_;
+    });
     if (next != frame) return next;
     pop(self);
-    if (on_completed(self)) return frame;
+    if (on_end(self, passage::completed) == passage::completed) return frame;
     return nothing_to_resume();
   }
 
-  await_result<A> await_resume() { return inner_.await_resume(); }
+  await_result<A> await_resume() {
+    directly_.resumed();
+    return inner_.await_resume();
+  }
 
  private:
-  // What pauses around the shield takes effect where the shield ends.
-  bool on_completed(promise_base& frame) noexcept override {
-    const bool stopped = std::exchange(stopped_, false);
-    if (!stopped) --frame.context_->shields_;
-    return frame.context_->shields_ != 0 || !pausing::hold_unshielded(frame, stopped);
-  }
-  bool on_stopped(promise_base& frame) noexcept override {
-    if (--frame.context_->shields_ != 0 || !pausing::is_held(frame)) return false;
-    stopped_ = true;
-    push(frame);  // held in on_completed(); the stop travels on afterwards
-    return true;
+  // What pauses around the shield takes effect where the shield ends: the frame is held, and goes
+  // on from here. A stop is then pending, so that it travels on.
+  passage on_end(promise_base& frame, passage how) noexcept override {
+    directly_.end();
+    if (held_returning_) return passage::returning;
+    if (--frame.context_->shields_ != 0) return how;
+    if (!pausing::hold_unshielded(frame, how == passage::stopped)) return how;
+    if (how == passage::returning) {
+      held_returning_ = true;
+      push(frame);
+    }
+    return passage::held;
   }
 
   awaiter_of<A> inner_;
-  bool stopped_ = false;
+  [[no_unique_address]] direct_resumption<awaiter_of<A>> directly_;
+  bool held_returning_ = false;
 };
 
 }  // namespace detail

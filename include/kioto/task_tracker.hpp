@@ -111,6 +111,8 @@ task<std::invoke_result_t<Function&>> tracked_blocking(task_tracker_token, Funct
 template <class A>
 class [[nodiscard]] tracked_awaiter {
  public:
+  static constexpr bool is_resumed_through_hooks = resumed_through_hooks<awaiter_of<A>>;
+
   tracked_awaiter(task_tracker_token token, A&& awaitable)
       : token_(std::move(token)), inner_(get_awaiter(std::forward<A>(awaitable))) {}
   tracked_awaiter(const tracked_awaiter&) = delete;

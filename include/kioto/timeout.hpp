@@ -51,7 +51,7 @@ class limit_timer final : public leaf_operation {
 /// first; if it completes at once the timer is never started, nor the clock read.
 template <class A, class Timer>
 class [[nodiscard]] timeout_operation final
-    : public std::conditional_t<leaf<awaiter_of<A>>, combinator, task_combinator> {
+    : public std::conditional_t<leaf_branch<A>, combinator, task_combinator> {
   using result_type = branch_result<A>;
 
  public:

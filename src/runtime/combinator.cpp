@@ -27,7 +27,60 @@ bool is_withdrawn(const context& c) noexcept {
   return c.kind_ == strand::branch && static_cast<const branch_context&>(c).is_withdrawn_;
 }
 
+// From the innermost frame on.
+void destroy_frames(branch_context& branch) noexcept {
+  promise_base& root = root_of(branch);
+  promise_base* frame = branch.frame_;
+  while (frame != &root) {
+    task_awaiter_base* const awaiter = frame->parent_.awaiter();
+    frame = &awaiter->parent();
+    awaiter->destroy_child();
+  }
+  branch.frame_is_gone_ = true;
+  root.handle().destroy();
+}
+
+// What a strand waits in, if that has branches, and owns them.
+combinator* waits_in(branch_context& strand) noexcept {
+  if (strand.entry_ != entry::nested) return nullptr;
+  auto* const inner = static_cast<combinator*>(strand.current_);
+  return inner->adopted_ || inner->first_ == nullptr ? nullptr : inner;
+}
+
 }  // namespace
+
+void destroy_unfinished(branch_context& branch) noexcept {
+  destroy_branches_within(branch);
+  destroy_frames(branch);
+}
+
+void destroy_branches_within(branch_context& strand) noexcept {
+  combinator* of = waits_in(strand);
+  if (of == nullptr) return;
+  branch_context* branch = of->first_;
+  for (;;) {
+    // Down to a branch that waits for no others.
+    while (branch->owner_ != nullptr && branch->outcome_ == outcome::none) {
+      combinator* const inner = waits_in(*branch);
+      if (inner == nullptr) break;
+      of = inner;
+      branch = inner->first_;
+    }
+    // Up from the last one of a combinator, which goes with the frames of the branch around it.
+    for (;;) {
+      branch_context* const next = branch->sibling_;
+      if (branch->is_task_ && !branch->frame_is_gone_ && branch->outcome_ == outcome::none)
+        destroy_frames(*branch);
+      if (next != nullptr) {
+        branch = next;
+        break;
+      }
+      branch = static_cast<branch_context*>(of->context_);
+      if (branch == &strand) return;
+      of = branch->owner_;
+    }
+  }
+}
 
 combinator* task_header::fork() noexcept {
   return entry_ == entry::nested ? static_cast<combinator*>(current_) : nullptr;

@@ -133,6 +133,27 @@ inline promise_base* task_header::enter_task() noexcept {
   return enter(*this);
 }
 
+KIOTO_NOINLINE passage run_hooks(promise_base& frame, passage how) noexcept {
+  await_hook* hook = nullptr;
+  while (frame.hook_ != nullptr) {
+    hook = frame.hook_;
+    hook->pop(frame);
+    how = hook->on_end(frame, how);
+    if (how == passage::held) return how;
+  }
+  if (how == passage::returning) {
+    hook->push(frame);  // the outermost; see leave_early()
+    frame.context_->loop().ask(request::returned, frame);
+  }
+  return how;
+}
+
+static void leave_early(promise_base& frame) noexcept {
+  auto& hook = static_cast<returning_hook&>(*frame.hook_);
+  hook.pop(frame);
+  hook.leave(frame);
+}
+
 // Does what a frame asked for. Returns the frame to go on with, if any.
 promise_base* task_header::answer(trampoline& loop) noexcept {
   switch (std::exchange(loop.action, request::none)) {
@@ -144,6 +165,7 @@ promise_base* task_header::answer(trampoline& loop) noexcept {
     case request::unwind:
       return unwind(*loop.target);
     case request::returned:
+      leave_early(*loop.target);
       // Ends like at its final suspension; the awaiter, or finish(), destroys the frame.
       if (task_awaiter_base* const awaiter = loop.target->parent_.awaiter())
         return &awaiter->parent();
@@ -203,10 +225,10 @@ next_run task_header::run(bool called) noexcept {
 KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexcept {
   promise_base* frame = &innermost;
   for (;;) {
-    while (frame->hook_ != nullptr) {
-      await_hook* hook = frame->hook_;
-      hook->pop(*frame);
-      if (hook->on_stopped(*frame)) return frame;
+    if (frame->hook_ != nullptr) {
+      const passage how = run_hooks(*frame, passage::stopped);
+      if (how == passage::completed) return frame;
+      if (how != passage::stopped) return nullptr;
     }
     task_awaiter_base* awaiter = frame->parent_.awaiter();
     if (awaiter == nullptr) return ended(*frame->context_, outcome::stopped);

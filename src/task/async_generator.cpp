@@ -17,6 +17,7 @@ void generator_promise_base::destroy() noexcept {
   if (is_awaited_) [[unlikely]]
     die_generator_in_use();
   // Without recursion, as when a task is stopped.
+  destroy_branches_within(strand_);
   promise_base* frame = strand_.frame_;
   while (frame != this) {
     task_awaiter_base* const awaiter = frame->parent_.awaiter();

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <functional>
+#include <memory>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -49,13 +51,13 @@ using stored = typename stored_value<T>::type;
 /// A leaf operation runs without a frame, and another combinator is one. A task runs in its own
 /// frame, which goes when it has ended. Anything else is wrapped in a task. The result stays in the
 /// branch until it is taken.
-/// A branch moves as long as it has not been prepared.
+/// A branch moves as long as it has not been prepared. It keeps an awaitable that was not the
+/// caller's, because the operation may refer to it.
 template <class A>
 class branch_of;
 
 /// The branch whose awaiter is a leaf.
-template <class A>
-  requires leaf<awaiter_of<A>>
+template <leaf_by_itself A>
 class branch_of<A> {
  public:
   using operation_type = awaiter_of<A>;
@@ -83,6 +85,47 @@ class branch_of<A> {
   branch_context strand_;
 };
 
+/// The branch whose awaiter is a leaf that refers to the awaitable, a `join_handle` for example.
+/// The operation is made when nothing moves any more.
+template <leaf_of_owner A>
+class branch_of<A> {
+ public:
+  using operation_type = awaiter_of<A>;
+  using result_type = decltype(std::declval<operation_type&>().await_resume());
+
+  explicit branch_of(A&& awaitable) noexcept(std::is_nothrow_move_constructible_v<A>)
+      : awaitable_(std::forward<A>(awaitable)) {}
+  branch_of(branch_of&& other) noexcept(std::is_nothrow_move_constructible_v<A>)
+      : awaitable_(std::forward<A>(other.awaitable_)) {}
+  branch_of& operator=(branch_of&&) = delete;
+  ~branch_of() {
+    if (is_prepared_) std::destroy_at(std::addressof(operation_));
+  }
+
+  branch_context& prepare(std::size_t index) noexcept {
+    ::new (static_cast<void*>(std::addressof(operation_)))
+        operation_type(get_awaiter(std::forward<A>(awaitable_)));
+    is_prepared_ = true;
+    operation_.context_ = &strand_;
+    strand_.current_ = &operation_;
+    strand_.index_ = static_cast<std::uint32_t>(index);
+    return strand_;
+  }
+  static void leave_out() noexcept {}
+  [[nodiscard]] const branch_context& strand() const noexcept { return strand_; }
+  [[nodiscard]] bool has_result() const noexcept { return strand_.outcome_ == outcome::value; }
+  result_type take() { return operation_.await_resume(); }
+  static std::exception_ptr take_exception() noexcept { return nullptr; }
+
+ private:
+  A awaitable_;
+  union {
+    operation_type operation_;  // goes before the awaitable
+  };
+  branch_context strand_;
+  bool is_prepared_ = false;
+};
+
 /// The branch that is a task, or is wrapped in one. Its strand lies in front of the frame, where a
 /// spawned task would have its header; so it costs the combinator one pointer.
 template <class T>
@@ -107,7 +150,12 @@ class task_branch {
   task_branch& operator=(task_branch&&) = delete;
   ~task_branch() {
     if (strand_ == nullptr) return;
-    if (!strand_->frame_is_gone_) destroy_branch_frame(*strand_);
+    if (!strand_->frame_is_gone_) {
+      if (strand_->outcome_ == outcome::none)
+        destroy_unfinished(*strand_);
+      else
+        destroy_branch_frame(*strand_);
+    }
     block_layout<T>::destroy_result(header(), block()->outcome_);
     block()->free_block();
   }
@@ -166,7 +214,7 @@ task<T> run_as_task(A awaitable) {
 }
 
 template <class A>
-  requires(!leaf<awaiter_of<A>> && !is_task<A>)
+  requires(!leaf_branch<A> && !is_task<A>)
 class branch_of<A> : public task_branch<await_result<A>> {
  public:
   explicit branch_of(A&& awaitable)

@@ -184,6 +184,12 @@ class task_combinator : public combinator {
   ~task_combinator() = default;
 };
 
+/// Destroys the frames of a branch, a task that has not ended: it never began, or is paused; and
+/// those of the branches that it waits for, the innermost first and without recursion.
+void destroy_unfinished(branch_context& branch) noexcept;
+/// The same for what a strand waits for only.
+void destroy_branches_within(branch_context& strand) noexcept;
+
 /// A number below `bound`, which is not zero: with which of its branches a combinator begins. The
 /// one source of randomness that programs can observe.
 std::uint32_t random_branch(context& where, std::uint32_t bound) noexcept;

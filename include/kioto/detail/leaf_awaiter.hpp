@@ -73,6 +73,31 @@ using awaiter_of = decltype(get_awaiter(std::declval<A>()));
 template <class A>
 using await_result = decltype(std::declval<awaiter_of<A>&>().await_resume());
 
+/// Whether making the awaiter of an awaitable cannot throw.
+template <class A>
+constexpr bool makes_awaiter_safely() noexcept {
+  if constexpr (requires { std::declval<A>().operator co_await(); })
+    return noexcept(std::declval<A>().operator co_await());
+  else if constexpr (requires { operator co_await(std::declval<A>()); })
+    return noexcept(operator co_await(std::declval<A>()));
+  else
+    return std::is_nothrow_constructible_v<std::remove_cvref_t<A>, A>;
+}
+
+/// The awaiter is a leaf operation that refers to nothing which whoever takes over the awaitable
+/// has to keep: the awaitable is the caller's, or it is the awaiter.
+template <class A>
+concept leaf_by_itself =
+    leaf<awaiter_of<A>> &&
+    (std::is_lvalue_reference_v<A> || std::is_same_v<awaiter_of<A>, std::remove_cvref_t<A>>);
+/// The awaiter is a leaf operation that may refer to the awaitable, which therefore has to be kept
+/// where it is as long as the operation.
+template <class A>
+concept leaf_of_owner = leaf<awaiter_of<A>> && !leaf_by_itself<A> && makes_awaiter_safely<A>();
+/// A leaf operation that runs without a frame, as a branch.
+template <class A>
+concept leaf_branch = leaf_by_itself<A> || leaf_of_owner<A>;
+
 /// What an adaptor function returns: movable until it is awaited, so that adaptors nest. `A` is a
 /// reference for an awaitable that the caller keeps.
 template <template <class> class Awaiter, class A>

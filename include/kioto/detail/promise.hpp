@@ -80,8 +80,19 @@ class promise_base {
   ~promise_base() = default;
 };
 
+/// How the operation that a frame awaits has ended, on its way out through the hooks around it.
+enum class passage : std::uint8_t {
+  completed,  ///< the frame is resumed
+  stopped,    ///< the stop travels up
+  returning,  ///< the frame ends early, by the hand of its outermost hook
+  held,       ///< a hook keeps the frame; from there it goes on when its strand runs again
+};
+
 /// An adaptor that wants a say when the operation it wraps ends (`as_result`, `or_return`).
 /// It lives in the frame that awaits it and is stacked on the frame's `hook_`.
+///
+/// Invariant: every hook on a frame is taken off and told once, the innermost first, however the
+/// operation ends. One that is put on and then fails to start its operation takes itself off.
 class await_hook {
  public:
   await_hook(const await_hook&) = delete;
@@ -92,12 +103,17 @@ class await_hook {
     frame.hook_ = this;
   }
   void pop(promise_base& frame) noexcept { frame.hook_ = previous_; }
+  /// Below all those that are on the frame, so that it is told after them.
+  void push_outermost(promise_base& frame) noexcept {
+    await_hook** place = &frame.hook_;
+    while (*place != nullptr) place = &(*place)->previous_;
+    previous_ = nullptr;
+    *place = this;
+  }
 
-  /// The operation completed, and the frame is about to be resumed. True: resume it.
-  /// False: the hook asked the loop for something else.
-  virtual bool on_completed(promise_base& frame) noexcept = 0;
-  /// The operation stopped. True: the stop ends here, resume the frame.
-  virtual bool on_stopped(promise_base& frame) noexcept = 0;
+  /// The operation within has ended like this; the hook has been taken off. Returns how what the
+  /// hook is for has ended.
+  virtual passage on_end(promise_base& frame, passage how) noexcept = 0;
 
  protected:
   await_hook() noexcept = default;
@@ -107,14 +123,29 @@ class await_hook {
   await_hook* previous_ = nullptr;
 };
 
-/// Runs the hooks of a frame whose operation completed; true if the frame is to be resumed.
+/// A hook that ends its frame early: it answers with `returning`, having put itself on the frame as
+/// the outermost one.
+class returning_hook : public await_hook {
+ public:
+  /// From the loop, when all hooks were told: stores the result. What the frame awaited is
+  /// destroyed before, so that a chain of frames that end early is destroyed one by one, the
+  /// innermost first, and not from the outside by recursion.
+  virtual void leave(promise_base& frame) noexcept = 0;
+
+ protected:
+  returning_hook() noexcept = default;
+  ~returning_hook() = default;
+};
+
+/// Tells the hooks of a frame. What comes of it: `completed`, resume the frame; `stopped`, the stop
+/// travels on; otherwise the loop was asked for what is to be done, or the frame is held.
+passage run_hooks(promise_base& frame, passage how) noexcept;
+
+/// The operation of a frame has completed; true if the frame is to be resumed.
 inline bool completed_through_hooks(promise_base& frame) noexcept {
-  while (frame.hook_ != nullptr) [[unlikely]] {
-    await_hook* hook = frame.hook_;
-    hook->pop(frame);
-    if (!hook->on_completed(frame)) return false;
-  }
-  return true;
+  if (frame.hook_ == nullptr) [[likely]]
+    return true;
+  return run_hooks(frame, passage::completed) == passage::completed;
 }
 
 /// The awaiting side of a child task. Lives in the frame of the parent and owns the child's frame.

@@ -118,6 +118,8 @@ auto operator|(S&& stream, stream_adaptor<Recipe, Args...>&& adaptor) {
 template <class A, class Finish>
 class [[nodiscard]] finished_awaiter {
  public:
+  static constexpr bool is_resumed_through_hooks = resumed_through_hooks<awaiter_of<A>>;
+
   finished_awaiter(A&& below, Finish finish, bool starts)
       : below_(get_awaiter(std::forward<A>(below))), finish_(finish), starts_(starts) {}
 
@@ -144,7 +146,7 @@ template <class A, class Finish>
 class [[nodiscard]] finished_next;
 
 template <class A, class Finish>
-  requires leaf<awaiter_of<A>>
+  requires leaf_by_itself<A>
 class [[nodiscard]] finished_next<A, Finish> final : public leaf_operation,
                                                      public finished_awaiter<A, Finish> {
  public:
@@ -163,7 +165,7 @@ class [[nodiscard]] finished_next<A, Finish> final : public leaf_operation,
 };
 
 template <class A, class Finish>
-  requires(!leaf<awaiter_of<A>>)
+  requires(!leaf_by_itself<A>)
 class [[nodiscard]] finished_next<A, Finish> {
  public:
   explicit finished_next(A&& below, Finish finish, bool starts = true)

@@ -46,6 +46,8 @@ class initialising {
 template <class Cell, class F, class Result>
 class [[nodiscard]] once_operation {
  public:
+  static constexpr bool is_resumed_through_hooks = true;
+
   template <class G>
   once_operation(Cell& cell, G&& initialiser)
       : cell_(&cell), initialiser_(std::forward<G>(initialiser)) {}
