@@ -198,7 +198,7 @@ class scope_operation_base : public combinator {
 
   attempt begin() noexcept;
   attempt message_arrived() noexcept;
-  void end_body(outcome what) noexcept;
+  void end_stopped_body() noexcept;
   attempt join() noexcept;
   attempt finish() noexcept;
 
@@ -215,6 +215,7 @@ class scope_operation_base : public combinator {
   bool message_is_due_ = true;  ///< the messenger has not run
   bool body_failed_first_ = false;
   bool joining_ = false;
+  bool body_is_kept_ = false;  ///< it was stopped, and its frames wait for the children to end
 };
 
 template <class Body>

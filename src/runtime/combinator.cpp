@@ -181,7 +181,8 @@ void combinator::end_branch(branch_context& branch, outcome what) noexcept {
   branch.outcome_ = what;
   --live_;
   // What a branch owned is gone before its combinator goes on.
-  if (what == outcome::stopped && branch.is_task_) root_of(branch).handle().destroy();
+  if (what == outcome::stopped && branch.is_task_ && !branch.keeps_frames_)
+    destroy_frame(root_of(branch));
   if (!settle(branch) || stopping_) return;
   if (live_ != 0) {
     stop_branches();
@@ -189,6 +190,12 @@ void combinator::end_branch(branch_context& branch, outcome what) noexcept {
     begin_to_stop();
     if (is_starter_) leave_starters();  // the caller ends the whole
   }
+}
+
+void combinator::destroy_kept_frames(branch_context& branch) noexcept {
+  promise_base& root = root_of(branch);
+  destroy_frames(*branch.frame_, root);
+  destroy_frame(root);
 }
 
 std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {

@@ -160,8 +160,10 @@ attempt scope_operation_base::begin() noexcept {
   core.state_.set_limit(limit_);
   if (context_->must_stop()) core.stop_from_outside();
   try {
+    branch_context& branch = make_body();
+    branch.keeps_frames_ = true;
     chain body;
-    body.add(make_body());
+    body.add(branch);
     return start(body);
   } catch (...) {
     if (core.state_.claim_failure()) core.exception_ = std::current_exception();
@@ -192,6 +194,7 @@ bool scope_operation_base::settle(branch_context& branch) noexcept {
     body_failed_first_ = core.state_.claim_failure();
     core.stop_all();
   } else {
+    body_is_kept_ = true;
     core.stop_all();
   }
   return false;
@@ -208,13 +211,27 @@ attempt scope_operation_base::join() noexcept {
   return result == attempt::ready ? finish() : result;
 }
 
+// No child is left.
 attempt scope_operation_base::finish() noexcept {
+  if (body_is_kept_) {
+    end_stopped_body();
+    return join();  // for what destructors have started, which never runs
+  }
   scope_core& core = this->core();
   core.close();
   if (core.exception_ != nullptr || core.error_ || body_failed_first_) return attempt::ready;
   if (body_outcome_ == outcome::stopped)
     return core.was_cancelled() && !core.was_stopped() ? attempt::ready : attempt::stopped;
   return core.is_incomplete() ? attempt::stopped : attempt::ready;
+}
+
+// Destructors see the task locals of the body, on whose strand they run.
+void scope_operation_base::end_stopped_body() noexcept {
+  body_is_kept_ = false;
+  trampoline& loop = context_->loop();
+  context* const strand = std::exchange(loop.strand, first_);
+  destroy_kept_frames(*first_);
+  loop.strand = strand;
 }
 
 void scope_operation_base::rethrow_exception() {

@@ -106,7 +106,7 @@ class task_branch {
   ~task_branch() {
     if (strand_ == nullptr) return;
     // The combinator has destroyed the frame of a branch that stopped.
-    if (strand_->outcome_ != outcome::stopped) root().handle().destroy();
+    if (strand_->outcome_ != outcome::stopped) destroy_frame(root());
     block()->free_block();
   }
 

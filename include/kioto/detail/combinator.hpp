@@ -124,6 +124,8 @@ class combinator : public leaf_operation {
 
   /// One more branch, which somebody else schedules, has to end before the whole does.
   void expect_another() noexcept { ++live_; }
+  /// Destroys the frames of a branch that keeps them and was stopped.
+  static void destroy_kept_frames(branch_context& branch) noexcept;
   /// There was no branch to start.
   [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
   void stop_branches() noexcept;

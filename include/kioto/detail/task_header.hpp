@@ -129,6 +129,7 @@ class alignas(16) task_header : public block_info,
   std::uint8_t shard_ = in_no_shard;  ///< of the list of tasks
   bool in_ready_queue_ = false;  ///< of a current-thread scheduler, whose thread alone uses this
   bool is_reported_ = false;     ///< its exception is: the scope has it
+  bool is_awaited_ = false;      ///< through its join handle, which alone uses this
 
  private:
   void resume(promise_base& frame, trampoline& loop) noexcept;
@@ -160,6 +161,7 @@ class branch_context : public context {
   bool inherits_stop_ : 1 = false;  ///< a stop was pending before it started
   bool is_pausable_ : 1 = false;    ///< a `pausable_branch`
   bool is_still_ : 1 = false;       ///< it is to be run when its pausable branch goes on
+  bool keeps_frames_ : 1 = false;   ///< a body: when it is stopped, its scope destroys its frames
 };
 
 inline task_header& context::task() noexcept {

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: MIT
+// The locals of a stopped body were destroyed while children still used them.
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <kioto/detail/leaf_awaiter.hpp>
+
+#include "support/catch.hpp"
+#include "support/gate.hpp"
+#include "support/runtimes.hpp"
+
+using namespace kioto;
+using namespace kioto_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// What the parts of a test know of each other.
+class world {
+ public:
+  gate body_waits;
+  gate body_stopped;
+  std::atomic<int> alive{0};  // of what is lent
+  std::atomic<int> seen{0};   // by children, at their end, alive
+  std::atomic<int> missed{0};
+  std::vector<std::string> gone;  // in the order of destruction
+};
+
+// A local that is lent to children.
+class loan {
+ public:
+  loan(world& w, const char* name) : world_(w), name_(std::make_unique<std::string>(name)) {
+    ++world_.alive;
+  }
+  loan(const loan&) = delete;
+  loan& operator=(const loan&) = delete;
+  ~loan() {
+    --world_.alive;
+    world_.gone.push_back(*name_);
+  }
+  [[nodiscard]] bool is(const char* name) const { return *name_ == name; }
+
+ private:
+  world& world_;
+  std::unique_ptr<std::string> name_;
+};
+
+// Never completes; tells when it begins to wait, and when it is withdrawn.
+class [[nodiscard]] waits_for_stop final : public detail::leaf_awaiter<waits_for_stop> {
+ public:
+  explicit waits_for_stop(world& w) noexcept : world_(w) {}
+  waits_for_stop(waits_for_stop&& other) noexcept
+      : leaf_awaiter(static_cast<leaf_awaiter&&>(other)), world_(other.world_) {}
+
+  detail::attempt try_or_wait() noexcept override {
+    world& w = world_;  // suspended, this may be gone
+    const auto result = wait([]() noexcept { return true; });
+    if (result == detail::attempt::suspended) w.body_waits.open();
+    if (result == detail::attempt::stopped) w.body_stopped.open();
+    return result;
+  }
+  bool cancel() noexcept override {
+    world_.body_stopped.open();
+    return true;
+  }
+  static void await_resume() noexcept {}
+
+ private:
+  world& world_;
+};
+
+// Uses what it borrowed after the body was told to stop.
+task<> borrows(world& w, const loan& lent, const char* name, int loans) {
+  co_await shield(w.body_stopped.passed());
+  for (int i = 0; i != 3; ++i) co_await shield(yield_now());
+  if (w.alive == loans) {
+    ++w.seen;
+    CHECK(lent.is(name));
+  } else {
+    ++w.missed;
+  }
+}
+task<> inner_part(world& w, task_scope& s) {
+  const loan local(w, "inner");
+  s.spawn(borrows(w, local, "inner", 2));
+  co_await waits_for_stop(w);
+}
+// Lends a local of its own, and one of a frame that it awaits.
+task<> lends(world& w, task_scope& s) {
+  const loan local(w, "outer");
+  s.spawn(borrows(w, local, "outer", 2));
+  co_await inner_part(w, s);
+  FAIL_CHECK("it was not stopped");
+}
+
+void check_ended_in_order(const world& w, int children = 2) {
+  CHECK(w.seen == children);
+  CHECK(w.missed == 0);
+  CHECK(w.alive == 0);
+  CHECK(w.gone == std::vector<std::string>{"inner", "outer"});
+}
+
+task<> throws_when_waiting(world& w) {
+  co_await w.body_waits.passed();
+  throw std::runtime_error("child");
+}
+task<result<void>> fails_when_waiting(world& w) {
+  co_await w.body_waits.passed();
+  co_return std::errc::connection_reset;
+}
+task<> cancels_when_waiting(world& w, task_scope& s) {
+  co_await w.body_waits.passed();
+  s.cancel();
+}
+task<> in_scope(world& w) {
+  co_await scope([&w](task_scope& s) { return lends(w, s); });
+}
+
+}  // namespace
+
+TEST_CASE("a stop of the parent destroyed what a scope's children borrowed from its body") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    auto parent = spawn(in_scope(w));
+    co_await w.body_waits.passed();
+    parent.abort();
+    const auto ended = co_await parent;
+    CHECK(ended.is_cancelled());
+    check_ended_in_order(w);
+  });
+}
+
+TEST_CASE("a stop that was pending before the body waited did, too") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    auto parent = spawn([](world* at) -> task<> {
+      co_await scope([at](task_scope& s) -> task<> {
+        s.spawn([](task_scope* all) -> task<> {
+          all->cancel();
+          co_return;
+        }, &s);
+        co_await shield(s.join());
+        const loan local(*at, "outer");
+        // Stopping already: it never runs, and its parameter goes before the local does.
+        s.spawn(borrows(*at, local, "outer", 1));
+        co_await waits_for_stop(*at);
+      });
+    }, &w);
+    const auto ended = co_await parent;
+    CHECK(ended.has_value());
+    CHECK(w.gone == std::vector<std::string>{"outer"});
+    CHECK(w.seen + w.missed == 0);
+  });
+}
+
+TEST_CASE("a child that throws destroyed what others borrowed from the body") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    std::string said;
+    try {
+      co_await scope([&w](task_scope& s) {
+        s.spawn(throws_when_waiting(w));
+        return lends(w, s);
+      });
+    } catch (const std::runtime_error& e) {
+      said = e.what();
+    }
+    CHECK(said == "child");
+    check_ended_in_order(w);
+  });
+}
+
+TEST_CASE("a child that fails destroyed what others borrowed from the body") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    const auto ended = co_await scope([&w](task_scope& s) -> task<result<void>> {
+      const loan local(w, "outer");
+      s.spawn(borrows(w, local, "outer", 2));
+      s.spawn(fails_when_waiting(w));
+      co_await inner_part(w, s);
+      co_return {};
+    });
+    CHECK(ended.error() == std::errc::connection_reset);
+    check_ended_in_order(w);
+  });
+}
+
+TEST_CASE("a body that joins last lost its locals when a child failed") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    const auto ended = co_await scope([&w](task_scope& s) -> task<result<void>> {
+      const loan local(w, "outer");
+      s.spawn([](world* at, const loan* lent) -> task<> {
+        at->body_waits.open();
+        co_await shield(at->body_stopped.passed());
+        for (int i = 0; i != 20; ++i) co_await shield(yield_now());
+        CHECK(lent->is("outer"));
+        ++(at->alive == 1 ? at->seen : at->missed);
+      }, &w, &local);
+      s.spawn([](world* at) -> task<result<void>> {
+        co_await at->body_waits.passed();
+        at->body_stopped.open();
+        co_return std::errc::connection_reset;
+      }, &w);
+      co_await s.join();
+      co_return {};
+    });
+    CHECK(ended.error() == std::errc::connection_reset);
+    CHECK(w.seen == 1);
+    CHECK(w.missed == 0);
+    CHECK(w.alive == 0);
+  });
+}
+
+TEST_CASE("cancel() destroyed what children borrowed from the body") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    co_await scope([&w](task_scope& s) {
+      s.spawn(cancels_when_waiting(w, s));
+      return lends(w, s);
+    });
+    check_ended_in_order(w);
+  });
+}
+
+TEST_CASE("a body that cancels its own scope lost its locals while children ran") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    co_await scope([&w](task_scope& s) -> task<> {
+      const loan local(w, "outer");
+      gate runs;
+      s.spawn([](world* at, const loan* lent, gate* g) -> task<> {
+        g->open();
+        co_await borrows(*at, *lent, "outer", 2);
+      }, &w, &local, &runs);
+      co_await runs.passed();
+      s.cancel();
+      co_await inner_part(w, s);
+    });
+    // What the inner part lends goes to a child that never runs.
+    check_ended_in_order(w, 1);
+  });
+}
+
+TEST_CASE("a scope that lost a select, or timed out, did") {
+  on_every_scheduler([]() -> task<> {
+    {
+      world w;
+      const auto r = co_await select(in_scope(w), w.body_waits.passed());
+      CHECK(r.index() == 1);
+      check_ended_in_order(w);
+    }
+    {
+      world w;
+      bool timed_out = false;
+      try {
+        co_await timeout(5ms, in_scope(w));
+      } catch (const timeout_error&) {
+        timed_out = true;
+      }
+      CHECK(timed_out);
+      check_ended_in_order(w);
+    }
+    {
+      world w;  // without a frame around it
+      const auto r = co_await select(scope([&w](task_scope& s) { return lends(w, s); }),
+                                     w.body_waits.passed());
+      CHECK(r.index() == 1);
+      check_ended_in_order(w);
+    }
+  });
+}
+
+TEST_CASE("a scope in a shield, or below as_result, did") {
+  on_every_scheduler([]() -> task<> {
+    {
+      world w;
+      co_await shield(scope([&w](task_scope& s) {
+        s.spawn(cancels_when_waiting(w, s));
+        return lends(w, s);
+      }));
+      check_ended_in_order(w);
+    }
+    {
+      world w;
+      auto parent = spawn([](world* at) -> task<std::error_code> {
+        const auto r = co_await as_result(in_scope(*at));
+        check_ended_in_order(*at);
+        co_return r.error();
+      }, &w);
+      co_await w.body_waits.passed();
+      parent.abort();
+      auto ended = co_await parent;
+      CHECK(std::move(ended).value() == std::errc::operation_canceled);
+    }
+  });
+}
+
+TEST_CASE("frames below an as_result in the body go before the body goes on") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    co_await scope([&w](task_scope& s) -> task<> {
+      s.spawn(cancels_when_waiting(w, s));
+      const loan local(w, "outer");
+      const auto alone = [](world* at) -> task<> {
+        const loan inner(*at, "inner");
+        co_await waits_for_stop(*at);
+      };
+      const auto r = co_await as_result(alone(&w));
+      CHECK(r.error() == std::errc::operation_canceled);
+      CHECK(w.gone == std::vector<std::string>{"inner"});
+    });
+    CHECK(w.gone == std::vector<std::string>{"inner", "outer"});
+  });
+}
+
+TEST_CASE("a scope within a stopped generator destroyed what its children borrowed") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    const auto numbers = [](world* at) -> async_generator<int> {
+      co_yield 1;
+      co_await in_scope(*at);
+      co_yield 2;
+    };
+    auto consumer = spawn([](async_generator<int> g) -> task<> {
+      for (;;) {
+        const auto n = co_await g.next();
+        if (!n) break;
+      }
+    }, numbers(&w));
+    co_await w.body_waits.passed();
+    consumer.abort();
+    const auto ended = co_await consumer;
+    CHECK(ended.is_cancelled());
+    check_ended_in_order(w);
+  });
+}
+
+TEST_CASE("a scope within a body: both keep what they lent") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    std::atomic<int> outer_seen{0};
+    auto parent = spawn([](world* at, std::atomic<int>* seen) -> task<> {
+      co_await scope([at, seen](task_scope& s) -> task<> {
+        const std::string local = "a local of the outer body, too long for the small buffer";
+        s.spawn([](world* with, const std::string* lent, std::atomic<int>* count) -> task<> {
+          co_await shield(with->body_stopped.passed());
+          for (int i = 0; i != 20; ++i) co_await shield(yield_now());
+          if (lent->size() == 56) ++*count;
+        }, at, &local, seen);
+        co_await in_scope(*at);
+      });
+    }, &w, &outer_seen);
+    co_await w.body_waits.passed();
+    parent.abort();
+    const auto ended = co_await parent;
+    CHECK(ended.is_cancelled());
+    check_ended_in_order(w);
+    CHECK(outer_seen == 1);
+  });
+}
+
+TEST_CASE("what a stopped body lends may start children when it goes") {
+  on_every_scheduler([]() -> task<> {
+    class starts {
+     public:
+      starts(task_scope& s, std::atomic<int>& ran) : scope_(s), ran_(ran) {}
+      starts(const starts&) = delete;
+      starts& operator=(const starts&) = delete;
+      ~starts() {
+        const auto child = [](std::atomic<int>* n) -> task<> {
+          ++*n;
+          co_return;
+        };
+        scope_.spawn(child(&ran_));
+        CHECK(scope_.size() == 1);
+      }
+
+     private:
+      task_scope& scope_;
+      std::atomic<int>& ran_;
+    };
+    world w;
+    std::atomic<int> ran{0};
+    co_await scope([&](task_scope& s) -> task<> {
+      s.spawn(cancels_when_waiting(w, s));
+      const starts last(s, ran);
+      co_await waits_for_stop(w);
+    });
+    CHECK(ran == 0);  // the scope was stopping
+  });
+}
+
+TEST_CASE("destructors of a stopped body read the task locals of the body") {
+  static constinit task_local<std::string> name;
+  on_every_scheduler([]() -> task<> {
+    class reads {
+     public:
+      explicit reads(std::string& to) : to_(to) {}
+      reads(const reads&) = delete;
+      reads& operator=(const reads&) = delete;
+      ~reads() { to_ = name.get(); }
+
+     private:
+      std::string& to_;
+    };
+    world w;
+    std::string seen;
+    const auto body = [](world* at, task_scope* s, std::string* to) -> task<> {
+      s->spawn(cancels_when_waiting(*at, *s));
+      const reads last(*to);
+      co_await waits_for_stop(*at);
+    };
+    co_await scope([&](task_scope& s) -> task<> {
+      co_await name.scope("of the body", body(&w, &s, &seen));
+    });
+    CHECK(seen == "of the body");
+  });
+}
