@@ -79,7 +79,10 @@ attempt combinator::start(const chain& branches) noexcept {
   next_ = first_;
   c.current_ = this;
   c.entry_ = entry::nested;
-  if (c.kind_ == strand::task) c.loop().forked = true;
+  if (c.kind_ == strand::task)
+    c.loop().forked = true;
+  else if (body_ == nullptr)
+    body_ = static_cast<branch_context&>(c).owner_->body_;
   start_some();
   if (!is_done()) return attempt::suspended;
   c.entry_ = entry::resume;
@@ -181,8 +184,12 @@ void combinator::end_branch(branch_context& branch, outcome what) noexcept {
   branch.outcome_ = what;
   --live_;
   // What a branch owned is gone before its combinator goes on.
-  if (what == outcome::stopped && branch.is_task_ && !branch.keeps_frames_)
+  if (what == outcome::stopped && branch.is_task_ && !branch.is_kept_) {
     destroy_frame(root_of(branch));
+    branch.kept_depth_ = 0;  // what was kept in its frames has gone, too
+  }
+  if (branch.kept_depth_ > kept_depth_) [[unlikely]]
+    kept_depth_ = branch.kept_depth_;
   if (!settle(branch) || stopping_) return;
   if (live_ != 0) {
     stop_branches();
@@ -192,7 +199,30 @@ void combinator::end_branch(branch_context& branch, outcome what) noexcept {
   }
 }
 
-void combinator::destroy_kept_frames(branch_context& branch) noexcept {
+namespace {
+
+// Branches that are kept are destroyed with the frames that they are in, so by recursion. Whoever
+// nests them deeper than this cannot lend them.
+constexpr std::uint16_t deepest_kept = 100;
+
+}  // namespace
+
+bool combinator::keeps(context& c) noexcept {
+  if (c.kind_ != strand::branch) return false;
+  const auto& branch = static_cast<branch_context&>(c);
+  const combinator* const body = branch.owner_->body_;
+  if (body == nullptr || !branch.is_task_) return false;
+  return body == branch.owner_ || (body->keeps_frames_ && branch.kept_depth_ < deepest_kept);
+}
+
+bool combinator::is_still_borrowed(const branch_context& branch) const noexcept {
+  if (context_->kind_ != strand::branch || branch.kept_depth_ >= deepest_kept) return false;
+  const combinator* const around = static_cast<branch_context*>(context_)->owner_->body_;
+  return around != nullptr && around->keeps_frames_;
+}
+
+void destroy_kept_frames(branch_context& branch) noexcept {
+  branch.is_kept_ = false;
   promise_base& root = root_of(branch);
   destroy_frames(*branch.frame_, root);
   destroy_frame(root);
@@ -222,6 +252,8 @@ promise_base* combinator::go_on() noexcept {
   if (c.kind_ == strand::task) c.loop().forked = false;
   const attempt result = conclude();
   if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
+  if (kept_depth_ != 0 && c.kind_ == strand::branch) [[unlikely]]
+    static_cast<branch_context&>(c).kept_depth_ = kept_depth_;
   if (c.frame_ == nullptr) {
     auto& outer = static_cast<branch_context&>(c);
     return outer.owner_->branch_ended(outer,

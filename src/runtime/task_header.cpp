@@ -197,12 +197,11 @@ next_run task_header::run(bool called) noexcept {
 
 // A stop travels up from the leaf under `frame`. Frames are destroyed one by one, innermost first,
 // without recursion, up to a frame with a hook that absorbs the stop or to the root of the context;
-// those of a branch that keeps its frames only if a hook absorbs the stop.
+// those of a strand that keeps its frames only if a hook absorbs the stop.
 KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexcept {
   promise_base* frame = &innermost;
   context& c = *innermost.context_;
-  const bool kept =
-      c.kind_ == strand::branch && static_cast<branch_context&>(c).keeps_frames_;
+  const bool kept = combinator::keeps(c);
   for (;;) {
     while (frame->hook_ != nullptr) {
       await_hook* hook = frame->hook_;
@@ -213,7 +212,12 @@ KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexce
     }
     task_awaiter_base* awaiter = frame->parent_.awaiter();
     if (awaiter == nullptr) {
-      if (kept) c.frame_ = &innermost;
+      if (kept) {
+        auto& branch = static_cast<branch_context&>(c);
+        branch.is_kept_ = true;
+        ++branch.kept_depth_;
+        branch.frame_ = &innermost;
+      }
       return ended(c, outcome::stopped);
     }
     promise_base& parent = awaiter->parent();

@@ -26,8 +26,9 @@ class world {
  public:
   gate body_waits;
   gate body_stopped;
-  std::atomic<int> alive{0};  // of what is lent
-  std::atomic<int> seen{0};   // by children, at their end, alive
+  std::atomic<int> running{0};  // children
+  std::atomic<int> alive{0};    // of what is lent
+  std::atomic<int> seen{0};     // by children, at their end, alive
   std::atomic<int> missed{0};
   std::vector<std::string> gone;  // in the order of destruction
 };
@@ -77,6 +78,7 @@ class [[nodiscard]] waits_for_stop final : public detail::leaf_awaiter<waits_for
 
 // Uses what it borrowed after the body was told to stop.
 task<> borrows(world& w, const loan& lent, const char* name, int loans) {
+  ++w.running;
   co_await shield(w.body_stopped.passed());
   for (int i = 0; i != 3; ++i) co_await shield(yield_now());
   if (w.alive == loans) {
@@ -86,9 +88,10 @@ task<> borrows(world& w, const loan& lent, const char* name, int loans) {
     ++w.missed;
   }
 }
-task<> inner_part(world& w, task_scope& s) {
+task<> inner_part(world& w, task_scope& s, int children = 2) {
   const loan local(w, "inner");
   s.spawn(borrows(w, local, "inner", 2));
+  while (w.running < children) co_await yield_now();
   co_await waits_for_stop(w);
 }
 // Lends a local of its own, and one of a frame that it awaits.
@@ -139,19 +142,23 @@ TEST_CASE("a stop of the parent destroyed what a scope's children borrowed from 
 TEST_CASE("a stop that was pending before the body waited did, too") {
   on_every_scheduler([]() -> task<> {
     world w;
-    auto parent = spawn([](world* at) -> task<> {
-      co_await scope([at](task_scope& s) -> task<> {
-        s.spawn([](task_scope* all) -> task<> {
-          all->cancel();
-          co_return;
-        }, &s);
-        co_await shield(s.join());
-        const loan local(*at, "outer");
-        // Stopping already: it never runs, and its parameter goes before the local does.
-        s.spawn(borrows(*at, local, "outer", 1));
-        co_await waits_for_stop(*at);
-      });
-    }, &w);
+    auto parent = spawn(
+        [](world* at) -> task<> {
+          co_await scope([at](task_scope& s) -> task<> {
+            s.spawn(
+                [](task_scope* all) -> task<> {
+                  all->cancel();
+                  co_return;
+                },
+                &s);
+            co_await shield(s.join());
+            const loan local(*at, "outer");
+            // Stopping already: it never runs, and its parameter goes before the local does.
+            s.spawn(borrows(*at, local, "outer", 1));
+            co_await waits_for_stop(*at);
+          });
+        },
+        &w);
     const auto ended = co_await parent;
     CHECK(ended.has_value());
     CHECK(w.gone == std::vector<std::string>{"outer"});
@@ -196,18 +203,22 @@ TEST_CASE("a body that joins last lost its locals when a child failed") {
     world w;
     const auto ended = co_await scope([&w](task_scope& s) -> task<result<void>> {
       const loan local(w, "outer");
-      s.spawn([](world* at, const loan* lent) -> task<> {
-        at->body_waits.open();
-        co_await shield(at->body_stopped.passed());
-        for (int i = 0; i != 20; ++i) co_await shield(yield_now());
-        CHECK(lent->is("outer"));
-        ++(at->alive == 1 ? at->seen : at->missed);
-      }, &w, &local);
-      s.spawn([](world* at) -> task<result<void>> {
-        co_await at->body_waits.passed();
-        at->body_stopped.open();
-        co_return std::errc::connection_reset;
-      }, &w);
+      s.spawn(
+          [](world* at, const loan* lent) -> task<> {
+            at->body_waits.open();
+            co_await shield(at->body_stopped.passed());
+            for (int i = 0; i != 20; ++i) co_await shield(yield_now());
+            CHECK(lent->is("outer"));
+            ++(at->alive == 1 ? at->seen : at->missed);
+          },
+          &w, &local);
+      s.spawn(
+          [](world* at) -> task<result<void>> {
+            co_await at->body_waits.passed();
+            at->body_stopped.open();
+            co_return std::errc::connection_reset;
+          },
+          &w);
       co_await s.join();
       co_return {};
     });
@@ -235,13 +246,15 @@ TEST_CASE("a body that cancels its own scope lost its locals while children ran"
     co_await scope([&w](task_scope& s) -> task<> {
       const loan local(w, "outer");
       gate runs;
-      s.spawn([](world* at, const loan* lent, gate* g) -> task<> {
-        g->open();
-        co_await borrows(*at, *lent, "outer", 2);
-      }, &w, &local, &runs);
+      s.spawn(
+          [](world* at, const loan* lent, gate* g) -> task<> {
+            g->open();
+            co_await borrows(*at, *lent, "outer", 2);
+          },
+          &w, &local, &runs);
       co_await runs.passed();
       s.cancel();
-      co_await inner_part(w, s);
+      co_await inner_part(w, s, 1);
     });
     // What the inner part lends goes to a child that never runs.
     check_ended_in_order(w, 1);
@@ -289,11 +302,13 @@ TEST_CASE("a scope in a shield, or below as_result, did") {
     }
     {
       world w;
-      auto parent = spawn([](world* at) -> task<std::error_code> {
-        const auto r = co_await as_result(in_scope(*at));
-        check_ended_in_order(*at);
-        co_return r.error();
-      }, &w);
+      auto parent = spawn(
+          [](world* at) -> task<std::error_code> {
+            const auto r = co_await as_result(in_scope(*at));
+            check_ended_in_order(*at);
+            co_return r.error();
+          },
+          &w);
       co_await w.body_waits.passed();
       parent.abort();
       auto ended = co_await parent;
@@ -328,12 +343,14 @@ TEST_CASE("a scope within a stopped generator destroyed what its children borrow
       co_await in_scope(*at);
       co_yield 2;
     };
-    auto consumer = spawn([](async_generator<int> g) -> task<> {
-      for (;;) {
-        const auto n = co_await g.next();
-        if (!n) break;
-      }
-    }, numbers(&w));
+    auto consumer = spawn(
+        [](async_generator<int> g) -> task<> {
+          for (;;) {
+            const auto n = co_await g.next();
+            if (!n) break;
+          }
+        },
+        numbers(&w));
     co_await w.body_waits.passed();
     consumer.abort();
     const auto ended = co_await consumer;
@@ -346,23 +363,29 @@ TEST_CASE("a scope within a body: both keep what they lent") {
   on_every_scheduler([]() -> task<> {
     world w;
     std::atomic<int> outer_seen{0};
-    auto parent = spawn([](world* at, std::atomic<int>* seen) -> task<> {
-      co_await scope([at, seen](task_scope& s) -> task<> {
-        const std::string local = "a local of the outer body, too long for the small buffer";
-        s.spawn([](world* with, const std::string* lent, std::atomic<int>* count) -> task<> {
-          co_await shield(with->body_stopped.passed());
-          for (int i = 0; i != 20; ++i) co_await shield(yield_now());
-          if (lent->size() == 56) ++*count;
-        }, at, &local, seen);
-        co_await in_scope(*at);
-      });
-    }, &w, &outer_seen);
+    auto parent = spawn(
+        [](world* at, std::atomic<int>* seen) -> task<> {
+          co_await scope([at, seen](task_scope& s) -> task<> {
+            const std::string local = "a local of the outer body, too long for the small buffer";
+            s.spawn(
+                [](world* with, const std::string* lent, std::atomic<int>* count) -> task<> {
+                  ++*count;
+                  co_await shield(with->body_stopped.passed());
+                  for (int i = 0; i != 20; ++i) co_await shield(yield_now());
+                  if (lent->size() == 56) ++*count;
+                },
+                at, &local, seen);
+            while (*seen == 0) co_await yield_now();
+            co_await in_scope(*at);
+          });
+        },
+        &w, &outer_seen);
     co_await w.body_waits.passed();
     parent.abort();
     const auto ended = co_await parent;
     CHECK(ended.is_cancelled());
     check_ended_in_order(w);
-    CHECK(outer_seen == 1);
+    CHECK(outer_seen == 2);
   });
 }
 
@@ -397,7 +420,7 @@ TEST_CASE("what a stopped body lends may start children when it goes") {
   });
 }
 
-TEST_CASE("destructors of a stopped body read the task locals of the body") {
+TEST_CASE("destructors of a stopped body read the task locals around it") {
   static constinit task_local<std::string> name;
   on_every_scheduler([]() -> task<> {
     class reads {
@@ -412,14 +435,147 @@ TEST_CASE("destructors of a stopped body read the task locals of the body") {
     };
     world w;
     std::string seen;
-    const auto body = [](world* at, task_scope* s, std::string* to) -> task<> {
-      s->spawn(cancels_when_waiting(*at, *s));
-      const reads last(*to);
-      co_await waits_for_stop(*at);
+    const auto parent = [](world* at, std::string* to) -> task<> {
+      co_await scope([at, to](task_scope& s) -> task<> {
+        s.spawn(cancels_when_waiting(*at, s));
+        const reads last(*to);
+        co_await waits_for_stop(*at);
+      });
     };
-    co_await scope([&](task_scope& s) -> task<> {
-      co_await name.scope("of the body", body(&w, &s, &seen));
+    co_await name.scope("around", parent(&w, &seen));
+    CHECK(seen == "around");
+  });
+}
+
+namespace {
+
+constinit task_local<std::string> label;
+
+// The body awaits the part that lends in a combinator.
+template <class Await>
+task<> lends_in(world& w, Await await) {
+  co_await scope([&](task_scope& s) -> task<> {
+    const loan local(w, "outer");
+    s.spawn(borrows(w, local, "outer", 2));
+    s.spawn(cancels_when_waiting(w, s));
+    static_cast<void>(co_await await(inner_part(w, s)));
+    FAIL_CHECK("it was not stopped");
+  });
+  check_ended_in_order(w);
+}
+
+task<> nests(world& w, task_scope& s, int depth) {
+  if (depth == 0) {
+    static_cast<void>(s);
+    co_await waits_for_stop(w);
+  } else {
+    const std::string has_a_destructor(40, 'x');
+    static_cast<void>(co_await when_all(nests(w, s, depth - 1), yield_now()));
+    CHECK(has_a_destructor.size() == 40);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("what a branch within the body lends stays, too") {
+  on_every_scheduler([]() -> task<> {
+    {
+      world w;
+      co_await lends_in(w, [](task<> part) -> task<> { co_await std::move(part); });
+    }
+    {
+      world w;
+      co_await lends_in(w, [](task<> part) { return timeout(1h, std::move(part)); });
+    }
+    {
+      world w;
+      co_await lends_in(w, [](task<> part) { return select(std::move(part), sleep(1h)); });
+    }
+    {
+      world w;
+      co_await lends_in(w, [](task<> part) { return when_all(std::move(part), yield_now()); });
+    }
+    {
+      world w;
+      co_await lends_in(w, [](task<> part) { return label.scope("x", std::move(part)); });
+    }
+    {
+      world w;  // combinators without frames between them
+      co_await lends_in(w, [](task<> part) {
+        return timeout(1h, when_all(timeout(2h, std::move(part)), sleep(1h)));
+      });
+    }
+  });
+}
+
+TEST_CASE("what a stopped branch lent goes before the body goes on after as_result") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    co_await scope([&w](task_scope& s) -> task<> {
+      const loan local(w, "outer");
+      s.spawn(cancels_when_waiting(w, s));
+      const auto part = [](world* at) -> task<> {
+        const loan inner(*at, "inner");
+        co_await waits_for_stop(*at);
+      };
+      const auto r = co_await as_result(timeout(1h, part(&w)));
+      CHECK(r.error() == std::errc::operation_canceled);
+      CHECK(w.gone == std::vector<std::string>{"inner"});
     });
-    CHECK(seen == "of the body");
+    CHECK(w.gone == std::vector<std::string>{"inner", "outer"});
+  });
+}
+
+TEST_CASE("a branch of the body that lost goes at once, whatever the children do") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    gate end;
+    co_await scope([&](task_scope& s) -> task<> {
+      s.spawn([](gate* g) -> task<> { co_await g->passed(); }, &end);
+      const auto part = [](world* at) -> task<> {
+        const loan inner(*at, "inner");
+        co_await waits_for_stop(*at);
+      };
+      const auto r = co_await select(part(&w), w.body_waits.passed());
+      CHECK(r.index() == 1);
+      CHECK(w.gone == std::vector<std::string>{"inner"});
+      CHECK(s.size() == 1);
+      end.open();
+    });
+  });
+}
+
+TEST_CASE("children of an outer scope borrow from the body of an inner one") {
+  on_every_scheduler([]() -> task<> {
+    for (const bool has_inner_child : {false, true}) {
+      world w;
+      co_await scope([&w, has_inner_child](task_scope& outer) -> task<> {
+        const loan local(w, "outer");
+        outer.spawn(borrows(w, local, "outer", 2));
+        outer.spawn(cancels_when_waiting(w, outer));
+        co_await scope([&w, &outer, has_inner_child](task_scope& inner) -> task<> {
+          const loan mine(w, "inner");
+          outer.spawn(borrows(w, mine, "inner", 2));
+          if (has_inner_child) inner.spawn([]() -> task<> { co_await sleep(1h); });
+          while (w.running < 2) co_await yield_now();
+          co_await waits_for_stop(w);
+        });
+      });
+      check_ended_in_order(w);
+    }
+  });
+}
+
+TEST_CASE("a deep nest of branches within a stopped body ends") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    co_await scope([&w](task_scope& s) -> task<> {
+      s.spawn(cancels_when_waiting(w, s));
+      s.spawn([](world* at) -> task<> { co_await shield(at->body_stopped.passed()); }, &w);
+      // Deeper than what is kept: its local goes earlier, so the child looks at nothing.
+      const auto deep = [](world* at, task_scope* in) -> task<> { co_await nests(*at, *in, 5000); };
+      co_await deep(&w, &s);
+    });
+    CHECK(w.alive == 0);
   });
 }

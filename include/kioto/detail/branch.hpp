@@ -105,8 +105,11 @@ class task_branch {
   task_branch& operator=(task_branch&&) = delete;
   ~task_branch() {
     if (strand_ == nullptr) return;
-    // The combinator has destroyed the frame of a branch that stopped.
-    if (strand_->outcome_ != outcome::stopped) destroy_frame(root());
+    // The combinator has destroyed the frame of a branch that stopped, or kept it.
+    if (strand_->is_kept_)
+      destroy_kept_frames(*strand_);
+    else if (strand_->outcome_ != outcome::stopped)
+      destroy_frame(root());
     block()->free_block();
   }
 
