@@ -238,8 +238,10 @@ promise_base* task_header::ended(context& c, outcome what) noexcept {
 
 void task_header::finish(outcome what) noexcept {
   scope_core* const scope = this->scope();
-  outcome_ = outcome::none;  // the frame leaves the result where it is
-  destroy_frame(root());     // parameters die before anyone learns of the end
+  // The frame leaves the result where it is; but not one that did not count, see `drop_value()`.
+  if (what != outcome::stopped) [[likely]]
+    outcome_ = outcome::none;
+  destroy_frame(root());  // parameters die before anyone learns of the end
   outcome_ = what;
   if (scope != nullptr) return scope->finish(*this);
   scheduler& home = *scheduler_;
