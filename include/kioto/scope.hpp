@@ -204,7 +204,6 @@ class scope_operation_base : public combinator {
   attempt begin() noexcept;
   attempt message_arrived() noexcept;
   void keep_frames() noexcept;
-  void end_kept_body() noexcept;
   attempt join() noexcept;
   attempt finish() noexcept;
 

@@ -223,9 +223,13 @@ bool combinator::is_still_borrowed(const branch_context& branch) const noexcept 
 
 void destroy_kept_frames(branch_context& branch) noexcept {
   branch.is_kept_ = false;
+  // Destructors see the task locals of the strand that they are in.
+  trampoline& loop = branch.loop();
+  context* const strand = std::exchange(loop.strand, &branch);
   promise_base& root = root_of(branch);
   destroy_frames(*branch.frame_, root);
   destroy_frame(root);
+  loop.strand = strand;
 }
 
 std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {

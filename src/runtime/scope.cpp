@@ -230,7 +230,8 @@ attempt scope_operation_base::join() noexcept {
 attempt scope_operation_base::finish() noexcept {
   if (first_ != nullptr && first_->is_kept_) {
     if (!is_still_borrowed(*first_)) {
-      end_kept_body();
+      destroy_kept_frames(*first_);
+      kept_depth_ = 0;
       return join();  // for what destructors have started, which never runs
     }
     static_cast<branch_context*>(context_)->kept_depth_ = first_->kept_depth_;
@@ -241,15 +242,6 @@ attempt scope_operation_base::finish() noexcept {
   if (body_outcome_ == outcome::stopped)
     return core.was_cancelled() && !core.was_stopped() ? attempt::ready : attempt::stopped;
   return core.is_incomplete() ? attempt::stopped : attempt::ready;
-}
-
-// Destructors see the task locals of the body, on whose strand they run.
-void scope_operation_base::end_kept_body() noexcept {
-  kept_depth_ = 0;
-  trampoline& loop = context_->loop();
-  context* const strand = std::exchange(loop.strand, first_);
-  destroy_kept_frames(*first_);
-  loop.strand = strand;
 }
 
 void scope_operation_base::rethrow_exception() {

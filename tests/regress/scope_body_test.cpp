@@ -451,6 +451,17 @@ namespace {
 
 constinit task_local<std::string> label;
 
+class reads_label {
+ public:
+  explicit reads_label(std::string& to) : to_(to) {}
+  reads_label(const reads_label&) = delete;
+  reads_label& operator=(const reads_label&) = delete;
+  ~reads_label() { to_ = label.get(); }
+
+ private:
+  std::string& to_;
+};
+
 // The body awaits the part that lends in a combinator.
 template <class Await>
 task<> lends_in(world& w, Await await) {
@@ -505,6 +516,26 @@ TEST_CASE("what a branch within the body lends stays, too") {
         return timeout(1h, when_all(timeout(2h, std::move(part)), sleep(1h)));
       });
     }
+  });
+}
+
+TEST_CASE("destructors in a kept branch read its task locals") {
+  on_every_scheduler([]() -> task<> {
+    world w;
+    std::string seen;
+    const auto part = [](world* at, std::string* to) -> task<> {
+      const reads_label last(*to);
+      co_await waits_for_stop(*at);
+    };
+    co_await scope([&](task_scope& s) -> task<> {
+      const loan local(w, "outer");
+      s.spawn(borrows(w, local, "outer", 1));
+      s.spawn(cancels_when_waiting(w, s));
+      while (w.running < 1) co_await yield_now();
+      co_await label.scope("of the branch", part(&w, &seen));
+    });
+    CHECK(seen == "of the branch");
+    CHECK(w.seen == 1);
   });
 }
 
