@@ -147,7 +147,9 @@ TEST_CASE("a destructor threw in a branch, a child or a body that was stopped") 
   SECTION("an operation that timed out") {
     check_names(says([]() -> task<> { co_await timeout(1ms, holds_a_local()); }));
   }
-  SECTION("below as_result") { check_names(says([] { return aborts(absorbs()); })); }
+  SECTION("below as_result") {
+    check_names(says([] { return aborts(absorbs()); }));
+  }
   SECTION("a child") {
     check_names(says([]() -> task<> {
       co_await scope([](task_scope& s) -> task<> {
