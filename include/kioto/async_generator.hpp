@@ -60,7 +60,11 @@ class generator_promise_base : public promise_base {
   /// Destroys the frames, the innermost first.
   void destroy() noexcept;
 
-  void unhandled_exception() noexcept { error_ = std::current_exception(); }
+  void unhandled_exception() noexcept {
+    if (context_ == nullptr) [[unlikely]]
+      die_of_destructor();
+    error_ = std::current_exception();
+  }
   void return_void() noexcept {}
 
   pausable_branch strand_;

@@ -84,13 +84,21 @@ namespace detail {
 template <class T>
 class destroyed_at_exit {
  public:
-  explicit destroyed_at_exit(T& object) noexcept : object_(object) {}
+  destroyed_at_exit(T& object, task_header& task) noexcept : object_(object), task_(task) {}
   destroyed_at_exit(const destroyed_at_exit&) = delete;
   destroyed_at_exit& operator=(const destroyed_at_exit&) = delete;
-  ~destroyed_at_exit() { std::destroy_at(std::addressof(object_)); }
+  ~destroyed_at_exit() {
+    if constexpr (std::is_nothrow_destructible_v<T>) {
+      std::destroy_at(std::addressof(object_));
+    } else {
+      KIOTO_TRY { std::destroy_at(std::addressof(object_)); }
+      KIOTO_CATCH_ALL { die_of_destructor(&task_); }
+    }
+  }
 
  private:
   T& object_;
+  task_header& task_;
 };
 
 /// Library access to the parts of a join.
@@ -107,7 +115,7 @@ struct join_access {
         } else if constexpr (std::is_reference_v<T>) {
           result.value_.emplace(storage->value);
         } else {
-          const destroyed_at_exit<T> source(storage->value);  // also if the move throws
+          const destroyed_at_exit<T> source(storage->value, task);  // also if the move throws
           result.value_.emplace(std::move(storage->value));
         }
         break;
@@ -176,6 +184,8 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
       : leaf_awaiter<join_awaiter>(static_cast<leaf_awaiter<join_awaiter>&&>(other)),
         join_waiter(&join_awaiter::on_task_ended),
         task_(other.task_) {}
+  join_awaiter& operator=(join_awaiter&&) = delete;
+  ~join_awaiter() { let_go(); }
 
   attempt try_or_wait() noexcept override {
     if (task_ == nullptr || task_->join_.is_done()) return attempt::ready;
@@ -184,18 +194,29 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
     task_header& caller = this->context_->task();
     trampoline& loop = *caller.loop_;
     task_header* const callee = caller.scheduler_ == task_->scheduler_ ? task_ : nullptr;
-    const attempt result = this->wait([this]() noexcept { return task_->join_.link(this); });
+    const attempt result = this->wait([this]() noexcept {
+      holds_ = !std::exchange(task_->is_awaited_, true);
+      return task_->join_.link(this);
+    });
     if (result == attempt::suspended && callee != nullptr)
       loop.next = {callee, next_run::relation::callee};
     return result;
   }
-  bool cancel() noexcept override { return task_->join_.unlink(this); }
-  bool withdraw() noexcept override { return true; }  // the result is still in the task
+  bool cancel() noexcept override {
+    if (!task_->join_.unlink(this)) return false;
+    let_go();
+    return true;
+  }
+  bool withdraw() noexcept override {  // the result is still in the task
+    let_go();
+    return true;
+  }
 
   join_result<T> await_resume() {
     if (task_ == nullptr) [[unlikely]]
       throw_bad_join(
           "an empty join_handle was awaited: it was moved from, detached, or awaited before");
+    let_go();
     // The word knows one waiter: another one found it taken, which is as if there were nothing to
     // wait for.
     if (!task_->join_.is_done()) [[unlikely]]
@@ -218,7 +239,12 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
     }
   }
 
+  void let_go() noexcept {
+    if (std::exchange(holds_, false)) task_->is_awaited_ = false;
+  }
+
   task_header* task_;
+  bool holds_ = false;  ///< `is_awaited_` of the task is due to this
 };
 
 }  // namespace detail
@@ -233,7 +259,9 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 ///   there; if the wait is cancelled it is dropped, which detaches the task.
 /// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the
 ///   runtime's hook for unhandled exceptions.
-/// - Lifetime: the handle outlives the wait. It may outlive the runtime.
+/// - Lifetime: the handle outlives the wait: destroying it, assigning to it or detaching it while
+/// it
+///   is awaited ends the program with a message. It may outlive the runtime.
 /// - Thread safety: one thread at a time; `abort_handle()` is for the others.
 template <class T = void>
 class join_handle {

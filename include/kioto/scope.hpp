@@ -155,6 +155,11 @@ namespace detail {
 ///
 /// While the body runs the scope is a combinator with one branch, the body. When that has ended, it
 /// waits for the children like a leaf operation.
+///
+/// Children may borrow from the body: from its locals, and from those of the tasks that it awaits,
+/// also as branches. A body that was stopped therefore keeps its frames until no child is left, and
+/// branches within it keep theirs. A scope within the body of another one that stops leaves its own
+/// body to that one.
 class scope_operation_base : public combinator {
  public:
   attempt try_or_wait() noexcept final { return joining_ ? finish() : begin(); }
@@ -200,13 +205,13 @@ class scope_operation_base : public combinator {
 
   attempt begin() noexcept;
   attempt message_arrived() noexcept;
-  void end_body(outcome what) noexcept;
+  void keep_frames() noexcept;
   attempt join() noexcept;
   attempt finish() noexcept;
 
   bool settle(branch_context& branch) noexcept override;
   attempt conclude() noexcept override { return join(); }
-  void stop_requested() noexcept override { core().stop_from_outside(); }
+  void stop_requested() noexcept override;
 
   task_scope scope_;
   std::size_t limit_;
@@ -313,6 +318,11 @@ auto make_scope(std::size_t children, F&& body) {
 ///   ended. If all of them completed nevertheless, the value of the body counts, or their failure.
 /// - Lifetime: the body is moved into the awaiter, or referred to if it has a name; it and what it
 ///   captures live until all have ended. Allocates the frame of the body, and one for each child.
+///   Children may also borrow from the body's own locals, and from those of the tasks that it
+///   awaits, as long as these do not return or throw before the children have ended: they end their
+///   locals by themselves then, so they `join()` first. If the body is stopped, its locals are
+///   destroyed after the last child has ended, the innermost first; a child that ignores the stop,
+///   in a `shield`, must therefore not wait for something that they own.
 /// - Thread safety: the body runs on the strand of the awaiting task, children in parallel with it.
 ///
 ///     co_await scope([&](task_scope& s) -> task<> {

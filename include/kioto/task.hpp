@@ -102,7 +102,7 @@ class [[nodiscard]] task {
     return std::exchange(promise_, nullptr);
   }
   void reset() noexcept {
-    if (promise_ != nullptr) std::exchange(promise_, nullptr)->handle().destroy();
+    if (promise_ != nullptr) detail::destroy_frame(*std::exchange(promise_, nullptr));
   }
 
   detail::typed_promise<T>* promise_;

@@ -42,9 +42,16 @@ class tracker_state : public basic_tracker_count<std_sync, tracker_wait_operatio
 class [[nodiscard]] tracker_wait_operation final : public leaf_awaiter<tracker_wait_operation>,
                                                    public basic_wait_node<std_sync> {
  public:
-  explicit tracker_wait_operation(tracker_state* state) noexcept : state_(state) {}
+  explicit tracker_wait_operation(tracker_state* state) noexcept : state_(state) {
+    state_->add_reference();
+  }
   tracker_wait_operation(tracker_wait_operation&& other) noexcept
-      : leaf_awaiter(static_cast<leaf_awaiter&&>(other)), state_(other.state_) {}
+      : leaf_awaiter(static_cast<leaf_awaiter&&>(other)),
+        state_(std::exchange(other.state_, nullptr)) {}
+  tracker_wait_operation& operator=(tracker_wait_operation&&) = delete;
+  ~tracker_wait_operation() {
+    if (state_ != nullptr) state_->drop_reference();
+  }
 
   attempt try_or_wait() noexcept override {
     if (state_->is_over()) return attempt::ready;
@@ -237,7 +244,8 @@ class task_tracker {
   /// - Result: none. What the tasks did is visible.
   /// - Errors: none.
   /// - Cancellation: a cancelled wait has no effect.
-  /// - Lifetime: the tracker outlives the wait.
+  /// - Lifetime: the wait counts as a copy of the tracker. If it is the last one, nobody can close
+  ///   the tracker any more.
   /// - Thread safety: any number of tasks may wait.
   [[nodiscard]] detail::tracker_wait_operation wait() const noexcept {
     return detail::tracker_wait_operation(state_);

@@ -27,17 +27,20 @@ bool is_withdrawn(const context& c) noexcept {
   return c.kind_ == strand::branch && static_cast<const branch_context&>(c).is_withdrawn_;
 }
 
-// From the innermost frame on.
-void destroy_frames(branch_context& branch) noexcept {
+// The frame of a branch that is a task. Its result stays in the block.
+void destroy_root(branch_context& branch) noexcept {
   promise_base& root = root_of(branch);
-  promise_base* frame = branch.frame_;
-  while (frame != &root) {
-    task_awaiter_base* const awaiter = frame->parent_.awaiter();
-    frame = &awaiter->parent();
-    awaiter->destroy_child();
-  }
+  outcome& ending = root.ending();                           // in the block
+  const outcome how = std::exchange(ending, outcome::none);  // the frame leaves the result there
   branch.frame_is_gone_ = true;
-  root.handle().destroy();
+  destroy_frame(root);
+  ending = how;
+}
+
+// From the innermost frame on.
+void destroy_all_frames(branch_context& branch) noexcept {
+  destroy_frames(*branch.frame_, root_of(branch));
+  destroy_root(branch);
 }
 
 // What a strand waits in, if that has branches, and owns them.
@@ -51,7 +54,7 @@ combinator* waits_in(branch_context& strand) noexcept {
 
 void destroy_unfinished(branch_context& branch) noexcept {
   destroy_branches_within(branch);
-  destroy_frames(branch);
+  destroy_all_frames(branch);
 }
 
 void destroy_branches_within(branch_context& strand) noexcept {
@@ -70,7 +73,7 @@ void destroy_branches_within(branch_context& strand) noexcept {
     for (;;) {
       branch_context* const next = branch->sibling_;
       if (branch->is_task_ && !branch->frame_is_gone_ && branch->outcome_ == outcome::none)
-        destroy_frames(*branch);
+        destroy_all_frames(*branch);
       if (next != nullptr) {
         branch = next;
         break;
@@ -138,7 +141,10 @@ attempt combinator::start(const chain& branches) noexcept {
   next_ = first_;
   c.current_ = this;
   c.entry_ = entry::nested;
-  if (c.kind_ == strand::task) c.loop().forked = true;
+  if (c.kind_ == strand::task)
+    c.loop().forked = true;
+  else if (body_ == nullptr)
+    body_ = static_cast<branch_context&>(c).owner_->body_;
   start_some();
   if (!is_done()) return attempt::suspended;
   c.entry_ = entry::resume;
@@ -239,6 +245,8 @@ void combinator::start_soon(branch_context& branch) noexcept {
 void combinator::end_branch(branch_context& branch, outcome what) noexcept {
   branch.outcome_ = what;
   --live_;
+  if (branch.kept_depth_ > kept_depth_) [[unlikely]]
+    kept_depth_ = branch.kept_depth_;
   const bool withdrew = withdraws_branches_;
   if (!settle(branch) || (stopping_ && withdraws_branches_ == withdrew)) return;
   if (live_ != 0) {
@@ -247,6 +255,37 @@ void combinator::end_branch(branch_context& branch, outcome what) noexcept {
     begin_to_stop();
     if (is_starter_) leave_starters();  // the caller ends the whole
   }
+}
+
+namespace {
+
+// Branches that are kept are destroyed with the frames that they are in, so by recursion. Whoever
+// nests them deeper than this cannot lend them.
+constexpr std::uint16_t deepest_kept = 100;
+
+}  // namespace
+
+bool combinator::keeps(context& c) noexcept {
+  if (c.kind_ != strand::branch) return false;
+  const auto& branch = static_cast<branch_context&>(c);
+  const combinator* const body = branch.owner_->body_;
+  if (body == nullptr || !branch.is_task_) return false;
+  return body == branch.owner_ || (body->keeps_frames_ && branch.kept_depth_ < deepest_kept);
+}
+
+bool combinator::is_still_borrowed(const branch_context& branch) const noexcept {
+  if (context_->kind_ != strand::branch || branch.kept_depth_ >= deepest_kept) return false;
+  const combinator* const around = static_cast<branch_context*>(context_)->owner_->body_;
+  return around != nullptr && around->keeps_frames_;
+}
+
+void destroy_kept_frames(branch_context& branch) noexcept {
+  branch.is_kept_ = false;
+  // Destructors see the task locals of the strand that they are in.
+  trampoline& loop = branch.loop();
+  context* const strand = std::exchange(loop.strand, &branch);
+  destroy_all_frames(branch);
+  loop.strand = strand;
 }
 
 std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {
@@ -261,17 +300,13 @@ std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {
 }
 
 void destroy_branch_frame(branch_context& branch) noexcept {
-  promise_base& root = root_of(branch);
-  outcome& ending = root.ending();                           // in the block, which stays
-  const outcome how = std::exchange(ending, outcome::none);  // the frame leaves the result there
-  branch.frame_is_gone_ = true;
-  root.handle().destroy();
-  ending = how;
+  branch.kept_depth_ = 0;  // what was kept in its frames goes, too
+  destroy_root(branch);
 }
 
 promise_base* combinator::branch_ended(branch_context& branch, outcome what) noexcept {
   // What a branch owned is gone before anybody else runs.
-  if (branch.is_task_) destroy_branch_frame(branch);
+  if (branch.is_task_ && !branch.is_kept_) destroy_branch_frame(branch);
   return branch_ended_in_place(branch, what);
 }
 
@@ -288,6 +323,8 @@ promise_base* combinator::go_on() noexcept {
   if (c.kind_ == strand::task) c.loop().forked = false;
   const attempt result = conclude();
   if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
+  if (kept_depth_ != 0 && c.kind_ == strand::branch) [[unlikely]]
+    static_cast<branch_context&>(c).kept_depth_ = kept_depth_;
   if (c.frame_ == nullptr) {
     auto& outer = static_cast<branch_context&>(c);
     return outer.owner_->branch_ended(outer,

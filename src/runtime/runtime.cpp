@@ -248,6 +248,21 @@ void report_exception_here(std::exception_ptr error) noexcept {
   std::fprintf(stderr, "kioto: an exception that nobody awaits: %s\n", describe(error).c_str());
 }
 
+void die_of_destructor(task_header* task) noexcept {
+  if (task == nullptr) task = this_thread().running;
+  std::string who = "outside of a task";
+  if (task != nullptr) {
+    const std::source_location where = task->where_.load(std::memory_order_relaxed);
+    who = fmt::format("task {}, spawned at {}:{}", task->id_, where.file_name(), where.line());
+  }
+  const std::exception_ptr error = std::current_exception();
+  std::fprintf(stderr,
+               "kioto: %s: a destructor threw an exception while a coroutine or a result of it was "
+               "destroyed, where nobody can catch it: %s\n",
+               who.c_str(), error != nullptr ? describe(error).c_str() : "unknown");
+  std::terminate();
+}
+
 void check_local_thread(runtime_core& core, const char* what) {
   if (core.is_local && std::this_thread::get_id() != core.owner)
     throw std::logic_error(

@@ -16,6 +16,8 @@ void scope_core::launch(task_header& child) noexcept {
   child.root().parent_.set_scope(*this);
   thread_state& thread = this_thread();
   child.id_ = next_task_id(thread);
+  if (is_closed_) [[unlikely]]
+    return child.refuse();  // by a destructor of the body, which is kept
   if (!is_registered_) {
     is_registered_ = true;
     core.owned.insert(*this, parent_->id_ >> 8);
@@ -138,6 +140,7 @@ void scope_core::stop_from_outside() noexcept {
 }
 
 void scope_core::close() noexcept {
+  is_closed_ = true;
   if (is_registered_) parent_->scheduler_->core().owned.remove(*this, parent_->id_ >> 8);
 }
 
@@ -158,7 +161,8 @@ attempt scope_operation_base::begin() noexcept {
   messenger_strand_.task_ = &task;
   core.open(task, messenger_strand_);
   core.state_.set_limit(limit_);
-  if (context_->must_stop()) core.stop_from_outside();
+  body_ = this;
+  if (context_->must_stop()) stop_requested();
   try {
     chain body;
     body.add(make_body());
@@ -175,6 +179,7 @@ attempt scope_operation_base::begin() noexcept {
 attempt scope_operation_base::message_arrived() noexcept {
   message_is_due_ = false;
   if (body_outcome_ != outcome::none) return attempt::ready;  // the last branch
+  keep_frames();
   stop_branches();
   return attempt::suspended;
 }
@@ -197,6 +202,19 @@ bool scope_operation_base::settle(branch_context& branch) noexcept {
   return false;
 }
 
+void scope_operation_base::stop_requested() noexcept {
+  keep_frames();
+  core().stop_from_outside();
+}
+
+// Before the body is asked to stop. Children that come later never run.
+void scope_operation_base::keep_frames() noexcept {
+  const combinator* const around = context_->kind_ == strand::branch
+                                       ? static_cast<branch_context*>(context_)->owner_->body_
+                                       : nullptr;
+  keeps_frames_ = (around != nullptr && around->keeps_frames_) || core().state_.pending() != 0;
+}
+
 // The last part: an operation of the strand that the scope is awaited on. It cannot be withdrawn;
 // a stop request is passed on to the children, and their end is waited for.
 attempt scope_operation_base::join() noexcept {
@@ -208,7 +226,16 @@ attempt scope_operation_base::join() noexcept {
   return result == attempt::ready ? finish() : result;
 }
 
+// No child is left.
 attempt scope_operation_base::finish() noexcept {
+  if (first_ != nullptr && first_->is_kept_) {
+    if (!is_still_borrowed(*first_)) {
+      destroy_kept_frames(*first_);
+      kept_depth_ = 0;
+      return join();  // for what destructors have started, which never runs
+    }
+    static_cast<branch_context*>(context_)->kept_depth_ = first_->kept_depth_;
+  }
   scope_core& core = this->core();
   core.close();
   if (core.exception_ != nullptr || core.error_ || body_failed_first_) return attempt::ready;

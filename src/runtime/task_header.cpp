@@ -221,19 +221,32 @@ next_run task_header::run(bool called) noexcept {
 }
 
 // A stop travels up from the leaf under `frame`. Frames are destroyed one by one, innermost first,
-// without recursion, up to a frame with a hook that absorbs the stop or to the root of the context.
+// without recursion, up to a frame with a hook that absorbs the stop or to the root of the context;
+// those of a strand that keeps its frames only if a hook absorbs the stop.
 KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexcept {
   promise_base* frame = &innermost;
+  context& c = *innermost.context_;
+  const bool kept = combinator::keeps(c);
   for (;;) {
     if (frame->hook_ != nullptr) {
       const passage how = run_hooks(*frame, passage::stopped);
-      if (how == passage::completed) return frame;
-      if (how != passage::stopped) return nullptr;
+      if (how != passage::stopped) {
+        if (kept) destroy_frames(innermost, *frame);
+        return how == passage::completed ? frame : nullptr;
+      }
     }
     task_awaiter_base* awaiter = frame->parent_.awaiter();
-    if (awaiter == nullptr) return ended(*frame->context_, outcome::stopped);
+    if (awaiter == nullptr) {
+      if (kept) {
+        auto& branch = static_cast<branch_context&>(c);
+        branch.is_kept_ = true;
+        ++branch.kept_depth_;
+        branch.frame_ = &innermost;
+      }
+      return ended(c, outcome::stopped);
+    }
     promise_base& parent = awaiter->parent();
-    awaiter->destroy_child();
+    if (!kept) awaiter->destroy_child();
     frame = &parent;
   }
 }
@@ -250,8 +263,10 @@ promise_base* task_header::ended(context& c, outcome what) noexcept {
 
 void task_header::finish(outcome what) noexcept {
   scope_core* const scope = this->scope();
-  outcome_ = outcome::none;   // the frame leaves the result where it is
-  root().handle().destroy();  // parameters die before anyone learns of the end
+  // The frame leaves the result where it is; but not one that did not count, see `drop_value()`.
+  if (what != outcome::stopped) [[likely]]
+    outcome_ = outcome::none;
+  destroy_frame(root());  // parameters die before anyone learns of the end
   outcome_ = what;
   if (scope != nullptr) return scope->finish(*this);
   scheduler& home = *scheduler_;
@@ -274,15 +289,28 @@ void task_header::finish(outcome what) noexcept {
 void task_header::refuse() noexcept {
   thread_state& thread = this_thread();
   task_header* const running = std::exchange(thread.running, this);
-  root().handle().destroy();
+  destroy_frame(root());
   thread.running = running;
   outcome_ = outcome::stopped;
   const auto end = join_.finish();
   if (end.detached) drop_reference();
 }
 
+[[noreturn]] KIOTO_NOINLINE static void die_handle_in_use(task_header& task) noexcept {
+  const std::source_location where = task.where_.load(std::memory_order_relaxed);
+  std::fprintf(stderr,
+               "kioto: a join_handle of task %llu, spawned at %s:%u, was destroyed, assigned to or "
+               "detached while it was awaited: a handle outlives the wait\n",
+               static_cast<unsigned long long>(task.id_), where.file_name(),
+               static_cast<unsigned>(where.line()));
+  std::terminate();
+}
+
 void task_header::release_handle() noexcept {
   if (join_.detach()) return;
+  // A waiter is linked, or was fired and has not run yet.
+  if (is_awaited_ || !join_.is_done()) [[unlikely]]
+    die_handle_in_use(*this);
   // The runtime of the task may be gone: its hook is that of the thread, if any.
   if (outcome_ == outcome::exception) [[unlikely]]
     report_unobserved(*this, this_thread().runtime);

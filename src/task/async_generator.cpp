@@ -16,15 +16,9 @@ void die_generator_in_use() noexcept {
 void generator_promise_base::destroy() noexcept {
   if (is_awaited_) [[unlikely]]
     die_generator_in_use();
-  // Without recursion, as when a task is stopped.
   destroy_branches_within(strand_);
-  promise_base* frame = strand_.frame_;
-  while (frame != this) {
-    task_awaiter_base* const awaiter = frame->parent_.awaiter();
-    frame = &awaiter->parent();
-    awaiter->destroy_child();
-  }
-  handle().destroy();
+  destroy_frames(*strand_.frame_, *this);
+  destroy_frame(*this);
 }
 
 std::coroutine_handle<> generator_promise_base::hand_over() noexcept {

@@ -2,8 +2,18 @@
 #include <kioto/join_set.hpp>
 
 #include <algorithm>
+#include <cstdio>
+#include <exception>
 
 namespace kioto::detail {
+
+void die_join_set_in_use() noexcept {
+  std::fputs(
+      "kioto: a join_set was awaited while another operation on it was waiting, or it was "
+      "destroyed, assigned to or let go of its tasks then\n",
+      stderr);
+  std::terminate();
+}
 
 void join_set_core::reserve() {
   if (!free_.empty()) return;
@@ -79,6 +89,8 @@ void join_set_core::release(entry& ended) noexcept {
 }
 
 void join_set_core::dispose(bool abort) noexcept {
+  if (is_awaited_) [[unlikely]]
+    die_join_set_in_use();
   while (entry* e = ended_.pop_front()) release(*e);
   // Counted before the queue closes: who finds it closed sees the number.
   std::size_t under_way = 0;

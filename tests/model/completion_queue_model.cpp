@@ -11,6 +11,7 @@ namespace {
 
 constexpr int goes_on_unwoken = 1;
 constexpr int frees_too_early = 2;
+constexpr int looking_ends_the_wait = 3;
 
 struct node {
   node* queue_next = nullptr;
@@ -72,6 +73,22 @@ struct gives_up : rl::test_suite<gives_up, 3>, base {
   }
 };
 
+// It looks again while it waits, as another branch of its task does.
+struct looks_again : rl::test_suite<looks_again, 3>, base {
+  void thread(unsigned index) {
+    if (index != 2) return produce(static_cast<int>(index));
+    while (taken != 2) {
+      waiter.set(1);
+      if (q.wait()) {
+        if (planted(looking_ends_the_wait)) static_cast<void>(q.stop_waiting());
+        drain();
+        wait_for_wake();
+      }
+      drain();
+    }
+  }
+};
+
 // The consumer goes while two nodes are on their way: who comes last frees.
 struct goes_away : rl::test_suite<goes_away, 3>, base {
   model_sync::var<int> core{1};
@@ -118,6 +135,7 @@ int main() {
   e.random_seconds = 1.5;
   run_model<consumes>("two nodes for a consumer who waits", expect::passes, e);
   run_model<gives_up>("the consumer gives up waiting", expect::passes, e);
+  run_model<looks_again>("the consumer looks while it waits", expect::passes, e);
   run_model<goes_away>("the consumer goes away", expect::passes, e);
 
   run_model<consumes>("push relaxed", expect::fails, weaken(op::compare_exchange, 8, "push"));
@@ -126,6 +144,7 @@ int main() {
   run_model<consumes>("wait not atomic", expect::fails, tear(op::compare_exchange, 8, "wait"));
   run_model<consumes>("take not atomic", expect::fails, tear(op::exchange, 8, "take"));
   run_model<gives_up>("goes on unwoken", expect::fails, logic(goes_on_unwoken));
+  run_model<looks_again>("looking ends the wait", expect::fails, logic(looking_ends_the_wait));
   run_model<goes_away>("closing not atomic", expect::fails, tear(op::exchange, 8, "close"));
   run_model<goes_away>("freed too early", expect::fails, logic(frees_too_early));
   return finish_models();

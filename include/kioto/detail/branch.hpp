@@ -150,12 +150,12 @@ class task_branch {
   task_branch& operator=(task_branch&&) = delete;
   ~task_branch() {
     if (strand_ == nullptr) return;
-    if (!strand_->frame_is_gone_) {
-      if (strand_->outcome_ == outcome::none)
-        destroy_unfinished(*strand_);
-      else
-        destroy_branch_frame(*strand_);
-    }
+    if (strand_->is_kept_)
+      destroy_kept_frames(*strand_);
+    else if (!strand_->frame_is_gone_ && strand_->outcome_ == outcome::none)
+      destroy_unfinished(*strand_);
+    else if (!strand_->frame_is_gone_)
+      destroy_branch_frame(*strand_);
     block_layout<T>::destroy_result(header(), block()->outcome_);
     block()->free_block();
   }

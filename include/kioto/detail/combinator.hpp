@@ -31,6 +31,10 @@ namespace kioto::detail {
 /// another: by whoever awaits the combinator, or the loop, if no other branch is due; else it is
 /// queued. If the budget of the run is used up, branches start after the task has given way.
 ///
+/// Frames. Those of a branch that was stopped are destroyed when it ends; but if children of a
+/// scope may refer to them, they are kept, up to the end of the combinator: see
+/// `scope_operation_base`.
+///
 /// Stopping. A branch that has not started when it is asked to stop never does. The exception is
 /// the stop that was pending before the combinator began: as everywhere, what need not wait then
 /// still completes.
@@ -111,6 +115,13 @@ class combinator : public leaf_operation {
   bool is_starter_ = false;
   bool adopted_ = false;        ///< its branch has its own life
   bool ends_in_place_ = false;  ///< see `task_combinator`
+  bool keeps_frames_ = false;   ///< a scope that stops, whose children may refer to frames below it
+  std::uint16_t kept_depth_ = 0;  ///< of its branches, the largest
+  combinator* body_ = nullptr;    ///< the nearest scope around its branches; a scope itself
+
+  /// Whether the frames of a strand that is stopped are kept: it is the body of a scope, or within
+  /// a body that is stopped while there are children.
+  [[nodiscard]] static bool keeps(context& c) noexcept;
 
  protected:
   combinator() noexcept = default;
@@ -135,6 +146,9 @@ class combinator : public leaf_operation {
 
   /// One more branch, which somebody else schedules, has to end before the whole does.
   void expect_another() noexcept { ++live_; }
+  /// Children of the scope that the strand of this is in, which stops, may still refer to what is
+  /// in the frames of the branch.
+  [[nodiscard]] bool is_still_borrowed(const branch_context& branch) const noexcept;
   /// There was no branch to start.
   [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
   void stop_branches() noexcept;
@@ -157,6 +171,9 @@ class combinator : public leaf_operation {
   bool stopping_ = false;
   bool begins_stopped_ = false;  ///< a stop was pending when it began, and the branches inherit it
 };
+
+/// Destroys the frames of a branch that is kept.
+void destroy_kept_frames(branch_context& branch) noexcept;
 
 /// A combinator some of whose branches are tasks. When a frame awaits it, its first task begins,
 /// and its last one ends, by a transfer from frame to frame, without going through the loop.

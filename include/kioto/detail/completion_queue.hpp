@@ -56,9 +56,9 @@ class basic_completion_queue {
     return word_.compare_exchange_strong(expected, empty, std::memory_order_acq_rel,
                                          std::memory_order_relaxed);
   }
-  /// Consumer, not waiting: all nodes, in the order in which they came.
+  /// Consumer: all nodes, in the order in which they came. It goes on waiting if it does.
   [[nodiscard]] intrusive_queue<Node> take() noexcept {
-    if (word_.load(std::memory_order_relaxed) == empty) return {};
+    if (!is_list(word_.load(std::memory_order_relaxed))) return {};
     return in_order(word_.exchange(empty, std::memory_order_acq_rel));
   }
   /// Consumer, not waiting: the last look.

@@ -2,9 +2,22 @@
 #pragma once
 
 #include <cassert>
+#include <cstdio>
+#include <exception>
 #include <utility>
 
+#include <kioto/config.hpp>
+
 namespace kioto::detail {
+
+/// What operations wait in, or through, has been let go of: they would use freed memory.
+[[noreturn]] KIOTO_NOINLINE inline void die_in_use() noexcept {
+  std::fputs(
+      "kioto: an object was destroyed, or assigned to, while an operation on it was waiting: it "
+      "outlives the wait\n",
+      stderr);
+  std::terminate();
+}
 
 template <class T, class Tag>
 class intrusive_list;
@@ -60,7 +73,8 @@ class intrusive_list {
   intrusive_list(const intrusive_list&) = delete;
   intrusive_list& operator=(const intrusive_list&) = delete;
   ~intrusive_list() {
-    assert(empty() && "a list must not be destroyed before its elements are removed");
+    if (!empty()) [[unlikely]]
+      die_in_use();
     reset_end();
   }
 

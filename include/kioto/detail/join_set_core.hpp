@@ -16,6 +16,8 @@
 
 namespace kioto::detail {
 
+[[noreturn]] void die_join_set_in_use() noexcept;
+
 /// The part of a `join_set` that does not depend on the type of the results.
 ///
 /// Each task has an *entry*: who learns of its end, node of the queue of ended tasks, and the set's
@@ -85,7 +87,12 @@ class join_set_core {
     join_set_core& core_;
   };
 
-  // For the operation that waits.
+  // For the operation that waits: at most one, which says so until it has ended.
+  void begin_wait() noexcept {
+    if (std::exchange(is_awaited_, true)) [[unlikely]]
+      die_join_set_in_use();
+  }
+  void end_wait() noexcept { is_awaited_ = false; }
   [[nodiscard]] bool wait(leaf_operation& waiter) noexcept {
     waiter_ = &waiter;
     return queue_.wait();
@@ -121,6 +128,7 @@ class join_set_core {
   std::size_t ended_count_ = 0;
   std::size_t failed_count_ = 0;  ///< of those in `ended_`
   bool aborted_ = false;
+  bool is_awaited_ = false;
   std::atomic<std::size_t> under_way_{0};  ///< ends of tasks that the disposed set waits for
 };
 
@@ -129,23 +137,44 @@ template <class Derived>
 class [[nodiscard]] join_set_operation : public leaf_awaiter<Derived> {
  public:
   attempt try_or_wait() noexcept override {
+    let_go();
     if (core_ == nullptr || static_cast<Derived*>(this)->is_satisfied()) return attempt::ready;
+    core_->begin_wait();
+    holds_ = true;
     for (;;) {
       const attempt result = this->wait([this]() noexcept { return core_->wait(*this); });
-      if (result != attempt::ready) return result;
-      // Not linked, or fired at once: something has ended.
-      if (static_cast<Derived*>(this)->is_satisfied()) return attempt::ready;
+      if (result == attempt::suspended) return result;
+      // Stopped; or not linked, or fired at once: something has ended.
+      if (result == attempt::stopped || static_cast<Derived*>(this)->is_satisfied()) {
+        let_go();
+        return result;
+      }
     }
   }
-  bool cancel() noexcept override { return core_->stop_waiting(); }
-  bool withdraw() noexcept override { return true; }  // the ended task stays in the set
+  bool cancel() noexcept override {
+    if (!core_->stop_waiting()) return false;
+    let_go();
+    return true;
+  }
+  bool withdraw() noexcept override {  // the ended task stays in the set
+    let_go();
+    return true;
+  }
 
  protected:
   explicit join_set_operation(join_set_core* core) noexcept : core_(core) { this->retries_ = true; }
-  join_set_operation(join_set_operation&&) noexcept = default;
-  ~join_set_operation() = default;
+  join_set_operation(join_set_operation&& other) noexcept
+      : leaf_awaiter<Derived>(static_cast<leaf_awaiter<Derived>&&>(other)), core_(other.core_) {}
+  ~join_set_operation() { let_go(); }
 
   join_set_core* core_;
+
+ private:
+  void let_go() noexcept {
+    if (std::exchange(holds_, false)) core_->end_wait();
+  }
+
+  bool holds_ = false;  ///< it is what the set is awaited by
 };
 
 }  // namespace kioto::detail

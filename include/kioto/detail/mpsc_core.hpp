@@ -300,6 +300,10 @@ class basic_mpsc_core {
   }
   /// The receiver is gone: nobody takes what is left.
   void drop_receiver() noexcept {
+    lock_.lock();
+    if (receiver_ != nullptr) [[unlikely]]
+      die_in_use();
+    lock_.unlock();
     close();
     lock_.lock();
     receiver_gone_ = true;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include <kioto/detail/intrusive_list.hpp>
 #include <kioto/detail/sync_policy.hpp>
 
 namespace kioto::detail {
@@ -99,6 +100,8 @@ class basic_oneshot_state {
   [[nodiscard]] bool leave_receiver() noexcept {
     if (has(value | sender_left)) return true;
     const word old = word_.fetch_or(closed | receiver_left, std::memory_order_acq_rel);
+    if ((old & (receiver_waits | decided)) == receiver_waits) [[unlikely]]
+      die_in_use();
     if ((old & (value | sender_left)) != 0) return true;
     if ((old & closed) == 0) wake_sender(old);
     return false;

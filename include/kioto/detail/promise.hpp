@@ -23,6 +23,10 @@ namespace kioto::detail {
 class await_hook;
 class task_awaiter_base;
 
+/// A destructor has thrown where nobody can catch it: while a frame or a result was destroyed. Says
+/// of which task, the running one if it is null, and ends the program.
+[[noreturn]] void die_of_destructor(task_header* task = nullptr) noexcept;
+
 /// Who awaits a frame. Nobody awaits the one at the root of a context; if that is a child of a
 /// scope, the place holds the scope.
 class frame_parent {
@@ -70,7 +74,8 @@ class promise_base {
   /// How the coroutine ended; none before. Of a task only.
   [[nodiscard]] outcome& ending() noexcept { return block()->outcome_; }
 
-  context* context_ = nullptr;  ///< set when the frame is started
+  /// Set when the frame is started; null again while it is destroyed, see `destroy_frame`.
+  context* context_ = nullptr;
   frame_parent parent_;
   await_hook* hook_ = nullptr;  ///< adaptors around the operation that this frame awaits
   std::source_location where_;
@@ -79,6 +84,18 @@ class promise_base {
   promise_base() noexcept = default;
   ~promise_base() = default;
 };
+
+/// Destroys a frame that is suspended. Every destruction of a frame goes through this.
+///
+/// A destructor that throws ends the program. If it is that of a local, compilers call
+/// `unhandled_exception()` as if the coroutine ran, and the frame would suspend itself at its end,
+/// not destroyed; there a frame without a context is taken for what it is. What the destructor of a
+/// parameter throws comes out of `destroy()`.
+inline void destroy_frame(promise_base& frame) noexcept {
+  frame.context_ = nullptr;
+  KIOTO_TRY { frame.handle().destroy(); }
+  KIOTO_CATCH_ALL { die_of_destructor(); }
+}
 
 /// How the operation that a frame awaits has ended, on its way out through the hooks around it.
 enum class passage : std::uint8_t {
@@ -157,7 +174,7 @@ class task_awaiter_base {
 
   [[nodiscard]] promise_base& parent() const noexcept { return *parent_; }
   void destroy_child() noexcept {
-    if (child_ != nullptr) std::exchange(child_, nullptr)->handle().destroy();
+    if (child_ != nullptr) destroy_frame(*std::exchange(child_, nullptr));
   }
 
  protected:
@@ -166,6 +183,17 @@ class task_awaiter_base {
   promise_base* parent_ = nullptr;
   promise_base* child_;
 };
+
+/// Destroys the frames from `innermost` up to `boundary`, which stays: one by one, without
+/// recursion.
+inline void destroy_frames(promise_base& innermost, promise_base& boundary) noexcept {
+  promise_base* frame = &innermost;
+  while (frame != &boundary) {
+    task_awaiter_base* const awaiter = frame->parent_.awaiter();
+    frame = &awaiter->parent();
+    awaiter->destroy_child();
+  }
+}
 
 /// Continues with `next`: by symmetric transfer, or through the loop when transfers have piled up.
 inline std::coroutine_handle<> transfer_to(promise_base& next) noexcept {
@@ -270,10 +298,20 @@ struct block_layout {
     const std::uintptr_t at = (end - offset) & ~(storage_alignment - 1);
     return reinterpret_cast<result_storage<T>*>(at);
   }
-  static void destroy_result(task_header* header, outcome what) noexcept {
+  static constexpr bool has_destructor =
+      !std::is_void_v<T> && !std::is_reference_v<T> && !std::is_trivially_destructible_v<T>;
+  /// `task`: see `die_of_destructor`.
+  static void destroy_result(task_header* header, outcome what,
+                             task_header* task = nullptr) noexcept {
     if (what == outcome::value) {
-      if constexpr (!std::is_void_v<T> && !std::is_reference_v<T>)
-        std::destroy_at(std::addressof(storage(header)->value));
+      if constexpr (has_destructor) {
+        if constexpr (std::is_nothrow_destructible_v<T>) {
+          std::destroy_at(std::addressof(storage(header)->value));
+        } else {
+          KIOTO_TRY { std::destroy_at(std::addressof(storage(header)->value)); }
+          KIOTO_CATCH_ALL { die_of_destructor(task); }
+        }
+      }
     } else if (what == outcome::exception) {
       std::destroy_at(std::addressof(storage(header)->error));
     }
@@ -282,7 +320,7 @@ struct block_layout {
   static void manage_result(task_header& header, task_header::manage what, void* out) noexcept {
     switch (what) {
       case task_header::manage::destroy_result:
-        return destroy_result(&header, header.outcome_);
+        return destroy_result(&header, header.outcome_, &header);
       case task_header::manage::read_error:
         *static_cast<std::exception_ptr*>(out) = storage(&header)->error;
         return;
@@ -322,11 +360,23 @@ class typed_promise : public promise_base {
   }
 
   void unhandled_exception() noexcept {
+    if (context_ == nullptr) [[unlikely]]
+      die_of_destructor();
+    drop_value();
     ::new (static_cast<void*>(std::addressof(storage().error)))
         std::exception_ptr(std::current_exception());
     ending() = outcome::exception;
   }
   [[nodiscard]] result_storage<T>& storage() noexcept { return *block_layout<T>::storage(block()); }
+
+  /// Destroys the value, if there is one: what comes after a `co_return` counts instead of it, be
+  /// that what the destructor of a local throws, or another `co_return` if that was caught.
+  void drop_value() noexcept {
+    if constexpr (block_layout<T>::has_destructor) {
+      if (ending() == outcome::value) [[unlikely]]
+        block_layout<T>::destroy_result(block(), std::exchange(ending(), outcome::none));
+    }
+  }
 
   /// Called at the root of a task when the coroutine has its result, as the last who knows its
   /// type: the header is told how to deal with it.
@@ -367,6 +417,7 @@ class promise_with_return : public typed_promise<T> {
   template <class U = T>
     requires std::is_constructible_v<T, U&&>
   void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U&&>) {
+    this->drop_value();
     if constexpr (std::is_reference_v<T>)
       this->storage().value = std::addressof(value);
     else

@@ -88,6 +88,7 @@ class scope_core : public list_node<scope_list_tag> {
   task_header* parent_ = nullptr;
   branch_context* messenger_ = nullptr;
   bool is_registered_ = false;  // set before there are children
+  bool is_closed_ = false;      // set when there are none, nor threads that know the scope
   bool stopped_ = false;        // of the parent's strand
   // Relaxed: the lock of the state orders what children write before the parent's last look, and
   // asking a child to stop orders what was written before that.

@@ -149,6 +149,7 @@ class alignas(16) task_header : public block_info,
   std::uint8_t shard_ = in_no_shard;  ///< of the list of tasks
   bool in_ready_queue_ = false;  ///< of a current-thread scheduler, whose thread alone uses this
   bool is_reported_ = false;     ///< its exception is: the scope has it
+  bool is_awaited_ = false;      ///< through its join handle, which alone uses this
 
  private:
   void resume(promise_base& frame, trampoline& loop) noexcept;
@@ -182,6 +183,8 @@ class branch_context : public context {
   bool is_withdrawn_ : 1 = false;   ///< asked to stop, and not to take what has come for it
   bool is_pausable_ : 1 = false;    ///< a `pausable_branch`
   bool is_still_ : 1 = false;       ///< it is to be run when its pausable branch goes on
+  bool is_kept_ : 1 = false;        ///< it was stopped, and its frames wait to be destroyed
+  std::uint16_t kept_depth_ = 0;    ///< how deep branches are nested in it that are kept
 };
 
 inline task_header& context::task() noexcept {
