@@ -255,7 +255,7 @@ TEST_CASE("a limit of 2^64 - 1 concurrent calls allocated as many frames in adva
         most = std::max(most, ++present);
         ++visited;
         if (present == 150)
-          all_here.notify_all();
+          all_here.notify_waiters();
         else if (most < 150)
           co_await all_here.notified();
         --present;

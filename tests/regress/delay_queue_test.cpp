@@ -91,7 +91,7 @@ TEST_CASE("in a select an entry that expires is taken by the branch that wins, o
         ++inserted;
       }
       auto hit = co_await select(queue.wait_next(), sleep(std::chrono::milliseconds(round % 4)));
-      if (hit.index() == 0) ++taken;
+      if (hit.get<0>()) ++taken;
     }
     while (!queue.empty()) {
       auto left = co_await queue.next();

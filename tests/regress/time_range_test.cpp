@@ -110,7 +110,6 @@ TEST_CASE("a duration of a rare unit overflowed on its way to nanoseconds") {
   CHECK(saturate(duration<int, std::tera>(1)) == nanoseconds::max());
   CHECK(saturate(duration<int, std::exa>(0)) == 0ns);
   CHECK(saturate(duration<int, std::exa>(-1)) == 0ns);
-  CHECK(saturate(duration<double, std::exa>(1e-18)) == 1s);
   CHECK(saturate(hours::max()) == nanoseconds::max());
   CHECK(saturate(hours::min()) == 0ns);
   // Units that are shorter than the clock's round up.
@@ -181,7 +180,7 @@ TEST_CASE("sleeps and time-outs at the ends of the range end at once, or never")
 
     using endless = decltype(sleep(1s));
     const auto ends_never = [](endless forever) -> task<bool> {
-      auto hit = co_await select(std::move(forever), sleep(std::chrono::years(100)));
+      auto hit = co_await select(std::move(forever), sleep(std::chrono::years(50)));
       co_return hit.index() == 1;
     };
     auto right = co_await ends_never(sleep_until(time_point::max()));
@@ -190,7 +189,7 @@ TEST_CASE("sleeps and time-outs at the ends of the range end at once, or never")
     CHECK(right);
     right = co_await ends_never(sleep_until(coarse::max()));
     CHECK(right);
-    CHECK(now() == start + std::chrono::years(300));
+    CHECK(now() == start + std::chrono::years(150));
   });
   on_paused_clock([]() -> task<> {
     using coarse = std::chrono::time_point<steady, hours>;
@@ -248,7 +247,7 @@ TEST_CASE("entries of a delay queue at the ends of the range come out at once, o
     }
     CHECK(sum == 21);
     CHECK(now() == start);
-    auto none = co_await select(queue.next(), sleep(std::chrono::years(100)));
+    auto none = co_await select(queue.next(), sleep(std::chrono::years(50)));
     CHECK(none.index() == 1);
     CHECK(queue.reset(far, hours::min()));
     auto entry = co_await queue.next();
@@ -268,7 +267,7 @@ TEST_CASE("streams with a pace take every duration") {
     const auto first = co_await slow.next();
     CHECK(first == 0);
     CHECK(now() == start);
-    auto second = co_await select(slow.next(), sleep(std::chrono::years(100)));
+    auto second = co_await select(slow.next(), sleep(std::chrono::years(50)));
     CHECK(second.index() == 1);
   });
   on_paused_clock([]() -> task<> {
