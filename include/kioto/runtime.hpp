@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <kioto/detail/saturating.hpp>
 #include <kioto/detail/spawn_support.hpp>
 #include <kioto/detail/thread_wait.hpp>
 #include <kioto/metrics.hpp>
@@ -150,8 +151,9 @@ class runtime_builder {
     return set(options_.max_blocking_threads, count);
   }
   /// How long an idle blocking thread lives. Default 10 s.
-  runtime_builder& blocking_keep_alive(std::chrono::nanoseconds time) {
-    return set(options_.blocking_keep_alive, time);
+  template <class Rep, class Period>
+  runtime_builder& blocking_keep_alive(std::chrono::duration<Rep, Period> time) {
+    return set(options_.blocking_keep_alive, detail::saturate(time));
   }
   /// Bytes of stack of each thread; 0, the default, leaves it to the system.
   runtime_builder& thread_stack_size(std::size_t bytes) {
@@ -201,9 +203,10 @@ class runtime_builder {
     return set(options_.on_unhandled_exception, std::move(f));
   }
 
-  /// Errors: std::errc::invalid_argument for a setting that makes no sense (0 workers, 0 events, a
-  /// value of an environment variable that does not parse), std::errc::not_supported for a backend
-  /// that this platform or build lacks, and what the system says when threads or descriptors lack.
+  /// Errors: one that equals std::errc::invalid_argument, and whose message names the setting, for
+  /// a setting that makes no sense (0 workers, 0 events, a value of an environment variable that
+  /// does not parse), std::errc::not_supported for a backend that this platform or build lacks, and
+  /// what the system says when threads or descriptors lack.
   [[nodiscard]] result<runtime> build();
   /// A runtime whose tasks never leave the calling thread.
   [[nodiscard]] result<local_runtime> build_local();
@@ -268,10 +271,12 @@ class runtime {
   /// Every task with its id, spawn location and await chain; see `task_dump`.
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
 
-  /// Shuts down and waits up to `deadline`. False: something was still running then, a blocking
+  /// Shuts down and waits for up to `limit`. False: something was still running then, a blocking
   /// callable or a task that does not reach a suspension; it goes on in the background.
-  bool shutdown(std::chrono::nanoseconds deadline) noexcept {
-    return detail::shut_down(core_, deadline);
+  /// A limit that the clock cannot count is none.
+  template <class Rep, class Period>
+  bool shutdown(std::chrono::duration<Rep, Period> limit) noexcept {
+    return detail::shut_down(core_, detail::saturate(limit));
   }
   /// Shuts down without waiting.
   void shutdown_background() noexcept { shutdown(std::chrono::nanoseconds(0)); }
@@ -324,8 +329,9 @@ class local_runtime {
   enter_guard enter() const { return enter_guard(core_); }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
-  bool shutdown(std::chrono::nanoseconds deadline) noexcept {
-    return detail::shut_down(core_, deadline);
+  template <class Rep, class Period>
+  bool shutdown(std::chrono::duration<Rep, Period> limit) noexcept {
+    return detail::shut_down(core_, detail::saturate(limit));
   }
 
  private:

@@ -14,6 +14,7 @@
 #include <kioto/as_result.hpp>
 #include <kioto/config.hpp>
 #include <kioto/detail/branch.hpp>
+#include <kioto/detail/count.hpp>
 #include <kioto/detail/scope_core.hpp>
 #include <kioto/detail/spawn_support.hpp>
 #include <kioto/join_handle.hpp>
@@ -73,10 +74,12 @@ class scope_operation_base;
 
 }  // namespace detail
 
-/// How many children of a scope may run at a time.
+/// How many children of a scope may run at a time. Throws std::invalid_argument for 0: nothing
+/// would ever run.
 class at_most {
  public:
-  explicit constexpr at_most(std::size_t children) noexcept : value_(children) {}
+  explicit constexpr at_most(std::size_t children)
+      : value_(detail::checked_count("the number given to kioto::at_most", children)) {}
   [[nodiscard]] constexpr std::size_t value() const noexcept { return value_; }
 
  private:
@@ -346,7 +349,7 @@ template <detail::scope_body F>
 ///     });
 template <detail::scope_body F>
 [[nodiscard]] auto scope(at_most children, F&& body) {
-  return detail::make_scope<F>(children.value() == 0 ? 1 : children.value(), std::forward<F>(body));
+  return detail::make_scope<F>(children.value(), std::forward<F>(body));
 }
 
 }  // namespace kioto

@@ -110,6 +110,11 @@ template <class A>
   return detail::timeout_operation<A, detail::sleep_operation>(sleep_until(deadline),
                                                                std::forward<A>(awaitable));
 }
+template <detail::other_resolution Duration, class A>
+[[nodiscard]] auto timeout(std::chrono::time_point<std::chrono::steady_clock, Duration> deadline,
+                           A&& awaitable) {
+  return timeout(detail::saturate(deadline), std::forward<A>(awaitable));
+}
 template <class Rep, class Period, class A>
 [[nodiscard]] auto timeout(std::chrono::duration<Rep, Period> limit, A&& awaitable) {
   return detail::timeout_operation<A, detail::limit_timer>(

@@ -17,6 +17,7 @@
 
 #include <kioto/config.hpp>
 #include <kioto/detail/parker.hpp>
+#include <kioto/detail/saturating.hpp>
 
 #include "brief_wait.hpp"
 
@@ -29,8 +30,8 @@ using clock = std::chrono::steady_clock;
 // Null when the wait has no end.
 std::optional<clock::time_point> end_of_wait(std::chrono::nanoseconds duration) noexcept {
   const auto now = clock::now();
-  if (duration > clock::time_point::max() - now) return std::nullopt;
-  return now + duration;
+  const auto end = saturating_add(now, std::max(duration, std::chrono::nanoseconds::zero()));
+  return end == clock::time_point::max() ? std::nullopt : std::optional(end);
 }
 
 // The pool that the calling thread belongs to.
@@ -54,11 +55,8 @@ int create_thread(std::size_t stack_size, void* (*entry)(void*), void* argument)
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes)) return error;
   int error = 0;
-  if (stack_size != 0) {
-    const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    const std::size_t size = std::max(stack_size, static_cast<std::size_t>(PTHREAD_STACK_MIN));
-    error = pthread_attr_setstacksize(&attributes, (size + page - 1) / page * page);
-  }
+  if (stack_size != 0)
+    error = pthread_attr_setstacksize(&attributes, usable_stack_size(stack_size));
   if (error == 0) error = pthread_create(&handle, &attributes, entry, argument);
   pthread_attr_destroy(&attributes);
   return error;
@@ -80,6 +78,13 @@ struct idle_thread : list_node<idle_thread_tag> {
 
 }  // namespace
 
+std::size_t usable_stack_size(std::size_t wanted) noexcept {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const std::size_t size = std::max(wanted, static_cast<std::size_t>(PTHREAD_STACK_MIN));
+  // At the end of the range it is rounded down: the system refuses that all the same.
+  return (size - 1 < static_cast<std::size_t>(-1) - page ? size + page - 1 : size) / page * page;
+}
+
 // Invariants, under the mutex:
 // - P1 The threads in `idle_threads` wait, the latest first: it is still warm, and the others may
 //   come to their end. One of them looks out for a job for a moment before it sleeps, and is
@@ -96,7 +101,9 @@ struct idle_thread : list_node<idle_thread_tag> {
 //   `shutdown` abandons detach themselves.
 struct blocking_pool::state : std::enable_shared_from_this<state> {
   explicit state(blocking_pool_options o) : options(std::move(o)) {
-    options.max_threads = std::max<std::size_t>(options.max_threads, 1);
+    // There may be one more for each urgent job, and the sum must not wrap.
+    options.max_threads =
+        std::clamp<std::size_t>(options.max_threads, 1, static_cast<std::size_t>(-1) / 2);
   }
 
   // Under the lock. 0 or an error number.

@@ -120,20 +120,20 @@ class owned_tasks {
 
   /// No task is left: a parent outlives its children.
   [[nodiscard]] bool empty() const noexcept {
-    std::size_t roots = 0;
+    std::uint64_t roots = 0;
     for_each_shard([&](shard& s) { roots += s.spawned - s.ended; });
     return roots == 0;
   }
   [[nodiscard]] std::size_t alive() const noexcept {
     std::size_t total = 0;
     for_each_shard([&](shard& s) {
-      total += s.spawned - s.ended;
+      total += static_cast<std::size_t>(s.spawned - s.ended);
       for_each_scope(s, [&](scope_core& scope) { total += scope.state_.pending(); });
     });
     return total;
   }
-  [[nodiscard]] std::size_t spawned() const noexcept {
-    std::size_t total = 0;
+  [[nodiscard]] std::uint64_t spawned() const noexcept {
+    std::uint64_t total = 0;
     for_each_shard([&](shard& s) {
       total += s.spawned;
       for_each_scope(s, [&](scope_core& scope) { total += scope.state_.admitted(); });
@@ -147,8 +147,8 @@ class owned_tasks {
   struct alignas(cache_line) shard {
     spinlock lock;
     bool closed = false;
-    std::size_t spawned = 0;
-    std::size_t ended = 0;
+    std::uint64_t spawned = 0;
+    std::uint64_t ended = 0;
     task_list tasks;
     task_list stopping;  ///< asked to stop by abort_all()
     intrusive_list<scope_core, scope_list_tag> scopes;

@@ -73,6 +73,37 @@ std::string describe(const std::exception_ptr& error) {
   }
 }
 
+// What is wrong with a setting of the builder.
+enum class bad_setting : int { worker_threads = 1, event_interval, max_blocking_threads };
+
+class setting_category final : public std::error_category {
+ public:
+  const char* name() const noexcept override { return "kioto.runtime_builder"; }
+  std::string message(int which) const override {
+    switch (static_cast<bad_setting>(which)) {
+      case bad_setting::worker_threads:
+        return fmt::format(
+            "runtime_builder::worker_threads must be from 1 to {}; without it there is one for "
+            "each "
+            "processor",
+            max_worker_threads);
+      case bad_setting::event_interval:
+        return "runtime_builder::event_interval must be at least 1: the reactor would get no turn";
+      case bad_setting::max_blocking_threads:
+        return "runtime_builder::max_blocking_threads must be at least 1: nothing could run";
+    }
+    return "unknown setting";
+  }
+  std::error_condition default_error_condition(int) const noexcept override {
+    return std::make_error_condition(std::errc::invalid_argument);
+  }
+};
+
+std::error_code refused(bad_setting which) noexcept {
+  static const setting_category category;
+  return {static_cast<int>(which), category};
+}
+
 blocking_pool_options blocking_options_of(runtime_core& core) {
   blocking_pool_options out;
   out.max_threads = core.options.max_blocking_threads;
@@ -134,8 +165,13 @@ std::error_code os_thread::start(runtime_core& core, std::function<void()> body,
   if (data == nullptr) return std::make_error_code(std::errc::not_enough_memory);
   pthread_attr_t attributes;
   if (const int error = pthread_attr_init(&attributes)) return {error, std::generic_category()};
-  if (core.options.thread_stack_size != 0)
-    pthread_attr_setstacksize(&attributes, core.options.thread_stack_size);
+  if (core.options.thread_stack_size != 0) {
+    const std::size_t size = usable_stack_size(core.options.thread_stack_size);
+    if (const int error = pthread_attr_setstacksize(&attributes, size)) {
+      pthread_attr_destroy(&attributes);
+      return {error, std::generic_category()};
+    }
+  }
   const auto entry_point = [](void* raw) -> void* {
     const std::unique_ptr<start_data> mine(static_cast<start_data*>(raw));
     runtime_core& home = *mine->core;
@@ -275,8 +311,8 @@ void check_local_thread(runtime_core& core, const char* what) {
 void block_until_done(runtime_core& core, task_header& task) { core.home->block_until_done(task); }
 
 result<core_pointer> make_core(runtime_options options, bool local) {
-  if (options.event_interval == 0 || options.max_blocking_threads == 0)
-    return std::errc::invalid_argument;
+  if (options.event_interval == 0) return refused(bad_setting::event_interval);
+  if (options.max_blocking_threads == 0) return refused(bad_setting::max_blocking_threads);
   std::size_t workers = 1;
   const bool multi_thread = !options.current_thread && !local;
   if (multi_thread && (options.start_paused || options.rng_seed))
@@ -292,7 +328,7 @@ result<core_pointer> make_core(runtime_options options, bool local) {
       if (!found) return found.error();
       workers = *found;
     }
-    if (workers == 0 || workers > 4096) return std::errc::invalid_argument;
+    if (workers == 0 || workers > max_worker_threads) return refused(bad_setting::worker_threads);
     options.worker_threads = static_cast<unsigned>(workers);
   }
   auto chosen = choose_backend(options.backend);
@@ -333,6 +369,7 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
   }
   std::optional<steady_clock::time_point> deadline;
   if (limit) deadline = saturating_add(steady_clock::now(), *limit);
+  if (deadline == steady_clock::time_point::max()) deadline.reset();
 
   core->owned.close();
   core->shutting_down.store(true, std::memory_order_release);

@@ -20,7 +20,11 @@ std::error_code mpsc_error(mpsc_outcome what) noexcept {
   return error::closed;
 }
 
-void throw_bad_capacity(const char* what) { throw std::invalid_argument(what); }
+void throw_used_up_permit() {
+  throw std::logic_error(
+      "kioto::sync::mpsc: a permit has sent as many messages as it was for, or was moved from: ask "
+      "permit::count(), and reserve() another one");
+}
 void throw_no_memory() { throw std::bad_alloc(); }
 
 }  // namespace kioto::detail

@@ -16,10 +16,11 @@ std::size_t refused_permits(std::size_t count) {
                                           count, sync::semaphore::max_permits));
 }
 
-void check_more_permits(const semaphore_core& core, std::size_t count) {
-  if (count > sync::semaphore::max_permits - core.available())
-    throw std::overflow_error(fmt::format("{} more permits are more than a semaphore can have ({})",
-                                          count, sync::semaphore::max_permits));
+void refuse_more_permits(std::size_t count, std::size_t total) {
+  throw std::overflow_error(
+      fmt::format("{} more permits, beside the {} that there are, held or not, are more than a "
+                  "semaphore can have ({})",
+                  count, total, sync::semaphore::max_permits));
 }
 
 }  // namespace kioto::detail

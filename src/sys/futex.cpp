@@ -7,8 +7,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <ctime>
+#include <limits>
 
 namespace kioto::detail::futex {
 namespace {
@@ -48,8 +51,11 @@ void wait_for(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
               std::chrono::nanoseconds timeout) noexcept {
   const keep_errno keep;
   const auto seconds = std::chrono::floor<std::chrono::seconds>(timeout);
-  const std::timespec limit{static_cast<std::time_t>(seconds.count()),
-                            static_cast<long>((timeout - seconds).count())};
+  // Where time_t is too narrow, the wait is shorter: it may end early anyway.
+  constexpr std::intmax_t most = std::numeric_limits<std::time_t>::max();
+  const std::timespec limit{
+      static_cast<std::time_t>(std::min<std::intmax_t>(seconds.count(), most)),
+      static_cast<long>((timeout - seconds).count())};
   ::syscall(call, &word, FUTEX_WAIT_PRIVATE, expected, &limit);
 }
 
@@ -62,6 +68,7 @@ void wake_one(const std::atomic<std::uint32_t>* word) noexcept {
 
 #else
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
 #include <cstddef>
@@ -99,7 +106,10 @@ void wait_for(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
               std::chrono::nanoseconds timeout) noexcept {
   bucket& b = bucket_of(&word);
   std::unique_lock lock(b.mutex);
-  if (word.load(std::memory_order_relaxed) == expected) b.woken.wait_for(lock, timeout);
+  // The condition variable adds it to the present time; the wait may end early anyway.
+  constexpr std::chrono::nanoseconds most = std::chrono::hours(24 * 365);
+  if (word.load(std::memory_order_relaxed) == expected)
+    b.woken.wait_for(lock, std::min(timeout, most));
 }
 
 void wake_one(const std::atomic<std::uint32_t>* word) noexcept {

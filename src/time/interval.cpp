@@ -20,10 +20,16 @@ interval::time_point interval::take() noexcept {
   next_ = detail::saturating_add(due, period_);
   if (missed_ == missed_tick::burst) return due;
   const time_point present = now();
-  if (present - due <= late_from) return due;
-  next_ = detail::saturating_add(present, period_);
-  if (missed_ == missed_tick::skip && next_ != time_point::max())
-    next_ -= (present - due) % period_;
+  if (present <= detail::saturating_add(due, late_from)) return due;
+  std::chrono::nanoseconds to_next = period_;
+  if (missed_ == missed_tick::skip) {
+    // The distance of any two points in time fits modulo 2^64.
+    const auto late = static_cast<std::uint64_t>(present.time_since_epoch().count()) -
+                      static_cast<std::uint64_t>(due.time_since_epoch().count());
+    const std::uint64_t since_last = late % static_cast<std::uint64_t>(period_.count());
+    to_next -= std::chrono::nanoseconds(static_cast<std::int64_t>(since_last));
+  }
+  next_ = detail::saturating_add(present, to_next);
   return due;
 }
 

@@ -14,6 +14,11 @@ std::chrono::steady_clock::time_point now_of_this_runtime() noexcept {
   return core != nullptr ? core->clock.now() : std::chrono::steady_clock::now();
 }
 
+namespace {
+constexpr auto last_whole_millisecond =
+    std::chrono::floor<std::chrono::milliseconds>(runtime_clock::clock::time_point::max());
+}
+
 runtime_clock::~runtime_clock() {
   if (mode_.load(std::memory_order_relaxed) != mode::system)
     altered_clocks.fetch_sub(1, std::memory_order_relaxed);
@@ -26,7 +31,7 @@ runtime_clock::clock::time_point runtime_clock::now_locked() const noexcept {
     case mode::paused:
       return stands_at_;
     case mode::shifted:
-      return clock::now() + offset_;
+      return saturating_add(clock::now(), offset_);
   }
   return clock::now();
 }
@@ -47,7 +52,9 @@ void runtime_clock::pause(auto_advance by_itself) noexcept {
   if (is_paused()) return;
   // At a whole millisecond, where the ticks are: so what a test measures does not depend on the
   // moment at which it started.
-  stands_at_ = std::chrono::ceil<std::chrono::milliseconds>(now_locked());
+  stands_at_ = now_locked();
+  if (stands_at_ <= last_whole_millisecond)
+    stands_at_ = std::chrono::ceil<std::chrono::milliseconds>(stands_at_);
   if (mode_.load(std::memory_order_relaxed) == mode::system)
     altered_clocks.fetch_add(1, std::memory_order_relaxed);
   mode_.store(mode::paused, std::memory_order_relaxed);

@@ -31,6 +31,10 @@ class runtime_clock {
       return clock::now();
     return altered_now();
   }
+  /// It is not that of the system.
+  [[nodiscard]] bool is_altered() const noexcept {
+    return mode_.load(std::memory_order_relaxed) != mode::system;
+  }
   [[nodiscard]] bool is_paused() const noexcept {
     return mode_.load(std::memory_order_relaxed) == mode::paused;
   }

@@ -35,6 +35,12 @@ task<bool> wait_delayed() {
   auto entry = co_await queue.next();
   co_return entry.has_value() && entry->value == 2 && now() >= entry->deadline;
 }
+task<bool> wait_delayed_longer() {
+  delay_queue<int> queue;
+  queue.insert(2, 3ms);
+  auto entry = co_await queue.wait_next();
+  co_return entry.value == 2 && now() >= entry.deadline;
+}
 task<bool> wait_scripted() {
   testing::stream_mock stream(testing::stream_script().wait(3ms).read("v"));
   const auto unfinished = stream.watch();
@@ -102,6 +108,32 @@ task<std::function<subject()>> with_script(testing::stream_script script, on_str
   };
 }
 
+// ---- a queue that is empty until somebody inserts, on one thread ------------------------------
+
+struct delays {
+  ~delays() { CHECK((taken || !inserted || queue.size() == 1)); }  // nothing is lost
+  delay_queue<int> queue;
+  bool inserted = false;
+  bool taken = false;
+};
+
+task<bool> wait_insert(std::shared_ptr<delays> d) {
+  auto entry = co_await d->queue.wait_next();
+  d->taken = true;
+  co_return entry.value == 7 && d->queue.empty();
+}
+task<> insert_first(std::shared_ptr<delays> d) {
+  d->inserted = true;
+  d->queue.insert(7, 0ms);
+  co_return;
+}
+task<std::function<subject()>> with_delays() {
+  co_return [] {
+    auto d = std::make_shared<delays>();
+    return subject{[d] { return wait_insert(d); }, [d] { return insert_first(d); }};
+  };
+}
+
 // ---- operations on a paused clock --------------------------------------------------------------
 
 task<bool> wait_advance() {
@@ -118,15 +150,22 @@ task<> nothing() { co_return; }
 }  // namespace
 
 TEST_CASE("cancel at every suspension: interval, delay queue, scripted wait") {
-  for (const by_itself wait : {&wait_tick, &wait_delayed, &wait_scripted})
+  for (const by_itself wait : {&wait_tick, &wait_delayed, &wait_delayed_longer, &wait_scripted})
     on_every_scheduler([wait]() -> task<> { return completes_by_itself(wait); });
 }
 
 TEST_CASE("cancel at every suspension: interval and delay queue under a paused clock") {
-  for (const by_itself wait : {&wait_tick, &wait_delayed, &wait_scripted}) {
+  for (const by_itself wait : {&wait_tick, &wait_delayed, &wait_delayed_longer, &wait_scripted}) {
     runtime rt = testing::paused_runtime();
     rt.block_on(completes_by_itself(wait));
   }
+}
+
+TEST_CASE("cancel at every suspension: waiting for the first entry of a delay queue") {
+  runtime rt = make_runtime(flavour::current_thread);
+  rt.block_on(at_every_point(&with_delays));
+  runtime paused = testing::paused_runtime();
+  paused.block_on(at_every_point(&with_delays));
 }
 
 TEST_CASE("cancel at every suspension: reading from and writing to a scripted stream") {

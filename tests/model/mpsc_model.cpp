@@ -69,7 +69,7 @@ struct channel {
 
   void open(std::size_t capacity) {
     alive = &living;
-    c = new core(capacity);
+    c = new core(capacity, static_cast<std::size_t>(-1) >> 1);  // where counters wrap
   }
   void end() { check(living.load(std::memory_order_relaxed) == 0, "no message is left"); }
 

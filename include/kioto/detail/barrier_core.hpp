@@ -27,16 +27,20 @@ class barrier_waiter : public list_node<barrier_line_tag> {
 /// `fire()`, which is the last access to it.
 ///
 /// The word is `generation (32) | arrived (31) | lock`; *arrived* is the length of the line. The
-/// last of a group moves the generation on and takes the whole line, in one step under the lock: so
-/// a waiter whose generation is over has been fired, or is about to be. It is fired without the
-/// lock, and the core is not touched after that: the group may destroy it.
+/// upper half of the generation is beside it, under the lock: with 32 bits alone, one that is over
+/// would look like the present one after two minutes of a fast loop. The last of a group moves the
+/// generation on and takes the whole line, in one step under the lock: so a waiter whose generation
+/// is over has been fired, or is about to be. It is fired without the lock, and the core is not
+/// touched after that: the group may destroy it.
 template <class Sync, class Waiter>
 class basic_barrier_core {
   using word = std::uint64_t;
 
  public:
-  /// `size` is from 1 to 2^31 - 1.
-  constexpr explicit basic_barrier_core(std::uint32_t size) noexcept : word_(0), size_(size) {}
+  /// `size` is from 1 to 2^31 - 1. The first generation may be given, so that tests reach the end
+  /// of the word.
+  constexpr explicit basic_barrier_core(std::uint32_t size, std::uint64_t first = 0) noexcept
+      : word_(first << 32), size_(size), epoch_(static_cast<std::uint32_t>(first >> 32)) {}
 
   /// The caller completes a group, if it is the last of it, and need not wait. False: nothing has
   /// happened.
@@ -59,7 +63,7 @@ class basic_barrier_core {
       complete(now);
       return false;
     }
-    w.generation_ = generation(now);
+    w.generation_ = full_generation(now);
     line_.push_back(w);
     word_.unlock(now + one_arrived);
     return true;
@@ -68,7 +72,7 @@ class basic_barrier_core {
   /// Takes a waiter out of the line, as if it had not come. False: its group is complete.
   [[nodiscard]] bool leave(Waiter& w) noexcept {
     const word now = word_.lock();
-    if (generation(now) != w.generation_) {
+    if (full_generation(now) != w.generation_) {
       word_.unlock(now);
       return false;
     }
@@ -88,17 +92,24 @@ class basic_barrier_core {
   }
   static constexpr word generation(word w) noexcept { return w & ~(one_generation - 1); }
 
+  // Under the lock.
+  [[nodiscard]] std::uint64_t full_generation(word now) const noexcept {
+    return std::uint64_t{epoch_.get()} << 32 | now >> 32;
+  }
   // Ends the critical section.
   void complete(word now) noexcept {
     line due;
     due.splice_back(line_);
-    word_.unlock(generation(now) + one_generation);
+    const word next = generation(now) + one_generation;
+    if (next == 0) epoch_.set(epoch_.get() + 1);
+    word_.unlock(next);
     due.consume([](Waiter& w) noexcept { w.fire(); });
   }
 
   basic_locked_word<Sync> word_;
   line line_;
   const std::uint32_t size_;
+  typename Sync::template var<std::uint32_t> epoch_;
 };
 
 }  // namespace kioto::detail

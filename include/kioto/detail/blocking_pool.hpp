@@ -45,6 +45,9 @@ struct blocking_pool_options {
   int (*fail_thread_creation)() noexcept = nullptr;
 };
 
+/// What the system takes for a stack of `wanted` bytes: enough, and whole pages.
+[[nodiscard]] std::size_t usable_stack_size(std::size_t wanted) noexcept;
+
 /// Threads, started on demand, for work that blocks. Jobs start in the order of their submission,
 /// but for urgent ones.
 ///

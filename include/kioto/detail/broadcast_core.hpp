@@ -205,7 +205,9 @@ class basic_broadcast_core {
 
   [[nodiscard]] bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
   [[nodiscard]] std::size_t length(position next) const noexcept {
-    return static_cast<std::size_t>(tail_.load(std::memory_order_acquire) - next);
+    const position behind = tail_.load(std::memory_order_acquire) - next;
+    constexpr std::size_t most = static_cast<std::size_t>(-1);  // after a lag it may be more
+    return behind < most ? static_cast<std::size_t>(behind) : most;
   }
 
  private:
@@ -215,6 +217,12 @@ class basic_broadcast_core {
     std::optional<Element> element;
   };
 
+ public:
+  /// More slots than this, of which there is a power of two, are no array.
+  static constexpr std::size_t max_capacity =
+      std::bit_floor((static_cast<std::size_t>(-1) >> 1) / sizeof(slot));
+
+ private:
   slot& at(position p) noexcept { return slots_[static_cast<std::size_t>(p) & mask_]; }
   static std::optional<Element> take_out(slot& s) noexcept {
     std::optional<Element> out(std::move(s.element));

@@ -60,8 +60,9 @@ class basic_local_queue {
 
  public:
   basic_local_queue() = default;
-  /// Begins at position `first` instead of 0, so that tests reach the end of the positions.
-  explicit basic_local_queue(std::uint16_t first) : head_(pack(0, first, first)), tail_(first) {}
+  /// Begins at position `first` and an even version instead of 0, so that tests reach their ends.
+  explicit basic_local_queue(std::uint16_t first, std::uint32_t version = 0)
+      : head_(pack(version, first, first)), tail_(first) {}
   basic_local_queue(const basic_local_queue&) = delete;
   basic_local_queue& operator=(const basic_local_queue&) = delete;
 

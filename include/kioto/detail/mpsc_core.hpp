@@ -45,7 +45,8 @@ enum class mpsc_outcome : std::uint8_t { done, full, closed, no_memory };
 ///   is lost, and none comes without cause.
 /// - C3 (bounded) `acquired_` counts the permits that were ever given and not given back,
 ///   `tail_` the messages ever sent, `consumed_` those ever taken: `acquired_ - tail_` permits are
-///   out, and `acquired_ - consumed` ≤ capacity.
+///   out, and `acquired_ - consumed` ≤ capacity. All of them wrap; `consumed_`, which has a bit
+///   less, at half the way. Only differences count, modulo `count_mask + 1`: the capacity is less.
 /// - C4 (bounded) The lowest bit of `consumed_` is set, under the lock, before a sender waits, and
 ///   the count is read by the same read-modify-write. The receiver counts by a read-modify-write,
 ///   too: either it sees the bit, and grants; or the sender sees the new count.
@@ -93,8 +94,17 @@ class basic_mpsc_core {
     slot reserved{};
   };
 
-  /// Begins with one sender and the receiver.
-  explicit basic_mpsc_core(std::size_t capacity) noexcept : capacity_(capacity) {}
+  static constexpr std::size_t max_capacity_of_all = static_cast<std::size_t>(-1) / 4;
+
+  /// Begins with one sender and the receiver. As if `sent` messages had been sent and received: so
+  /// tests reach the end of the counters.
+  explicit basic_mpsc_core(std::size_t capacity, std::size_t sent = 0) noexcept
+      : tail_(sent),
+        seen_consumed_(sent & count_mask),
+        acquired_(sent),
+        capacity_(capacity),
+        head_(sent),
+        consumed_(sent << 1) {}
   basic_mpsc_core(const basic_mpsc_core&) = delete;
   basic_mpsc_core& operator=(const basic_mpsc_core&) = delete;
   ~basic_mpsc_core() = default;
@@ -225,7 +235,7 @@ class basic_mpsc_core {
   [[nodiscard]] std::size_t capacity() noexcept {
     const std::lock_guard hold(lock_);
     seen_consumed_ = consumed_.load(std::memory_order_acquire) >> 1;
-    return waiting_.empty() ? capacity_ - (acquired_ - seen_consumed_) : 0;
+    return waiting_.empty() ? room_left() : 0;
   }
 
   // ---- the receiver ----
@@ -324,14 +334,18 @@ class basic_mpsc_core {
 
  private:
   static constexpr std::size_t waiting_bit = 1;
+  static constexpr std::size_t count_mask = static_cast<std::size_t>(-1) >> 1;
 
   // Under the lock, unless said otherwise.
 
-  [[nodiscard]] bool has_room(std::size_t n) const noexcept {
-    return acquired_ - seen_consumed_ + n <= capacity_;
+  /// As far as is known from `seen_consumed_`.
+  [[nodiscard]] std::size_t room_left() const noexcept {
+    return capacity_ - ((acquired_ - seen_consumed_) & count_mask);
   }
+  [[nodiscard]] bool has_room(std::size_t n) const noexcept { return n <= room_left(); }
   [[nodiscard]] outcome room(std::size_t n) noexcept {
     if (closed_.load(std::memory_order_relaxed)) return outcome::closed;
+    if (n == 0) return outcome::done;  // for which nobody waits
     if constexpr (Bounded) {
       if (!waiting_.empty()) return outcome::full;
       if (!has_room(n)) {
@@ -511,9 +525,9 @@ class basic_mpsc_core {
   std::uint32_t in_flight_ = 0;  ///< reserved, but not published
   std::size_t tail_index_ = Slots;
   block* tail_block_ = nullptr;
-  std::size_t tail_ = 0;
-  std::size_t seen_consumed_ = 0;
-  std::size_t acquired_ = 0;
+  std::size_t tail_;
+  std::size_t seen_consumed_;
+  std::size_t acquired_;
   const std::size_t capacity_;
   Op* receiver_ = nullptr;
   intrusive_list<waiter> waiting_;   ///< for room
@@ -525,8 +539,8 @@ class basic_mpsc_core {
   // The receiver's part, at least a cache line behind what every send writes.
   std::size_t head_index_ = Slots;
   block* head_block_ = nullptr;
-  std::size_t head_ = 0;
-  atomic<std::size_t> consumed_{0};
+  std::size_t head_;
+  atomic<std::size_t> consumed_;
 };
 
 }  // namespace kioto::detail

@@ -34,7 +34,7 @@ using mpsc_core = basic_mpsc_core<std_sync, message<T>, leaf_operation, Bounded>
 struct mpsc_access {};
 
 [[nodiscard]] std::error_code mpsc_error(mpsc_outcome what) noexcept;
-[[noreturn]] void throw_bad_capacity(const char* what);
+[[noreturn]] void throw_used_up_permit();
 [[noreturn]] void throw_no_memory();
 
 /// What became of a message that a sender still holds if it was not sent.

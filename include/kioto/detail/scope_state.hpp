@@ -172,7 +172,7 @@ class basic_scope_state {
     const std::lock_guard lock(lock_);
     return pending_.get();
   }
-  [[nodiscard]] std::size_t admitted() noexcept {
+  [[nodiscard]] std::uint64_t admitted() noexcept {
     const std::lock_guard lock(lock_);
     return admitted_;
   }
@@ -201,7 +201,7 @@ class basic_scope_state {
   bool body_ended_ = false;
   typename Sync::template var<std::size_t> pending_{0};  ///< children that have not ended
   std::size_t running_ = 0;                              ///< those of them that have started
-  std::size_t admitted_ = 0;                             ///< ever
+  std::uint64_t admitted_ = 0;                           ///< ever
   std::size_t limit_ = std::numeric_limits<std::size_t>::max();
   children unasked_;  ///< have started, and were not asked to stop
   children asked_;

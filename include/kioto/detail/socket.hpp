@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <kioto/buffer.hpp>
+#include <kioto/detail/saturating.hpp>
 #include <kioto/detail/sys.hpp>
 #include <kioto/net/socket_address.hpp>
 #include <kioto/result.hpp>
@@ -26,6 +27,15 @@ class keepalive_options {
   }
   constexpr keepalive_options& interval(std::chrono::seconds value) noexcept {
     return interval_ = value, *this;
+  }
+  // Longer units, whose conversion could overflow.
+  template <detail::coarser_than_seconds Duration>
+  constexpr keepalive_options& idle(Duration value) noexcept {
+    return idle(detail::saturating_seconds(value));
+  }
+  template <detail::coarser_than_seconds Duration>
+  constexpr keepalive_options& interval(Duration value) noexcept {
+    return interval(detail::saturating_seconds(value));
   }
   constexpr keepalive_options& probes(int value) noexcept { return probes_ = value, *this; }
 

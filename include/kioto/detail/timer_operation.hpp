@@ -31,11 +31,12 @@ class timer_operation : public leaf_operation, public timer_node {
 
  protected:
   timer_operation() noexcept = default;
-  /// With a deadline that the runtime knows by its tick.
-  explicit timer_operation(std::chrono::steady_clock::time_point at) noexcept
-      : timer_node(tick_grid::since_beginning().tick_at_or_after(at)) {}
+  /// With a deadline that the runtime knows by its tick, and that may have passed by now.
+  explicit timer_operation(std::chrono::steady_clock::time_point at, bool has_passed) noexcept
+      : timer_node(tick_grid::since_beginning().tick_at_or_after(at), has_passed) {}
   timer_operation(timer_operation&& other) noexcept
-      : leaf_operation(static_cast<leaf_operation&&>(other)), timer_node(other.deadline()) {}
+      : leaf_operation(static_cast<leaf_operation&&>(other)),
+        timer_node(other.deadline(), other.has_passed()) {}
   ~timer_operation() = default;
 
   /// As `leaf_operation::wait`. `ready`: the time has come already; `stopped` also when the runtime
@@ -43,10 +44,17 @@ class timer_operation : public leaf_operation, public timer_node {
   attempt wait_until(std::chrono::steady_clock::time_point at) noexcept {
     return wait_until_tick(tick_grid::since_beginning().tick_at_or_after(at));
   }
-  /// The same, until the deadline that it was made with.
-  attempt wait_until_deadline() noexcept { return wait_until_tick(deadline()); }
+  /// The same, until the deadline that it was made with. One that had passed then is not waited
+  /// for, not even until the next tick.
+  attempt wait_until_deadline() noexcept {
+    if (has_passed() && is_over_here()) [[unlikely]]
+      return attempt::ready;
+    return wait_until_tick(deadline());
+  }
 
  private:
+  /// It was made with a deadline that had passed: whether it has by the clock of its runtime, too.
+  [[nodiscard]] bool is_over_here() const noexcept;
   attempt wait_until_tick(std::uint64_t tick) noexcept;
 };
 

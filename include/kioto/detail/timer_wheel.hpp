@@ -19,11 +19,15 @@ struct timer_tag {};
 /// Small, because every sleeping task has one: the deadline, where it is filed, and why it fired
 /// share a word. So only whoever may insert or remove the timer touches any of them.
 struct timer_node : list_node<timer_tag> {
-  static constexpr unsigned tick_bits = 54;
+  static constexpr unsigned tick_bits = 53;
 
   timer_node() noexcept : timer_node(0) {}
-  explicit timer_node(std::uint64_t deadline) noexcept
-      : deadline_(deadline), level_(0), slot_(0), cancelled_by_shutdown_(0) {}
+  explicit timer_node(std::uint64_t deadline, bool has_passed = false) noexcept
+      : deadline_(deadline),
+        level_(0),
+        slot_(0),
+        cancelled_by_shutdown_(0),
+        has_passed_(has_passed ? 1 : 0) {}
 
   /// The tick at which it is due, as of the last insertion.
   [[nodiscard]] std::uint64_t deadline() const noexcept { return deadline_; }
@@ -32,6 +36,9 @@ struct timer_node : list_node<timer_tag> {
   [[nodiscard]] bool cancelled_by_shutdown() const noexcept { return cancelled_by_shutdown_ != 0; }
   void set_cancelled_by_shutdown(bool on) noexcept { cancelled_by_shutdown_ = on ? 1 : 0; }
 
+  /// The deadline, before it was rounded up to a tick, had passed when this was made.
+  [[nodiscard]] bool has_passed() const noexcept { return has_passed_ != 0; }
+
  private:
   friend class timer_wheel;
 
@@ -39,6 +46,7 @@ struct timer_node : list_node<timer_tag> {
   std::uint64_t level_ : 3;
   std::uint64_t slot_ : 6;
   std::uint64_t cancelled_by_shutdown_ : 1;
+  std::uint64_t has_passed_ : 1;
 };
 static_assert(sizeof(void*) != 8 || sizeof(timer_node) == 24);
 
@@ -66,7 +74,7 @@ class timer_wheel {
  public:
   static constexpr unsigned levels = 6;
   static constexpr unsigned slots = 64;
-  /// The last tick, in half a million years.
+  /// The last tick, in a quarter of a million years.
   static constexpr std::uint64_t never = (std::uint64_t{1} << timer_node::tick_bits) - 1;
 
   explicit timer_wheel(std::uint64_t now = 0) noexcept : now_(now) {}

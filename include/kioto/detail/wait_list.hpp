@@ -20,7 +20,7 @@ class basic_wait_node : public list_node<> {
  private:
   template <class, class>
   friend class basic_wait_list;
-  typename Sync::template var<std::uint32_t> generation_{0};
+  typename Sync::template var<std::uint64_t> generation_{0};
 };
 
 /// Waiters for an event that wakes all of them. `Waiter` has the base `basic_wait_node<Sync>`.
@@ -72,7 +72,7 @@ class basic_wait_list {
 
  private:
   basic_spinlock<Sync> lock_;
-  typename Sync::template var<std::uint32_t> generation_{0};
+  typename Sync::template var<std::uint64_t> generation_{0};
   list waiters_;
 };
 

@@ -123,6 +123,10 @@ class tcp_stream {
   result<void> set_linger(std::optional<std::chrono::seconds> time) const noexcept {
     return detail::set_linger(source_.fd(), time);
   }
+  template <detail::coarser_than_seconds Duration>
+  result<void> set_linger(Duration time) const noexcept {
+    return set_linger(detail::saturating_seconds(time));
+  }
   [[nodiscard]] result<std::optional<std::chrono::seconds>> linger() const noexcept {
     return detail::linger(source_.fd());
   }

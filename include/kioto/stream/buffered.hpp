@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <exception>
@@ -13,6 +12,7 @@
 #include <kioto/async_generator.hpp>
 #include <kioto/detail/arrival.hpp>
 #include <kioto/detail/branch.hpp>
+#include <kioto/detail/count.hpp>
 #include <kioto/join_set.hpp>
 #include <kioto/select.hpp>
 #include <kioto/spawn.hpp>
@@ -107,7 +107,7 @@ struct buffered_recipe {
   static auto make(S&& stream, std::size_t limit) {
     static_assert(awaitable<stream_element<S>>,
                   "buffered needs a stream of awaitables: map(f) with an f that returns a task");
-    return buffered_results<Begun, S>(std::move(stream), std::max<std::size_t>(limit, 1));
+    return buffered_results<Begun, S>(std::move(stream), limit);
   }
 };
 
@@ -116,23 +116,26 @@ struct buffered_recipe {
 namespace streams {
 
 /// The results of a stream of operations, such as tasks, in the order of the stream. Up to `limit`
-/// of them, at least 1, have begun and were not handed over.
+/// of them have begun and were not handed over.
 ///
 /// - Each operation is spawned as a task when its turn comes: they run in parallel, and go on while
 ///   the consumer is busy. They begin when `next()` is awaited.
 /// - Errors: what an operation throws, in its place; the stream has ended then, and the operations
 ///   behind it are aborted. What the stream throws comes after the results of what it gave before.
+///   Throws std::invalid_argument at this call for a limit of 0.
 /// - Cancellation: a cancelled `next()` loses nothing, and leaves what has begun running.
 /// - Lifetime: as for any spawned task: an operation owns what it uses. Destroying the stream
 ///   aborts what has begun and does not wait for it. Frames: one, and one for each operation.
 ///
 /// `urls | map([](std::string url) { return fetch(std::move(url)); }) | buffered(8)`
 [[nodiscard]] inline auto buffered(std::size_t limit) {
-  return detail::make_adaptor<detail::buffered_recipe<detail::begun_in_order>>(std::move(limit));
+  return detail::make_adaptor<detail::buffered_recipe<detail::begun_in_order>>(
+      detail::checked_count("the limit given to kioto::streams::buffered", limit));
 }
 /// The same, in the order in which the operations end.
 [[nodiscard]] inline auto buffered_unordered(std::size_t limit) {
-  return detail::make_adaptor<detail::buffered_recipe<detail::begun_as_they_end>>(std::move(limit));
+  return detail::make_adaptor<detail::buffered_recipe<detail::begun_as_they_end>>(
+      detail::checked_count("the limit given to kioto::streams::buffered_unordered", limit));
 }
 
 }  // namespace streams

@@ -9,6 +9,7 @@
 
 #include <kioto/async_generator.hpp>
 #include <kioto/detail/arrival.hpp>
+#include <kioto/detail/count.hpp>
 #include <kioto/select.hpp>
 #include <kioto/stream/stream.hpp>
 #include <kioto/time/sleep.hpp>
@@ -76,21 +77,24 @@ struct chunks_timeout_recipe {
 
 namespace streams {
 
-/// The elements of a stream in vectors of `size`, at least 1; the last one may be shorter. One
-/// frame, and the vectors.
+/// The elements of a stream in vectors of `size`; the last one may be shorter. One frame, and the
+/// vectors.
 ///
-/// - Errors: what the stream throws, after a vector of what came before.
+/// - Errors: what the stream throws, after a vector of what came before. Throws
+///   std::invalid_argument at this call for a size of 0.
 /// - Cancellation: a cancelled `next()` loses nothing.
 [[nodiscard]] inline auto chunks(std::size_t size) {
-  return detail::make_adaptor<detail::chunks_recipe>(std::move(size));
+  return detail::make_adaptor<detail::chunks_recipe>(
+      detail::checked_count("the size given to kioto::streams::chunks", size));
 }
 
 /// The same; and a vector is handed over, shorter, when `limit` has passed since its first element
 /// came. None is empty.
 template <class Rep, class Period>
 [[nodiscard]] auto chunks_timeout(std::size_t size, std::chrono::duration<Rep, Period> limit) {
-  return detail::make_adaptor<detail::chunks_timeout_recipe>(std::move(size),
-                                                             detail::saturate(limit));
+  return detail::make_adaptor<detail::chunks_timeout_recipe>(
+      detail::checked_count("the size given to kioto::streams::chunks_timeout", size),
+      detail::saturate(limit));
 }
 
 }  // namespace streams

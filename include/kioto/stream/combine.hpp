@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <array>
-#include <cstddef>
-#include <tuple>
+#include <cstdint>
+#include <exception>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
 #include <kioto/async_generator.hpp>
+#include <kioto/config.hpp>
+#include <kioto/detail/branch.hpp>
 #include <kioto/stream/stream.hpp>
-#include <kioto/when_all.hpp>
 
 namespace kioto {
 namespace detail {
@@ -33,13 +34,70 @@ async_generator<T> chained_elements(First first, Rest... rest) {
   }
 }
 
+/// Waits for an element of each of two streams, or until one of them has ended; the other one is
+/// not waited for then.
+template <class A, class B>
+class [[nodiscard]] zip_operation final : public combinator {
+ public:
+  using element = std::pair<stream_element<A>, stream_element<B>>;
+
+  zip_operation(A& a, B& b) : first_(a.next()), second_(b.next()) {}
+  zip_operation(zip_operation&&) = default;
+
+  attempt try_or_wait() noexcept override {
+    chain branches;
+    branches.add(first_.prepare(0));
+    branches.add(second_.prepare(1));
+    return start(branches);
+  }
+  std::optional<element> await_resume() {
+    if (!ended_) return element(std::move(*a_.element), std::move(*b_.element));
+    // Of two exceptions one is reported.
+    if (const auto& lost = *ended_ == 0 ? b_.error : a_.error)
+      report_lost_exception(*context_, lost);
+    if (const auto& error = *ended_ == 0 ? a_.error : b_.error) std::rethrow_exception(error);
+    return std::nullopt;
+  }
+
+ private:
+  bool settle(branch_context& branch) noexcept override {
+    if (branch.outcome_ == outcome::stopped) return true;
+    const bool goes_on = branch.index_ == 0 ? receive(first_, a_) : receive(second_, b_);
+    if (!goes_on && !ended_) ended_ = branch.index_;
+    return !goes_on;
+  }
+  attempt conclude() noexcept override {
+    return ended_ || (a_.element && b_.element) ? attempt::ready : attempt::stopped;
+  }
+  template <class T>
+  struct received {
+    std::optional<T> element;
+    std::exception_ptr error;
+  };
+  /// False: there is no element.
+  template <class Branch, class T>
+  static bool receive(Branch& branch, received<T>& into) noexcept {
+    KIOTO_TRY {
+      std::optional<T> next = branch.take();
+      if (next) into.element.emplace(std::move(*next));
+    }
+    KIOTO_CATCH_ALL { into.error = std::current_exception(); }
+    return into.element.has_value();
+  }
+
+  branch_of<next_of<A>> first_;
+  branch_of<next_of<B>> second_;
+  received<stream_element<A>> a_;
+  received<stream_element<B>> b_;
+  std::optional<std::uint32_t> ended_;  ///< the stream that ended first
+};
+
 template <class A, class B>
 async_generator<std::pair<stream_element<A>, stream_element<B>>> zipped_elements(A a, B b) {
   for (;;) {
-    auto both = co_await when_all(a.next(), b.next());
-    if (!std::get<0>(both) || !std::get<1>(both)) co_return;
-    co_yield std::pair<stream_element<A>, stream_element<B>>(std::move(*std::get<0>(both)),
-                                                             std::move(*std::get<1>(both)));
+    auto both = co_await zip_operation<A, B>(a, b);
+    if (!both) co_return;
+    co_yield std::move(*both);
   }
 }
 
@@ -56,8 +114,13 @@ template <class... S>
       detail::all(std::forward<S>(streams))...);
 }
 
-/// Pairs of an element of each stream, which are waited for at the same time. Ends when one of them
-/// does; an element that the other one had by then is lost. One frame.
+/// Pairs of an element of each stream, which are waited for at the same time. One frame.
+///
+/// - Ends as soon as one of them does, without waiting for the other; an element that the other one
+///   had given by then is lost, and no other.
+/// - Errors: what a stream throws ends it, and so both. If the other one throws, too, that goes to
+///   the runtime's hook for unhandled exceptions.
+/// - Cancellation: a cancelled `next()` loses nothing.
 template <class A, class B>
   requires stream<std::remove_cvref_t<A>> && stream<std::remove_cvref_t<B>>
 [[nodiscard]] auto zip(A&& a, B&& b) {

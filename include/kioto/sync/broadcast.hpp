@@ -9,6 +9,7 @@
 
 #include <kioto/as_result.hpp>
 #include <kioto/detail/broadcast_core.hpp>
+#include <kioto/detail/count.hpp>
 #include <kioto/detail/leaf_awaiter.hpp>
 #include <kioto/detail/message.hpp>
 #include <kioto/detail/shared_value.hpp>
@@ -150,8 +151,6 @@ class [[nodiscard]] broadcast_closed final : public leaf_awaiter<broadcast_close
   broadcast_core<T>* core_;
   typename broadcast_core<T>::waiter waiter_;
 };
-
-[[noreturn]] void throw_bad_capacity(const char* what);
 
 }  // namespace detail
 
@@ -338,9 +337,9 @@ class [[nodiscard]] receiver {
 template <detail::sendable T>
   requires std::is_copy_constructible_v<T>
 [[nodiscard]] std::pair<sender<T>, receiver<T>> channel(std::size_t capacity) {
-  if (capacity == 0 || capacity > (~std::size_t{0} >> 2))
-    detail::throw_bad_capacity("the capacity of a broadcast channel must be positive, not absurd");
-  auto* core = new detail::broadcast_core<T>(capacity);
+  using core_type = detail::broadcast_core<T>;
+  auto* core = new core_type(detail::checked_count(
+      "the capacity given to kioto::sync::broadcast::channel", capacity, core_type::max_capacity));
   const detail::broadcast_access key;
   return {sender<T>(key, *core), receiver<T>(key, *core, 0)};
 }

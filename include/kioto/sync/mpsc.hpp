@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cassert>
 #include <chrono>
 #include <cstddef>
 #include <limits>
 #include <optional>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include <kioto/detail/count.hpp>
 #include <kioto/detail/mpsc_operation.hpp>
 #include <kioto/detail/thread_wait.hpp>
 #include <kioto/result.hpp>
@@ -214,11 +215,12 @@ class [[nodiscard]] permit {
   /// Messages that can be sent with this permit.
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
-  /// Sends one message, also into a channel that was closed since. Never waits. `count()` must not
-  /// be 0. If the receiver is gone the value is destroyed. Throws `std::bad_alloc`, having done
-  /// nothing, when there is no memory.
+  /// Sends one message, also into a channel that was closed since. Never waits. If the receiver is
+  /// gone the value is destroyed. Throws `std::bad_alloc` when there is no memory, and
+  /// `std::logic_error` if `count()` is 0, having done nothing.
   void send(T value) {
-    assert(count_ != 0 && "this permit has been used up");
+    if (count_ == 0) [[unlikely]]
+      detail::throw_used_up_permit();
     detail::message<T> m(std::move(value));
     if (core_->push(m, true) == detail::mpsc_outcome::no_memory) detail::throw_no_memory();
     --count_;
@@ -315,7 +317,9 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
   /// Waits for room for `n` messages, and holds it.
   ///
   /// - Result: a permit with which they are sent without waiting.
-  /// - Errors: `error::closed`; `errc::invalid_argument` if `n` is more than `max_capacity()`.
+  ///   For `n` = 0 it is empty, and nobody waits for it.
+  /// - Errors: `error::closed`; `errc::invalid_argument` if `n` is more than `max_capacity()`, for
+  ///   which there never is room.
   /// - Cancellation: at once; the place in the queue is lost, and nothing else.
   /// - Lifetime: the sender outlives the wait and the permit.
   /// - Thread safety: any thread.
@@ -330,6 +334,7 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
 
   /// The same without waiting; `error::full` when there is no room.
   [[nodiscard]] result<permit<T>> try_reserve_many(std::size_t n) const noexcept {
+    if (n > max_capacity()) return std::make_error_code(std::errc::invalid_argument);
     const detail::mpsc_outcome got = this->core_->try_acquire(n);
     if (got != detail::mpsc_outcome::done) return detail::mpsc_error(got);
     return permit<T>(detail::mpsc_access(), *this->core_, n);
@@ -406,7 +411,8 @@ class [[nodiscard]] unbounded_receiver : public detail::mpsc_receiver<T, false> 
 };
 
 /// A channel from many senders to one receiver that holds at most `capacity` values; senders wait
-/// for room. Throws `std::invalid_argument` for a capacity of 0 or beyond half of `size_t`.
+/// for room. Throws `std::invalid_argument` for a capacity of 0, or beyond a quarter of what
+/// `size_t` can count.
 ///
 /// Memory: an idle channel takes 152 bytes, in one allocation. Values lie in blocks of about 1 KiB,
 /// of 4 to 31 values; the first is allocated when the first value is sent. A block is freed when
@@ -415,9 +421,10 @@ class [[nodiscard]] unbounded_receiver : public detail::mpsc_receiver<T, false> 
 ///     auto [tx, rx] = sync::mpsc::channel<job>(100);
 template <detail::sendable T>
 [[nodiscard]] std::pair<sender<T>, receiver<T>> channel(std::size_t capacity) {
-  if (capacity == 0 || capacity > std::numeric_limits<std::size_t>::max() / 4)
-    detail::throw_bad_capacity("the capacity of an mpsc channel must be positive, and not absurd");
-  auto* core = new detail::mpsc_core<T, true>(capacity);
+  using core_type = detail::mpsc_core<T, true>;
+  auto* core =
+      new core_type(detail::checked_count("the capacity given to kioto::sync::mpsc::channel",
+                                          capacity, core_type::max_capacity_of_all));
   const detail::mpsc_access key;
   return {sender<T>(key, *core), receiver<T>(key, *core)};
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -17,8 +18,40 @@ namespace detail {
 [[noreturn]] void throw_foreign_permit();
 /// Throws std::invalid_argument: no semaphore can have so many permits.
 [[noreturn]] std::size_t refused_permits(std::size_t count);
-/// Throws std::overflow_error if `core` cannot take so many more permits.
-void check_more_permits(const semaphore_core& core, std::size_t count);
+/// Throws std::overflow_error: with so many more permits a semaphore had more than it can have.
+[[noreturn]] void refuse_more_permits(std::size_t count, std::size_t total);
+
+/// The core of a semaphore, which also counts the permits that there are, held or not: all of them
+/// may be given back at a time.
+///
+/// Invariant: `total_` is never less than the permits in the core and those that are held together.
+/// So it grows before the core does, and shrinks after permits were taken out. Memory order: who
+/// adds acquires what `forgotten()` released, so it finds the core without those permits.
+class counted_semaphore_core : public semaphore_core {
+ public:
+  constexpr explicit counted_semaphore_core(std::size_t permits) noexcept
+      : semaphore_core(permits), total_(permits) {}
+
+  void add(std::size_t n) {
+    std::size_t now = total_.load(std::memory_order_acquire);
+    do {
+      if (n > max_permits - now) refuse_more_permits(n, now);
+    } while (!total_.compare_exchange_weak(now, now + n, std::memory_order_acquire,
+                                           std::memory_order_acquire));
+    release(n);
+  }
+  /// As `basic_semaphore_core::forget`.
+  std::size_t forget(std::size_t n) noexcept {
+    const std::size_t taken = semaphore_core::forget(n);
+    forgotten(taken);
+    return taken;
+  }
+  /// Permits that were held are not given back.
+  void forgotten(std::size_t n) noexcept { total_.fetch_sub(n, std::memory_order_release); }
+
+ private:
+  std::atomic<std::size_t> total_;
+};
 
 template <class Owner>
 class permit_operation;
@@ -58,7 +91,8 @@ class [[nodiscard]] basic_semaphore_permit {
   }
   /// Never gives them back: the semaphore has so many less from now on.
   void forget() noexcept {
-    count_ = 0;
+    if (count_ != 0)
+      static_cast<detail::counted_semaphore_core&>(*owner_).forgotten(std::exchange(count_, 0));
     owner_ = nullptr;
   }
   /// Takes over the permits of another one. Throws std::logic_error if they belong to another
@@ -115,7 +149,7 @@ class [[nodiscard]] permit_operation final : private core_owner<Owner>, public a
 
 namespace sync {
 
-/// A number of permits, for limiting how much happens at a time. 24 bytes.
+/// A number of permits, for limiting how much happens at a time. 32 bytes.
 ///
 /// Permits are handed out in the order of arrival. Who wants many gathers them at the head of the
 /// line; nobody overtakes it, also if there would be enough for him.
@@ -138,7 +172,7 @@ namespace sync {
 ///     if (!permit) co_return;  // closed
 ///     serve(std::move(*permit));
 class semaphore {
-  using core = detail::semaphore_core;
+  using core = detail::counted_semaphore_core;
   using operation = detail::permit_operation<detail::borrowed_core>;
   using owned_operation = detail::permit_operation<detail::shared_core>;
 
@@ -156,8 +190,9 @@ class semaphore {
     return operation(core_, &core_, n);
   }
   [[nodiscard]] result<semaphore_permit> try_acquire() noexcept { return try_acquire_many(1); }
-  [[nodiscard]] result<semaphore_permit> try_acquire_many(std::size_t n) noexcept {
-    return attempt(core_, &core_, n);
+  [[nodiscard]] result<semaphore_permit> try_acquire_many(std::size_t n) {
+    if (n > max_permits) detail::refused_permits(n);
+    return attempt<detail::borrowed_core>(core_, &core_, n);
   }
   /// For threads outside of the runtime: throws std::logic_error in a task.
   [[nodiscard]] result<semaphore_permit> blocking_acquire() {
@@ -182,17 +217,15 @@ class semaphore {
     return try_acquire_many_owned(std::move(self), 1);
   }
   [[nodiscard]] static result<owned_semaphore_permit> try_acquire_many_owned(
-      std::shared_ptr<semaphore> self, std::size_t n) noexcept {
+      std::shared_ptr<semaphore> self, std::size_t n) {
+    if (n > max_permits) detail::refused_permits(n);
     core& c = self->core_;
     return attempt(c, share(std::move(self)), n);
   }
 
-  /// Adds permits, first of all for those who wait. Throws std::overflow_error if there would be
-  /// more than `max_permits`.
-  void add_permits(std::size_t n) {
-    detail::check_more_permits(core_, n);
-    core_.release(n);
-  }
+  /// Adds permits, first of all for those who wait. Throws std::overflow_error, having done
+  /// nothing, if there would be more than `max_permits`, those that are held included.
+  void add_permits(std::size_t n) { core_.add(n); }
   /// Takes away up to `n` permits that nobody holds. Returns how many.
   std::size_t forget_permits(std::size_t n) noexcept { return core_.forget(n); }
   /// Everybody who waits, and who comes later, gets `error::closed`. Permits that are held stay
@@ -222,7 +255,7 @@ class semaphore {
 
   core core_;
 };
-static_assert(sizeof(semaphore) == 8 + 2 * sizeof(void*));
+static_assert(sizeof(semaphore) == 8 + 2 * sizeof(void*) + 8);
 
 }  // namespace sync
 }  // namespace kioto

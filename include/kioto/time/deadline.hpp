@@ -3,38 +3,12 @@
 
 #include <chrono>
 #include <compare>
-#include <cstdint>
-#include <ratio>
-#include <type_traits>
 
+#include <kioto/detail/saturating.hpp>
 #include <kioto/time/clock.hpp>
 
 namespace kioto {
 namespace detail {
-
-/// Any duration in nanoseconds, rounded up; what is out of range becomes the nearest end of it.
-/// Negative durations become zero.
-template <class Rep, class Period>
-constexpr std::chrono::nanoseconds saturate(std::chrono::duration<Rep, Period> delay) noexcept {
-  using std::chrono::nanoseconds;
-  using scale = std::ratio_divide<Period, std::nano>;
-  if (!(delay > delay.zero())) return nanoseconds::zero();  // and for a NaN
-  if constexpr (std::is_integral_v<Rep> && scale::den == 1) {
-    constexpr auto most = static_cast<std::uintmax_t>(nanoseconds::max().count() / scale::num);
-    if (static_cast<std::uintmax_t>(delay.count()) > most) return nanoseconds::max();
-    return nanoseconds(static_cast<nanoseconds::rep>(delay.count()) * scale::num);
-  } else {
-    using wide = std::chrono::duration<long double, std::nano>;
-    if (wide(delay) >= wide(nanoseconds::max())) return nanoseconds::max();
-    return std::chrono::ceil<nanoseconds>(delay);
-  }
-}
-
-constexpr std::chrono::steady_clock::time_point saturating_add(
-    std::chrono::steady_clock::time_point from, std::chrono::nanoseconds delay) noexcept {
-  constexpr auto last = std::chrono::steady_clock::time_point::max();
-  return delay > last - from ? last : from + delay;
-}
 
 /// The point in time, by the clock of the runtime, at which `delay` from now is over.
 inline std::chrono::steady_clock::time_point deadline_after(
@@ -63,6 +37,9 @@ class deadline {
   /// Never comes.
   constexpr deadline() noexcept = default;
   constexpr deadline(time_point at) noexcept : time_(at) {}
+  template <detail::other_resolution Duration>
+  constexpr deadline(std::chrono::time_point<clock, Duration> at) noexcept
+      : time_(detail::saturate(at)) {}
 
   [[nodiscard]] static constexpr deadline never() noexcept { return {}; }
   /// `delay` from now. One that is not positive makes a deadline that has passed.
@@ -80,7 +57,10 @@ class deadline {
   [[nodiscard]] std::chrono::nanoseconds remaining() const noexcept {
     if (is_never()) return std::chrono::nanoseconds::max();
     const time_point present = now();
-    return time_ > present ? time_ - present : std::chrono::nanoseconds::zero();
+    if (time_ <= present) return std::chrono::nanoseconds::zero();
+    const std::chrono::nanoseconds to_the_end = clock::duration::max();
+    const bool fits = present >= time_point() || time_ <= present + to_the_end;
+    return fits ? time_ - present : to_the_end;
   }
 
   friend constexpr auto operator<=>(const deadline&, const deadline&) noexcept = default;

@@ -55,6 +55,7 @@ class delay_entry {
 namespace detail {
 
 [[noreturn]] void throw_no_such_delay(const char* what);
+[[noreturn]] void throw_too_many_delays();
 
 class delay_waiter;
 
@@ -71,8 +72,10 @@ class delay_wheel {
   delay_wheel& operator=(const delay_wheel&) = delete;
   ~delay_wheel() = default;
 
-  void insert(timer_node& timer, std::chrono::steady_clock::time_point at) noexcept;
-  void move(timer_node& timer, std::chrono::steady_clock::time_point to) noexcept;
+  /// A timer that has passed already is due now, and not only at the next tick.
+  void insert(timer_node& timer, std::chrono::steady_clock::time_point at,
+              bool has_passed) noexcept;
+  void move(timer_node& timer, std::chrono::steady_clock::time_point to, bool has_passed) noexcept;
   void remove(timer_node& timer) noexcept;
   /// The first of the timers that are due; null if none is.
   [[nodiscard]] timer_node* due() noexcept;
@@ -111,8 +114,8 @@ class delay_waiter : public timer_operation {
       : timer_operation(static_cast<timer_operation&&>(other)) {}
   ~delay_waiter() { leave(); }
 
-  /// Waits until a timer is due, or none is left: `ready`.
-  attempt wait_for_first(delay_wheel& wheel) noexcept;
+  /// Waits until a timer is due: `ready`; without `stays`, also until none is left.
+  attempt wait_for_first(delay_wheel& wheel, bool stays) noexcept;
 
  private:
   void enter(delay_wheel& wheel) noexcept {
@@ -126,22 +129,30 @@ class delay_waiter : public timer_operation {
   delay_wheel* wheel_ = nullptr;  ///< where this is the waiter
 };
 
-template <class T>
+/// `Stays`: it waits for an entry while there is none.
+template <class T, bool Stays>
 class [[nodiscard]] next_delayed_operation final
-    : public leaf_awaiter<next_delayed_operation<T>, delay_waiter> {
+    : public leaf_awaiter<next_delayed_operation<T, Stays>, delay_waiter> {
  public:
+  using result_type = std::conditional_t<Stays, delay_entry<T>, std::optional<delay_entry<T>>>;
+
   explicit next_delayed_operation(delay_queue<T>& queue) noexcept : queue_(&queue) {
     this->retries_ = true;
   }
   next_delayed_operation(next_delayed_operation&&) noexcept = default;
 
   attempt try_or_wait() noexcept override {
-    const attempt result = this->wait_for_first(*queue_->wheel_);
+    const attempt result = this->wait_for_first(*queue_->wheel_, Stays);
     // What is due is taken now: another branch may run before anybody asks for the result.
     if (result == attempt::ready) taken_ = queue_->try_next();
     return result;
   }
-  std::optional<delay_entry<T>> await_resume() noexcept { return std::move(taken_); }
+  result_type await_resume() noexcept {
+    if constexpr (Stays)
+      return std::move(*taken_);
+    else
+      return std::move(taken_);
+  }
 
  private:
   delay_queue<T>* queue_;
@@ -157,8 +168,8 @@ class [[nodiscard]] next_delayed_operation final
 /// and freed by `compact` and with the queue. An empty queue is 6 KiB.
 ///
 /// Thread safety: none. The branches of a task share a queue without a lock, and so do the tasks of
-/// a current-thread or local runtime: one may insert while another waits in `next()`, which takes
-/// notice.
+/// a current-thread or local runtime: one may insert while another waits in `next()` or
+/// `wait_next()`, which takes notice.
 ///
 ///     delay_queue<session_id> idle;
 ///     auto key = idle.insert(id, 30s);
@@ -178,7 +189,7 @@ class delay_queue {
   using time_point = std::chrono::steady_clock::time_point;
 
   delay_queue() : wheel_(std::make_unique<detail::delay_wheel>()) {}
-  /// A queue that was moved from can only be destroyed or assigned to. No `next()` may be waiting.
+  /// A queue that was moved from can only be destroyed or assigned to. Nobody may be waiting.
   delay_queue(delay_queue&&) noexcept = default;
   delay_queue& operator=(delay_queue&& other) noexcept {
     if (this != &other) {
@@ -192,16 +203,23 @@ class delay_queue {
     }
     return *this;
   }
-  /// No `next()` may be waiting.
+  /// Nobody may be waiting.
   ~delay_queue() { clear(); }
 
-  /// Adds a value that expires `delay` from now, or at a point in time. Durations beyond what the
-  /// clock can count mean "never".
+  /// Adds a value that expires `delay` from now, or at a point in time; at once, if that has passed
+  /// already. Durations beyond what the clock can count mean "never".
   template <class Rep, class Period>
   key insert(T value, std::chrono::duration<Rep, Period> delay) {
-    return insert_at(std::move(value), detail::deadline_after(detail::saturate(delay)));
+    const std::chrono::nanoseconds length = detail::saturate(delay);
+    return add(std::move(value), detail::deadline_after(length), length == length.zero());
   }
-  key insert_at(T value, time_point at);
+  key insert_at(T value, time_point at) {
+    return add(std::move(value), at, kioto::deadline(at).has_passed());
+  }
+  template <detail::other_resolution Duration>
+  key insert_at(T value, std::chrono::time_point<std::chrono::steady_clock, Duration> at) {
+    return insert_at(std::move(value), detail::saturate(at));
+  }
 
   /// Takes an entry out, expired or not. Throws std::out_of_range if it is gone.
   entry remove(const key& which) {
@@ -215,9 +233,17 @@ class delay_queue {
   /// Sets another time for an entry that has not been taken out. False if it is gone.
   template <class Rep, class Period>
   bool reset(const key& which, std::chrono::duration<Rep, Period> delay) noexcept {
-    return reset_at(which, detail::deadline_after(detail::saturate(delay)));
+    const std::chrono::nanoseconds length = detail::saturate(delay);
+    return move(which, detail::deadline_after(length), length == length.zero());
   }
-  bool reset_at(const key& which, time_point at) noexcept;
+  bool reset_at(const key& which, time_point at) noexcept {
+    return move(which, at, kioto::deadline(at).has_passed());
+  }
+  template <detail::other_resolution Duration>
+  bool reset_at(const key& which,
+                std::chrono::time_point<std::chrono::steady_clock, Duration> at) noexcept {
+    return reset_at(which, detail::saturate(at));
+  }
 
   [[nodiscard]] bool contains(const key& which) const noexcept { return find(which) != nullptr; }
   /// When an entry expires; nothing if it is gone.
@@ -239,9 +265,22 @@ class delay_queue {
   ///   order.
   /// - Errors: none. When the runtime shuts down the task is cancelled.
   /// - Cancellation: at once; no entry is lost.
-  /// - Lifetime: the queue outlives the operation and stays in place. One `next()` at a time.
-  [[nodiscard]] detail::next_delayed_operation<T> next() noexcept {
-    return detail::next_delayed_operation<T>(*this);
+  /// - Lifetime: the queue outlives the operation and stays in place. One wait at a time.
+  ///
+  /// A loop that shall go on with an empty queue, because another task or branch inserts into it,
+  /// takes `wait_next()`.
+  [[nodiscard]] detail::next_delayed_operation<T, false> next() noexcept {
+    return detail::next_delayed_operation<T, false>(*this);
+  }
+  /// The same, and while the queue is empty waits for an entry to be inserted.
+  ///
+  /// - Result: the entry, a `delay_entry<T>`.
+  /// - Errors, cancellation, lifetime: as for `next()`. If nobody inserts anything it waits for
+  ///   ever.
+  ///
+  ///     auto hit = co_await select(commands.recv(), idle.wait_next());
+  [[nodiscard]] detail::next_delayed_operation<T, true> wait_next() noexcept {
+    return detail::next_delayed_operation<T, true>(*this);
   }
   /// The next entry if one has expired.
   std::optional<entry> try_next() noexcept {
@@ -265,7 +304,8 @@ class delay_queue {
   }
 
  private:
-  friend class detail::next_delayed_operation<T>;
+  template <class, bool>
+  friend class detail::next_delayed_operation;
 
   static constexpr std::uint32_t page_size = 64;
   static constexpr std::uint32_t none = ~std::uint32_t{0};
@@ -284,6 +324,8 @@ class delay_queue {
 
   static key key_of(const slot& s) noexcept { return {s.index, s.serial}; }
   slot* find(const key& which) const noexcept;
+  key add(T&& value, time_point at, bool has_passed);
+  bool move(const key& which, time_point to, bool has_passed) noexcept;
   void add_page();
   void offer(slot& s) noexcept {
     s.next_free = free_;
@@ -302,7 +344,7 @@ class delay_queue {
 // ---- implementation ----------------------------------------------------------------------------
 
 template <class T>
-delay_key delay_queue<T>::insert_at(T value, time_point at) {
+delay_key delay_queue<T>::add(T&& value, time_point at, bool has_passed) {
   if (free_ == none) add_page();
   page& p = *pages_[free_ / page_size];
   slot& s = p.slots[free_ % page_size];
@@ -312,7 +354,7 @@ delay_key delay_queue<T>::insert_at(T value, time_point at) {
   s.serial = ++serial_;
   s.value.emplace(std::move(value));
   s.at = at;
-  wheel_->insert(s, at);
+  wheel_->insert(s, at, has_passed);
   return key_of(s);
 }
 
@@ -324,11 +366,11 @@ std::optional<delay_entry<T>> delay_queue<T>::try_remove(const key& which) noexc
 }
 
 template <class T>
-bool delay_queue<T>::reset_at(const key& which, time_point at) noexcept {
+bool delay_queue<T>::move(const key& which, time_point to, bool has_passed) noexcept {
   slot* found = find(which);
   if (found == nullptr) return false;
-  found->at = at;
-  wheel_->move(*found, at);
+  found->at = to;
+  wheel_->move(*found, to, has_passed);
   return true;
 }
 
@@ -367,9 +409,7 @@ auto delay_queue<T>::find(const key& which) const noexcept -> slot* {
 template <class T>
 void delay_queue<T>::add_page() {
   while (first_vacant_ != pages_.size() && pages_[first_vacant_] != nullptr) ++first_vacant_;
-  // Keys have 32 bits for the place.
-  if (first_vacant_ >= std::numeric_limits<std::uint32_t>::max() / page_size)
-    throw std::length_error("delay_queue: too many elements");
+  if (first_vacant_ >= none / page_size) detail::throw_too_many_delays();  // an index has 32 bits
   if (first_vacant_ == pages_.size()) pages_.emplace_back();
   page& added = *(pages_[first_vacant_] = std::make_unique<page>());
   // The last one first, so that they are given out from the first one on.

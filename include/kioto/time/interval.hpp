@@ -57,6 +57,10 @@ class interval {
       : interval(now(), detail::saturate(period), missed) {}
   interval(time_point start, std::chrono::nanoseconds period,
            missed_tick missed = missed_tick::burst);
+  template <class Rep, class Period>
+  interval(time_point start, std::chrono::duration<Rep, Period> period,
+           missed_tick missed = missed_tick::burst)
+      : interval(start, detail::saturate(period), missed) {}
 
   /// Waits for the next tick.
   ///
@@ -83,6 +87,10 @@ class interval {
     next_ = detail::deadline_after(detail::saturate(delay));
   }
   void reset_at(time_point at) noexcept { next_ = at; }
+  template <detail::other_resolution Duration>
+  void reset_at(std::chrono::time_point<clock, Duration> at) noexcept {
+    next_ = detail::saturate(at);
+  }
 
  private:
   friend class detail::tick_operation;
@@ -102,12 +110,18 @@ template <class Rep, class Period>
                                    missed_tick missed = missed_tick::burst) {
   return {start, detail::saturate(period), missed};
 }
+template <detail::other_resolution Duration, class Rep, class Period>
+[[nodiscard]] interval interval_at(
+    std::chrono::time_point<std::chrono::steady_clock, Duration> start,
+    std::chrono::duration<Rep, Period> period, missed_tick missed = missed_tick::burst) {
+  return {detail::saturate(start), detail::saturate(period), missed};
+}
 
 namespace detail {
 
 inline attempt tick_operation::try_or_wait() noexcept {
   // The timers round up to a millisecond; what is due has no need to.
-  return now() >= ticks_->next_ ? attempt::ready : wait_until(ticks_->next_);
+  return kioto::deadline(ticks_->next_).has_passed() ? attempt::ready : wait_until(ticks_->next_);
 }
 inline std::chrono::steady_clock::time_point tick_operation::await_resume() noexcept {
   return ticks_->take();

@@ -13,8 +13,8 @@ namespace detail {
 
 class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation, timer_operation> {
  public:
-  explicit sleep_operation(std::chrono::steady_clock::time_point deadline) noexcept
-      : leaf_awaiter(std::in_place, deadline) {}
+  sleep_operation(std::chrono::steady_clock::time_point deadline, bool has_passed) noexcept
+      : leaf_awaiter(std::in_place, deadline, has_passed) {}
   sleep_operation(sleep_operation&&) noexcept = default;
 
   attempt try_or_wait() noexcept override { return wait_until_deadline(); }
@@ -23,23 +23,35 @@ class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation,
 
 }  // namespace detail
 
-/// Waits until `deadline`, by the clock of the runtime.
+/// Waits until a point in time, by the clock of the runtime.
 ///
-/// - Result: none. Never resumes early; resumes at the first millisecond tick at or after the
-///   deadline at which a thread of the runtime is free.
+/// - Result: none. Never resumes early; resumes at the first millisecond tick at or after `at` at
+///   which a thread of the runtime is free. If `at` has passed at this call it does not wait at
+///   all; it is charged to the budget of the run, so a loop of such sleeps yields now and then. The
+///   last point in time that the clock can count never comes.
 /// - Errors: none. When the runtime shuts down the task is cancelled.
 /// - Cancellation: at once; the timer is removed.
 /// - Thread safety: any task.
 [[nodiscard]] inline detail::sleep_operation sleep_until(
-    std::chrono::steady_clock::time_point deadline) noexcept {
-  return detail::sleep_operation(deadline);
+    std::chrono::steady_clock::time_point at) noexcept {
+  return {at, deadline(at).has_passed()};
+}
+/// The same for a point in time of another resolution, which is rounded up.
+template <detail::other_resolution Duration>
+[[nodiscard]] detail::sleep_operation sleep_until(
+    std::chrono::time_point<std::chrono::steady_clock, Duration> at) noexcept {
+  return sleep_until(detail::saturate(at));
 }
 
-/// Waits for a duration, counted from this call. See `sleep_until`. Durations beyond what the clock
-/// can count mean "for ever".
+/// Waits for a duration, counted from this call. See `sleep_until`. A duration that is not
+/// positive, and one that is not a number, does not wait; one beyond what the clock can count means
+/// "for ever".
 template <class Rep, class Period>
 [[nodiscard]] detail::sleep_operation sleep(std::chrono::duration<Rep, Period> delay) noexcept {
-  return detail::sleep_operation(detail::deadline_after(detail::saturate(delay)));
+  const std::chrono::nanoseconds length = detail::saturate(delay);
+  if (length == length.zero()) [[unlikely]]
+    return {std::chrono::steady_clock::time_point(), true};
+  return {detail::deadline_after(length), false};
 }
 
 }  // namespace kioto
