@@ -77,17 +77,24 @@ T block_on_core(runtime_core& core, task<T>&& work, std::source_location where) 
 
 /// Makes the calling thread part of a runtime for its lifetime: `spawn`, sockets and timers work.
 ///
-/// Guards are destroyed in reverse order of their creation, on the thread that created them.
+/// Guards are destroyed in reverse order of their creation, on the thread that created them. So in
+/// a task a guard must not live across a `co_await` that suspends: what runs on the thread
+/// meanwhile would find itself in the wrong runtime. Either mistake ends the program with a message
+/// that says where the guard was made.
 class [[nodiscard]] enter_guard {
  public:
-  explicit enter_guard(detail::core_pointer core) noexcept;
+  enter_guard(detail::core_pointer core, std::source_location where) noexcept;
   enter_guard(const enter_guard&) = delete;
   enter_guard& operator=(const enter_guard&) = delete;
   ~enter_guard();
 
+  [[nodiscard]] std::source_location made_at() const noexcept { return where_; }
+
  private:
   detail::core_pointer core_;
+  std::source_location where_;
   detail::runtime_core* previous_;
+  const enter_guard* outer_;
 };
 
 /// A reference to a runtime, usable from any thread. Copyable. It does not keep the runtime
@@ -123,7 +130,9 @@ class handle {
     return detail::block_on_core(*core_, std::move(work), where);
   }
 
-  enter_guard enter() const { return enter_guard(core_); }
+  enter_guard enter(std::source_location where = std::source_location::current()) const {
+    return enter_guard(core_, where);
+  }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
 
@@ -263,7 +272,9 @@ class runtime {
   auto spawn_blocking(F&& callable, Args&&... arguments);
 
   [[nodiscard]] kioto::handle handle() const { return kioto::handle(core_); }
-  enter_guard enter() const { return enter_guard(core_); }
+  enter_guard enter(std::source_location where = std::source_location::current()) const {
+    return enter_guard(core_, where);
+  }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   /// Every task with its id, spawn location and await chain; see `task_dump`.
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
@@ -321,7 +332,9 @@ class local_runtime {
   }
 
   [[nodiscard]] kioto::handle handle() const { return kioto::handle(core_); }
-  enter_guard enter() const { return enter_guard(core_); }
+  enter_guard enter(std::source_location where = std::source_location::current()) const {
+    return enter_guard(core_, where);
+  }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
   bool shutdown(std::chrono::nanoseconds deadline) noexcept {

@@ -21,6 +21,8 @@ void* allocate_frame(std::size_t bytes) { return ::operator new(bytes); }
 void deallocate_frame(void* frame, std::size_t bytes) noexcept { ::operator delete(frame, bytes); }
 std::size_t frame_pool_bytes() noexcept { return 0; }
 bool frame_pool_enabled() noexcept { return false; }
+void lock_frame_pool() noexcept {}
+void unlock_frame_pool() noexcept {}
 
 #else
 
@@ -109,6 +111,16 @@ class depot {
     std::lock_guard lock(regions_mutex_);
     slabs_ = ::new (static_cast<void*>(slab)) region{slabs_, slab_bytes};
     return {slab + line, slab_bytes - line};
+  }
+
+  /// All of it: nobody else holds two of the locks.
+  void lock() noexcept {
+    for (shelf& s : shelves_) s.mutex.lock();
+    regions_mutex_.lock();
+  }
+  void unlock() noexcept {
+    regions_mutex_.unlock();
+    for (shelf& s : shelves_) s.mutex.unlock();
   }
 
   [[nodiscard]] std::size_t bytes() const noexcept {
@@ -317,6 +329,8 @@ void deallocate_frame(void* frame, std::size_t bytes) noexcept {
 
 std::size_t frame_pool_bytes() noexcept { return the_depot.value.bytes(); }
 bool frame_pool_enabled() noexcept { return true; }
+void lock_frame_pool() noexcept { the_depot.value.lock(); }
+void unlock_frame_pool() noexcept { the_depot.value.unlock(); }
 
 #endif
 

@@ -26,6 +26,10 @@ KIOTO_NOINLINE void deallocate_frame(void* frame, std::size_t bytes) noexcept;
 /// Bytes that the pool has taken from the system; 0 when there is no pool.
 [[nodiscard]] std::size_t frame_pool_bytes() noexcept;
 
+/// Around a fork(), on the thread that forks: the child finds the shared lists whole, and unlocked.
+void lock_frame_pool() noexcept;
+void unlock_frame_pool() noexcept;
+
 /// False when frames come from `operator new`.
 [[nodiscard]] bool frame_pool_enabled() noexcept;
 
