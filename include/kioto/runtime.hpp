@@ -234,6 +234,9 @@ class runtime_builder {
 /// - Destroying it from within one of its own tasks or blocking calls cannot wait for that: the
 ///   shutdown then goes on in the background, and a line on stderr says so. A current-thread
 ///   runtime has no background: the tasks that are left are never destroyed.
+/// - In a child of fork() it may be destroyed, which waits for nothing and does not touch what the
+///   parent uses; anything else throws std::logic_error. The child may build a runtime of its own.
+///   A task that called fork() must end the child before it suspends or returns there.
 /// - Thread safety: all members but the destructor and moves may be called from any thread.
 class runtime {
  public:

@@ -131,7 +131,7 @@ class executor {
 
   /// A task became ready on this thread.
   virtual void push(task_header& task) noexcept = 0;
-  /// A task gives way: it runs after all others that are ready.
+  /// A task yields: it runs after all others that are ready.
   virtual void defer(task_header& task) noexcept = 0;
 
   /// In a child of fork(), which copied the thread inside of a task: the loop of this is to look
