@@ -40,6 +40,11 @@ class kioto_category final : public std::error_category {
         return "empty";
       case error::lagged:
         return "the receiver lagged behind, and values were overwritten";
+      case error::inherited_by_fork:
+        return "the socket belongs to a runtime of the parent process: in a child of fork(), take "
+               "its descriptor with into_native(), and give it to from_native() in a runtime of "
+               "the "
+               "child's own";
     }
     return "unknown kioto error";
   }
@@ -58,6 +63,7 @@ class kioto_category final : public std::error_category {
       case error::write_zero:
       case error::closed:
       case error::lagged:
+      case error::inherited_by_fork:
         break;
       case error::full:
       case error::empty:

@@ -36,6 +36,7 @@ enum class error : int {
   full,                  ///< there is no room, or no permit, at the moment
   empty,                 ///< there is no value at the moment
   lagged,                ///< the receiver was too slow: values were overwritten before it took them
+  inherited_by_fork,     ///< a child of fork() used a socket of the parent's runtime
 };
 
 /// Why a name did not resolve. They convert to `std::error_code` of `resolve_category()`.

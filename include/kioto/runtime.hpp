@@ -78,17 +78,24 @@ T block_on_core(runtime_core& core, task<T>&& work, std::source_location where) 
 
 /// Makes the calling thread part of a runtime for its lifetime: `spawn`, sockets and timers work.
 ///
-/// Guards are destroyed in reverse order of their creation, on the thread that created them.
+/// Guards are destroyed in reverse order of their creation, on the thread that created them. So in
+/// a task a guard must not live across a `co_await` that suspends: what runs on the thread
+/// meanwhile would find itself in the wrong runtime. Either mistake ends the program with a message
+/// that says where the guard was made.
 class [[nodiscard]] enter_guard {
  public:
-  explicit enter_guard(detail::core_pointer core) noexcept;
+  enter_guard(detail::core_pointer core, std::source_location where) noexcept;
   enter_guard(const enter_guard&) = delete;
   enter_guard& operator=(const enter_guard&) = delete;
   ~enter_guard();
 
+  [[nodiscard]] std::source_location made_at() const noexcept { return where_; }
+
  private:
   detail::core_pointer core_;
+  std::source_location where_;
   detail::runtime_core* previous_;
+  const enter_guard* outer_;
 };
 
 /// A reference to a runtime, usable from any thread. Copyable. It does not keep the runtime
@@ -124,7 +131,9 @@ class handle {
     return detail::block_on_core(*core_, std::move(work), where);
   }
 
-  enter_guard enter() const { return enter_guard(core_); }
+  enter_guard enter(std::source_location where = std::source_location::current()) const {
+    return enter_guard(core_, where);
+  }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
 
@@ -228,6 +237,9 @@ class runtime_builder {
 /// - Destroying it from within one of its own tasks or blocking calls cannot wait for that: the
 ///   shutdown then goes on in the background, and a line on stderr says so. A current-thread
 ///   runtime has no background: the tasks that are left are never destroyed.
+/// - In a child of fork() it may be destroyed, which waits for nothing and does not touch what the
+///   parent uses; anything else throws std::logic_error. The child may build a runtime of its own.
+///   A task that called fork() must end the child before it suspends or returns there.
 /// - Thread safety: all members but the destructor and moves may be called from any thread.
 class runtime {
  public:
@@ -266,7 +278,9 @@ class runtime {
   auto spawn_blocking(F&& callable, Args&&... arguments);
 
   [[nodiscard]] kioto::handle handle() const { return kioto::handle(core_); }
-  enter_guard enter() const { return enter_guard(core_); }
+  enter_guard enter(std::source_location where = std::source_location::current()) const {
+    return enter_guard(core_, where);
+  }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   /// Every task with its id, spawn location and await chain; see `task_dump`.
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
@@ -326,7 +340,9 @@ class local_runtime {
   }
 
   [[nodiscard]] kioto::handle handle() const { return kioto::handle(core_); }
-  enter_guard enter() const { return enter_guard(core_); }
+  enter_guard enter(std::source_location where = std::source_location::current()) const {
+    return enter_guard(core_, where);
+  }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
   template <class Rep, class Period>

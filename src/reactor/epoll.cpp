@@ -62,11 +62,12 @@ class epoll_backend final : public reactor_backend {
   std::error_code add(int fd, registration& target) noexcept override {
     epoll_event event{};
     event.events = interests;
-    event.data.ptr = &target;
+    event.data.u64 = target.token();
     return sys::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event).code();
   }
 
-  // Closing the descriptor would do, but for the duplicates of it that other processes may hold.
+  // Closing the descriptor would do, but for duplicates of it, here or in other processes: the set
+  // knows a file under the number with which it was added, until its last descriptor is closed.
   std::error_code remove(int fd) noexcept override {
     epoll_event event{};
     return sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, &event).code();
@@ -80,8 +81,11 @@ class epoll_backend final : public reactor_backend {
     if (!got.ok()) return 0;  // EINTR: as good as a wake-up
     std::size_t events = 0;
     for (std::size_t i = 0; i != got.count(); ++i) {
-      auto* target = static_cast<registration*>(events_[i].data.ptr);
-      if (target == nullptr) continue;  // unpark(), whose work is done
+      const std::uint64_t token = events_[i].data.u64;
+      if (token == 0) continue;  // unpark(), whose work is done
+      registration* const target = registration::of_token(token);
+      if (target == nullptr) [[unlikely]]
+        continue;  // of an earlier life
       target->dispatch(decode(events_[i].events));
       ++events;
     }
@@ -96,6 +100,12 @@ class epoll_backend final : public reactor_backend {
       std::uint64_t count = 0;
       (void)sys::read(wakeup_.get(), &count, sizeof count);
     }
+  }
+
+  // Closing them ends nothing in the parent, which has the same set through descriptors of its own.
+  void abandon() noexcept override {
+    epoll_.reset();
+    wakeup_.reset();
   }
 
   [[nodiscard]] const char* name() const noexcept override { return "epoll"; }
@@ -117,7 +127,7 @@ result<std::unique_ptr<reactor_backend>> make_epoll_backend() {
   unique_fd wakeup_fd(wakeup.fd());
   epoll_event event{};
   event.events = EPOLLIN | EPOLLET;
-  event.data.ptr = nullptr;
+  event.data.u64 = 0;
   if (const auto added = sys::epoll_ctl(epoll_fd.get(), EPOLL_CTL_ADD, wakeup_fd.get(), &event);
       !added.ok())
     return added.code();

@@ -40,7 +40,10 @@ block_in_place_scope::block_in_place_scope() {
 block_in_place_scope::~block_in_place_scope() {
   if (nested_) return;
   this_thread().in_place = false;
-  if (worker_ != nullptr) static_cast<worker*>(worker_)->take_back();
+  if (worker_ == nullptr) return;
+  auto& mine = *static_cast<worker*>(worker_);
+  if (is_forked_child() && mine.home()->core().process.is_inherited()) return;
+  mine.take_back();
 }
 
 }  // namespace kioto::detail

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <kioto/config.hpp>
+#include <kioto/detail/fork.hpp>
 #include <kioto/detail/parker.hpp>
 #include <kioto/detail/saturating.hpp>
 
@@ -149,6 +150,8 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
         if (!is_urgent) ++running;
         lock.unlock();
         job->run(job);
+        if (process.is_inherited()) [[unlikely]]
+          die_in_child("a blocking call that called fork()");
         lock.lock();
         --(is_urgent ? urgent : running);
         if (tells_quiet && running == 0 && jobs.empty() && !closed) {
@@ -247,6 +250,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
     if (previous) pthread_join(*previous, nullptr);
   }
 
+  const process_mark process;
   blocking_pool_options options;
   std::mutex mutex;
   std::condition_variable ended;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include <kioto/detail/blocking_pool.hpp>
+#include <kioto/detail/fork.hpp>
 #include <kioto/detail/io_driver.hpp>
 #include <kioto/detail/time_driver.hpp>
 #include <kioto/detail/timer_operation.hpp>
@@ -26,6 +27,7 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
 
   runtime_options options;
   std::string backend_reason;
+  process_mark process;
   std::atomic<bool> shutting_down{false};
   std::atomic<bool> shut_down{false};
   owned_tasks owned;
@@ -41,6 +43,8 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   /// The runtime is let go of with tasks in it that no thread will run any more. What they wait for
   /// may come all the same, and their handles stay valid: from now on this is never destroyed.
   void leave_behind() noexcept;
+  /// The same in a child of fork(), which inherited this. Idempotent.
+  void abandon() noexcept;
 
  private:
   std::shared_ptr<runtime_core> self_;

@@ -31,6 +31,7 @@ class current_thread_scheduler::turn {
     thread_.runtime = &home_.core();
     thread_.running = nullptr;
     thread_.in_place = false;
+    thread_.guard = nullptr;
   }
   turn(const turn&) = delete;
   turn& operator=(const turn&) = delete;
@@ -39,6 +40,8 @@ class current_thread_scheduler::turn {
     thread_.runtime = previous_.runtime;
     thread_.running = previous_.running;
     thread_.in_place = previous_.in_place;
+    thread_.guard = previous_.guard;
+    if (home_.core().process.is_inherited()) return;  // nobody waits; the lock may be held for ever
     {
       const std::lock_guard lock(home_.mutex_);
       home_.taken_ = false;
@@ -133,6 +136,7 @@ void current_thread_scheduler::run_until(const Done& done,
   next_run last;
   while (!done()) {
     if (--runs_to_poll_ == 0) [[unlikely]] {
+      if (core().process.is_inherited()) die_in_child("a task that called fork()");
       runs_to_poll_ = options.event_interval;
       const auto now = steady_clock::now();
       // With a seed or a paused clock, the order of things does not depend on how fast they are.
@@ -228,6 +232,8 @@ void current_thread_scheduler::release_idle() noexcept {
 }
 
 void current_thread_scheduler::schedule_remote(task_header& task) noexcept {
+  if (is_forked_child() && core().process.is_inherited()) [[unlikely]]
+    return;  // it will never run here
   const remote_call call(*this);
   if (!injected_.push(&task)) std::terminate();  // never closed
   wake_all();

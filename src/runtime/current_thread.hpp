@@ -83,7 +83,6 @@ class current_thread_scheduler final : public scheduler, private executor {
   // Of the thread that runs tasks.
   intrusive_deque<task_header> ready_;
   intrusive_queue<task_header> deferred_;
-  unsigned runs_to_poll_ = 1;
   unsigned runs_to_turn_ = 1;  ///< runs until next() looks at the queue from outside first
   random_source random_;
   // With a seed: the ready tasks, of which any one may be next. Null without.

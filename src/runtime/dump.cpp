@@ -33,6 +33,7 @@ class borrowed_strand {
 }  // namespace
 
 std::vector<task_dump> dump_tasks(runtime_core& core) {
+  if (core.process.is_inherited()) throw_inherited("dump");
   std::vector<task_dump> out;
   for (const task_reference& reference : core.owned.snapshot()) {
     task_header& task = *reference;

@@ -58,6 +58,8 @@ std::size_t frame_pool_bytes() noexcept { return 0; }
 bool frame_pool_enabled() noexcept { return false; }
 bool frame_pool_idle() noexcept { return false; }
 void frame_pool_age() noexcept {}
+void lock_frame_pool() noexcept {}
+void unlock_frame_pool() noexcept {}
 
 namespace {
 std::atomic<std::size_t> unused_limit{frame_pool::no_limit};
@@ -306,6 +308,16 @@ class depot {
   [[nodiscard]] std::size_t limit() const noexcept { return limit_.load(relaxed); }
   /// Changes when the free lists of threads are to be emptied.
   [[nodiscard]] std::uint32_t epoch() const noexcept { return epoch_.load(relaxed); }
+
+  /// All of it, around a fork: nobody else holds two shelves.
+  void lock() noexcept {
+    for (shelf& s : shelves_) s.mutex.lock();
+    slabs_mutex_.lock();
+  }
+  void unlock() noexcept {
+    slabs_mutex_.unlock();
+    for (shelf& s : shelves_) s.mutex.unlock();
+  }
 
   [[nodiscard]] std::size_t bytes() const noexcept { return taken_.load(relaxed); }
   [[nodiscard]] std::size_t kept() const noexcept {
@@ -706,6 +718,8 @@ bool frame_pool_idle() noexcept {
   cache.follow();
   return shared.idle() || (!renewed && shared.bytes() > depot::floor_bytes);
 }
+void lock_frame_pool() noexcept { the_depot.value.lock(); }
+void unlock_frame_pool() noexcept { the_depot.value.unlock(); }
 
 #endif
 

@@ -36,6 +36,7 @@ std::uint32_t worker::random() noexcept {
 void worker::run() noexcept {
   thread_state& thread = this_thread();
   thread.current = this;
+  const enter_guard* const outer = std::exchange(thread.guard, nullptr);  // of a hook
   measured_ = busy_since_ = steady_clock::now();
   next_run last;
   for (;;) {
@@ -43,17 +44,14 @@ void worker::run() noexcept {
       maintain();
     task_header* const called = take_called(last);
     task_header* task = called != nullptr ? called : next();
-    if (task == nullptr) [[unlikely]] {
-      if (!deferred_.empty()) {
-        flush_deferred();
-        last = {};
-        continue;
-      }
+    if (task == nullptr) task = take_yielded();
+    if (task == nullptr) [[unlikely]]
       task = steal();
-    }
     if (task != nullptr) {
       last = execute(thread, *task, called != nullptr);
       if (thread.current != this) {  // the task handed the worker over and never got it back
+        if (home_.core().process.is_inherited()) die_in_child("a task that called fork()");
+        thread.guard = outer;
         if (last.who == next_run::relation::caller) schedule_task(thread, *last.task);
         return;
       }
@@ -68,6 +66,7 @@ void worker::run() noexcept {
   }
   if (searching_) end_search();
   thread.current = nullptr;
+  thread.guard = outer;
   home_.loop_ended();
 }
 
@@ -113,7 +112,7 @@ inline task_header* worker::take_called(next_run last) noexcept {
 // outside.
 KIOTO_NOINLINE task_header* worker::end_of_calls(next_run last) noexcept {
   if (last.who == next_run::relation::caller) push(*last.task);
-  flush_deferred();
+  promote_yielded();
   calls_ = 0;
   slot_streak_ = slot_streak_limit;
   runs_to_injected_ = 1;
@@ -141,6 +140,18 @@ inline task_header* worker::take_slot() noexcept {
   if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
   // Acquire is not needed for what this thread put in; the exchange only decides against a thief.
   return slot_.exchange(nullptr, std::memory_order_relaxed);
+}
+
+// Once in a round of those that yielded, others are asked for help.
+inline task_header* worker::take_yielded() noexcept {
+  task_header* const task = yielded_.pop();
+  if (task == nullptr) return nullptr;
+  if (left_of_round_ != 0) {
+    --left_of_round_;
+  } else if (left_of_round_ = yielded_.size(); left_of_round_ != 0) {
+    notify_of_push();
+  }
+  return task;
 }
 
 // Takes a fair share of what came from outside: the rest is for the other workers.
@@ -172,7 +183,9 @@ task_header* worker::steal() noexcept {
       worker& victim = *home_.workers_[(start + i) % workers];
       if (&victim == this) continue;
       std::size_t stolen = 0;
-      if (task_header* task = victim.queue_.steal_into(queue_, stolen)) {
+      task_header* task = victim.queue_.steal_into(queue_, stolen);
+      if (task == nullptr) task = victim.yielded_.steal_into(queue_, stolen);
+      if (task != nullptr) {
         steals_.add(stolen);
         steal_operations_.add();
         return task;
@@ -226,7 +239,7 @@ void worker::notify_if_useful() noexcept {
 //
 // How many wait behind a full turn is not known: they are taken for as many as the ring holds.
 void worker::notify_if_worthwhile() noexcept {
-  const std::size_t batch = turn_was_full_ ? queue_.capacity() : queue_.size();
+  const std::size_t batch = turn_was_full_ ? queue_.capacity() : queue_.size() + yielded_.size();
   if (time_of_runs_ * batch >= worth_a_worker * number_of_runs_) notify_if_useful();
 }
 
@@ -251,17 +264,24 @@ void worker::measure_runs(steady_clock::time_point now) noexcept {
   }
 }
 
-// Those that the ring has no room for go on waiting; but one goes on in any case, if need be
-// through the injection queue.
-void worker::flush_deferred() noexcept {
-  if (deferred_.empty()) return;
-  if (const std::size_t count = std::min(deferred_count_, queue_.free_slots()); count != 0) {
-    deferred_.begin_at(queue_.push_batch(deferred_.front(), count));
-    deferred_count_ -= count;
-  } else {
-    push_ring(deferred_.pop_front());
-    --deferred_count_;
-  }
+// The newer half of them goes to the injection queue, where it waits behind all that is ready.
+KIOTO_NOINLINE void worker::defer_full(task_header& task) noexcept {
+  const bool fitted =
+      yielded_.push_back(&task, [this](task_header* first, task_header* last, std::size_t n) {
+        if (!home_.injected_.push_batch(first, last, n)) std::terminate();  // see push_full()
+      });
+  if (fitted) return;
+  overflows_.add();
+  notify_of_push();
+}
+
+// It is the turn of those that yielded, although others are ready: behind these. What the ring has
+// no room for goes on waiting; but one goes on in any case, if need be through the injection queue.
+void worker::promote_yielded() noexcept {
+  if (yielded_.is_empty()) return;
+  left_of_round_ = 0;
+  if (!yielded_.move_into(queue_))
+    if (task_header* const task = yielded_.pop()) push_ring(task);
   if (queue_.size() > 1) notify_of_push();
 }
 
@@ -290,11 +310,14 @@ void worker::maintain() noexcept {
   const auto now = steady_clock::now();
   measure_runs(now);
   limit_calls(now);
-  if (calls_ == 0) flush_deferred();  // otherwise they would be the newest
+  // Not in a series of calls: they would be the newest. Nor while they have their turn.
+  if (calls_ == 0 && (slot_.load(std::memory_order_relaxed) != nullptr || !queue_.is_empty() ||
+                      !home_.injected_.is_empty()))
+    promote_yielded();
   if (poll_is_due(now)) poll_driver();
   if (!takes_help_ && now - busy_since_ >= worth_a_worker) {
     takes_help_ = true;
-    if (!queue_.is_empty()) notify_if_useful();
+    if (has_open_work()) notify_if_useful();
   } else {
     notify_if_worthwhile();
   }
@@ -330,7 +353,6 @@ void worker::park() noexcept {
   takes_help_ = false;
   measured_ = busy_since_ = steady_clock::now();
   if (options.on_thread_unpark) options.on_thread_unpark();
-  flush_deferred();
   if (!searching_) notify_if_worthwhile();  // otherwise one more worker is on its way
 }
 
@@ -343,12 +365,11 @@ void worker::sleep() noexcept {
 
 bool worker::hand_over() noexcept {
   poll_driver();
-  // Where others can reach them: this worker may have no thread for a while.
-  while (!deferred_.empty()) flush_deferred();
+  // Where others can reach it: this worker may have no thread for a while.
   if (task_header* task = take_slot()) push_ring(task);
   measure_runs(steady_clock::now());
   // It takes a while until the other thread begins, if one is to be had at all.
-  if (!queue_.is_empty()) notify_if_useful();
+  if (has_open_work()) notify_if_useful();
   handover_.run = [](blocking_job* job) noexcept { static_cast<handover_job*>(job)->self->run(); };
   handover_.cancel = [](blocking_job*) noexcept {};
   this_thread().current = nullptr;
@@ -380,7 +401,8 @@ multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t w
     : scheduler(core),
       idle_(workers),
       seat_(*core.io, core.timers, core.clock),
-      seen_polls_(workers) {
+      seen_polls_(workers),
+      was_stuck_(workers) {
   for (std::size_t i = 0; i != workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 }
 
@@ -414,6 +436,8 @@ std::error_code multi_thread_scheduler::start() {
 }
 
 void multi_thread_scheduler::schedule_remote(task_header& task) noexcept {
+  if (is_forked_child() && core().process.is_inherited()) [[unlikely]]
+    return;  // it will never run here
   const remote_call call(*this);
   // Never closed while a task is left to be pushed.
   if (!injected_.push(&task)) std::terminate();
@@ -427,7 +451,7 @@ void multi_thread_scheduler::notify_one() noexcept {
 bool multi_thread_scheduler::work_pending() const noexcept {
   if (!injected_.is_empty()) return true;
   for (const auto& w : workers_)
-    if (!w->queue_.is_empty()) return true;
+    if (w->has_open_work()) return true;
   return false;
 }
 
@@ -442,11 +466,16 @@ bool multi_thread_scheduler::look_round() noexcept {
     const std::uint64_t runs = polls - std::exchange(seen_polls_[i], polls);
     if (runs != 0) {
       news = true;
+      was_stuck_[i] = false;
       // The worker may have estimated too low what its batch costs, see notify_if_worthwhile().
-      if (can_help && w.queue_.size() * sentinel_period >= runs * worker::worth_a_worker)
-        notify_one();
+      const std::size_t waiting = w.queue_.size() + w.yielded_.size();
+      if (can_help && waiting * sentinel_period >= runs * worker::worth_a_worker) notify_one();
     } else if (can_help) {
       relieve(w);
+    } else if (was_stuck_[i]) {
+      evacuate(w);
+    } else {
+      was_stuck_[i] = true;
     }
   }
   const std::uint64_t turns = seat_.turns();
@@ -456,16 +485,40 @@ bool multi_thread_scheduler::look_round() noexcept {
   return news;
 }
 
-// What waits behind the task that `stuck` runs: the queues are open to others, the slot is not.
+// What waits behind the task that `stuck` runs: the rings are open to others, the slot is not.
 void multi_thread_scheduler::relieve(worker& stuck) noexcept {
-  task_header* task = stuck.slot_.load(std::memory_order_relaxed);
-  if (task != nullptr && stuck.slot_.compare_exchange_strong(
-                             task, nullptr, std::memory_order_acquire, std::memory_order_relaxed)) {
-    if (!injected_.push(task)) std::terminate();  // never closed while there are tasks
-    notify_one();
-  } else if (!stuck.queue_.is_empty() || !injected_.is_empty()) {
-    notify_one();
+  if (take_out_slot(stuck) || stuck.has_open_work() || !injected_.is_empty()) wake_somebody();
+}
+
+// Nobody is idle, and those who are busy steal nothing; but they look at the injection queue once
+// in a while. Only once this worker has been stuck for two looks, because what is taken out here
+// has lost its order and its warm place.
+void multi_thread_scheduler::evacuate(worker& stuck) noexcept {
+  take_out_slot(stuck);
+  for (local_queue<task_header>* from : {&stuck.queue_, &stuck.yielded_}) {
+    intrusive_queue<task_header> all;
+    std::size_t count = 0;
+    task_header* last = nullptr;
+    while (task_header* task = from->steal_into(moving_))
+      for (; task != nullptr; task = moving_.pop(), ++count) all.push_back(last = task);
+    if (!injected_.push_batch(all.front(), last, count)) std::terminate();
   }
+}
+
+bool multi_thread_scheduler::take_out_slot(worker& stuck) noexcept {
+  task_header* task = stuck.slot_.load(std::memory_order_relaxed);
+  if (task == nullptr || !stuck.slot_.compare_exchange_strong(
+                             task, nullptr, std::memory_order_acquire, std::memory_order_relaxed))
+    return false;
+  if (!injected_.push(task)) std::terminate();  // never closed while there are tasks
+  return true;
+}
+
+// Also if somebody is searching: it may be a worker that is stuck in a hook.
+void multi_thread_scheduler::wake_somebody() noexcept {
+  auto index = idle_.worker_to_notify();
+  if (!index) index = idle_.find_sleeper();
+  if (index) workers_[*index]->unpark();
 }
 
 namespace {

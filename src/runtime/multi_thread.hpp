@@ -39,8 +39,8 @@ class alignas(cache_line) worker final : public executor {
 
   void push(task_header& task) noexcept override;
   void defer(task_header& task) noexcept override {
-    deferred_.push_back(&task);
-    ++deferred_count_;
+    if (!yielded_.try_push_back(&task)) [[unlikely]]
+      defer_full(task);
   }
 
   /// The running task is going to block: another thread goes on with this worker. False: none could
@@ -77,7 +77,8 @@ class alignas(cache_line) worker final : public executor {
   void poll_driver() noexcept;
   template <class Turn>
   void in_turn(std::size_t limit, Turn&& turn) noexcept;
-  void flush_deferred() noexcept;
+  void defer_full(task_header& task) noexcept;
+  void promote_yielded() noexcept;
   void push_ring(task_header* task) noexcept;
   void push_full(task_header* task) noexcept;
   void notify_if_useful() noexcept;
@@ -89,11 +90,15 @@ class alignas(cache_line) worker final : public executor {
   [[nodiscard]] task_header* take_called(next_run last) noexcept;
   [[nodiscard]] task_header* end_of_calls(next_run last) noexcept;
   [[nodiscard]] task_header* next() noexcept;
+  [[nodiscard]] task_header* take_yielded() noexcept;
   [[nodiscard]] task_header* take_injected() noexcept;
   [[nodiscard]] task_header* steal() noexcept;
   [[nodiscard]] bool has_work() const noexcept {
-    return slot_.load(std::memory_order_relaxed) != nullptr || !queue_.is_empty() ||
-           !deferred_.empty();
+    return slot_.load(std::memory_order_relaxed) != nullptr || has_open_work();
+  }
+  /// In the rings, where others can take it.
+  [[nodiscard]] bool has_open_work() const noexcept {
+    return !queue_.is_empty() || !yielded_.is_empty();
   }
   std::uint32_t random() noexcept;
 
@@ -101,7 +106,6 @@ class alignas(cache_line) worker final : public executor {
   const std::size_t index_;
   std::uint32_t random_;
   unsigned slot_streak_ = 0;  ///< other runs in a row from the slot
-  unsigned runs_to_poll_ = 1;
   unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;
   bool in_driver_ = false;
@@ -113,8 +117,7 @@ class alignas(cache_line) worker final : public executor {
   std::uint64_t measured_polls_ = 0;
   std::chrono::nanoseconds time_of_runs_ = worth_a_worker;
   std::uint64_t number_of_runs_ = 1;
-  intrusive_queue<task_header> deferred_;
-  std::size_t deferred_count_ = 0;
+  std::size_t left_of_round_ = 0;  ///< tasks that had yielded when a round of them began
   handover_job handover_;
   basic_parker<std_sync, driver_seat> parker_;
 
@@ -122,6 +125,9 @@ class alignas(cache_line) worker final : public executor {
   /// one in; a thief takes it only from an owner that has been busy with one task for a while.
   std::atomic<task_header*> slot_{nullptr};
   local_queue<task_header> queue_;
+  /// The tasks that yielded: their turn comes when nothing else is ready. Others may steal them
+  /// like those of the queue, so that a task that blocks its worker does not keep them waiting.
+  local_queue<task_header> yielded_;
 
   owned_counter steals_, steal_operations_, overflows_;
 };
@@ -131,8 +137,9 @@ class alignas(cache_line) worker final : public executor {
 ///
 /// The sentinel (`basic_sentinel`) is a thread that looks round every few milliseconds. If nobody
 /// has turned the reactor meanwhile, it wakes a worker to sit there; if a worker is stuck in one
-/// task, it sees to it that another one takes what waits behind that. So one blocked worker delays
-/// I/O, timers and the tasks it woke by milliseconds at most, at no cost for those that run.
+/// task, it sees to it that others take what waits behind that: idle ones, which it wakes, or
+/// those that are busy, through the queue for tasks from outside. So one blocked worker delays I/O,
+/// timers and the tasks it woke by milliseconds at most, at no cost for those that run.
 class multi_thread_scheduler final : public scheduler {
  public:
   multi_thread_scheduler(runtime_core& core, std::size_t workers);
@@ -160,6 +167,9 @@ class multi_thread_scheduler final : public scheduler {
   [[nodiscard]] bool work_pending() const noexcept;
   [[nodiscard]] bool look_round() noexcept;
   void relieve(worker& stuck) noexcept;
+  void evacuate(worker& stuck) noexcept;
+  bool take_out_slot(worker& stuck) noexcept;
+  void wake_somebody() noexcept;
   void loop_ended() noexcept;
 
   std::vector<std::unique_ptr<worker>> workers_;
@@ -172,7 +182,9 @@ class multi_thread_scheduler final : public scheduler {
   os_thread sentinel_thread_;
   // What the sentinel saw at its last look.
   std::vector<std::uint64_t> seen_polls_;
+  std::vector<bool> was_stuck_;
   std::uint64_t seen_turns_ = 0;
+  local_queue<task_header> moving_;  ///< of its thread, and only while it moves tasks
 
   std::mutex end_mutex_;
   std::condition_variable ended_;

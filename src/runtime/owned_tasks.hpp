@@ -76,6 +76,14 @@ class owned_tasks {
     s.ended += scope.state_.admitted();
   }
 
+  /// Around a fork(): see `lock_frame_pool`.
+  void lock() noexcept {
+    for (std::size_t i = 0; i <= mask_; ++i) shards_[i].lock.lock();
+  }
+  void unlock() noexcept {
+    for (std::size_t i = 0; i <= mask_; ++i) shards_[i].lock.unlock();
+  }
+
   /// No task gets in any more.
   void close() noexcept {
     for (std::size_t i = 0; i <= mask_; ++i) {

@@ -154,6 +154,13 @@ void runtime_core::leave_behind() noexcept {
   }
 }
 
+// Nothing of it is touched but its descriptors, of which the parent has its own.
+void runtime_core::abandon() noexcept {
+  if (self_ != nullptr) return;
+  leave_behind();
+  io->abandon();
+}
+
 std::error_code os_thread::start(runtime_core& core, std::function<void()> body, hooks mode) {
   struct start_data {
     std::shared_ptr<runtime_core> core;
@@ -206,6 +213,8 @@ void os_thread::detach() noexcept {
 static inline runtime_core& entered_core(const char* what) {
   runtime_core* core = state_of_this_thread.runtime;
   if (core == nullptr) throw_outside(what);
+  if (is_forked_child() && core->process.is_inherited()) [[unlikely]]
+    throw_inherited(what);
   return *core;
 }
 
@@ -218,7 +227,14 @@ KIOTO_NOINLINE scheduler& current_scheduler(const char* what) {
   return *core.home;
 }
 
-scheduler& scheduler_of(runtime_core& core) noexcept { return *core.home; }
+scheduler& scheduler_of(runtime_core& core) {
+  if (is_forked_child() && core.process.is_inherited()) [[unlikely]]
+    throw_inherited("spawn or block_on");
+  return *core.home;
+}
+bool is_inherited(const scheduler& home) noexcept {
+  return is_forked_child() && home.core().process.is_inherited();
+}
 
 KIOTO_NOINLINE void reschedule(task_header& task) noexcept {
   executor* current = state_of_this_thread.current;
@@ -333,6 +349,7 @@ result<core_pointer> make_core(runtime_options options, bool local) {
   }
   auto chosen = choose_backend(options.backend);
   if (!chosen) return chosen.error();
+  watch_forks();
   auto driver = io_driver::create();
   if (!driver) return driver.error();
   auto core = std::make_shared<runtime_core>(std::move(options), workers, std::move(*driver),
@@ -359,6 +376,10 @@ result<core_pointer> make_core(runtime_options options, bool local) {
 // reactor, the timers and the blocking pool.
 bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> limit) noexcept {
   using std::chrono::steady_clock;
+  if (core != nullptr && core->process.is_inherited()) {
+    core->abandon();  // nothing of it runs here
+    return true;
+  }
   if (core == nullptr || core->shut_down.exchange(true)) return true;
   if (core->is_local && std::this_thread::get_id() != core->owner) {
     std::fputs(
@@ -406,6 +427,7 @@ bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds>
 }
 
 runtime_metrics read_metrics(runtime_core& core) {
+  if (core.process.is_inherited()) throw_inherited("metrics");
   runtime_metrics out;
   out.backend = core.io->backend_name();
   out.backend_reason = core.backend_reason;
@@ -443,15 +465,38 @@ task_id current_task_id() noexcept {
   return task_id(task != nullptr ? task->id_ : 0);
 }
 
-enter_guard::enter_guard(detail::core_pointer core) noexcept
-    : core_(std::move(core)), previous_(detail::this_thread().runtime) {
-  detail::this_thread().runtime = core_.get();
+enter_guard::enter_guard(detail::core_pointer core, std::source_location where) noexcept
+    : core_(std::move(core)), where_(where) {
+  detail::thread_state& thread = detail::this_thread();
+  previous_ = std::exchange(thread.runtime, core_.get());
+  outer_ = std::exchange(thread.guard, this);
 }
-enter_guard::~enter_guard() { detail::this_thread().runtime = previous_; }
+enter_guard::~enter_guard() {
+  detail::thread_state& thread = detail::this_thread();
+  if (thread.guard != this) {
+    std::fprintf(
+        stderr,
+        "kioto: the enter_guard that was made at %s:%u was destroyed on another thread, or "
+        "before a later one: it must not live across a co_await\n",
+        where_.file_name(), static_cast<unsigned>(where_.line()));
+    std::terminate();
+  }
+  thread.guard = outer_;
+  thread.runtime = previous_;
+}
+
+void detail::die_with_guard(const enter_guard& left) noexcept {
+  const std::source_location where = left.made_at();
+  std::fprintf(stderr,
+               "kioto: the enter_guard that was made at %s:%u outlived the run of the task that "
+               "made it: end its scope before the next co_await, or use handle::spawn instead\n",
+               where.file_name(), static_cast<unsigned>(where.line()));
+  std::terminate();
+}
 
 std::optional<handle> handle::try_current() noexcept {
   detail::runtime_core* core = detail::this_thread().runtime;
-  if (core == nullptr) return std::nullopt;
+  if (core == nullptr || core->process.is_inherited()) return std::nullopt;
   return handle(core->shared_from_this());
 }
 handle handle::current() {

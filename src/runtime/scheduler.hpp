@@ -19,6 +19,10 @@
 
 #include "brief_wait.hpp"
 
+namespace kioto {
+class enter_guard;
+}
+
 namespace kioto::detail {
 
 class idle_operation;
@@ -127,8 +131,12 @@ class executor {
 
   /// A task became ready on this thread.
   virtual void push(task_header& task) noexcept = 0;
-  /// A task gives way: it runs after all others that are ready.
+  /// A task yields: it runs after all others that are ready.
   virtual void defer(task_header& task) noexcept = 0;
+
+  /// In a child of fork(), which copied the thread inside of a task: the loop of this is to look
+  /// whose child it is in before it runs anything else.
+  void leave_in_child() noexcept { runs_to_poll_ = 1; }
 
   /// A task of this thread has handed a job to a thread of the blocking pool that is awake.
   void expect_job() noexcept { expects_job_ = true; }
@@ -166,6 +174,7 @@ class executor {
   }
 
   owned_counter polls_, parks_, local_schedules_, busy_ns_;
+  unsigned runs_to_poll_ = 1;
   unsigned calls_ = 0;  ///< runs in a row that are due to what the one before told
 
  private:
@@ -182,8 +191,9 @@ struct thread_state {
   executor* current = nullptr;      ///< runs tasks on this thread; null inside block_in_place
   runtime_core* runtime = nullptr;  ///< entered
   task_header* running = nullptr;
-  bool in_place = false;      ///< inside block_in_place: blocking is allowed
-  std::uint64_t next_id = 0;  ///< task ids are handed to threads in blocks
+  bool in_place = false;               ///< inside block_in_place: blocking is allowed
+  const enter_guard* guard = nullptr;  ///< the innermost one; see `end_run()`
+  std::uint64_t next_id = 0;           ///< task ids are handed to threads in blocks
   std::uint64_t last_id = 0;
   std::optional<random_source> random;  ///< of a thread that runs tasks of a multi-thread runtime
 };
@@ -214,12 +224,23 @@ void report_exception(task_header& task, runtime_core* core, std::exception_ptr 
 /// The same for the task that the calling thread runs, if any.
 void report_exception_here(std::exception_ptr error) noexcept;
 
+/// A run left an `enter_guard` on its thread, where it would lead the next tasks to its runtime.
+[[noreturn]] void die_with_guard(const enter_guard& left) noexcept;
+
+/// What the thread is after a run. The runtime of a guard would be that of whatever runs next here,
+/// and the guard be destroyed on another thread; so a run must not leave one.
+inline void end_run(thread_state& thread) noexcept {
+  thread.running = nullptr;
+  thread.in_place = false;
+  if (thread.guard != nullptr) [[unlikely]]
+    die_with_guard(*thread.guard);
+}
+
 /// Runs one task on the calling thread. `called`: see `trampoline`.
 inline next_run run_task(thread_state& thread, task_header& task, bool called) noexcept {
   thread.running = &task;
   const next_run next = task.run(called);
-  thread.running = nullptr;
-  thread.in_place = false;
+  end_run(thread);
   return next;
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 core_pointer present_core() {
   runtime_core* core = this_thread().runtime;
-  return core != nullptr ? core->shared_from_this() : nullptr;
+  return core != nullptr && !core->process.is_inherited() ? core->shared_from_this() : nullptr;
 }
 
 /// The present runtime. If there is none, one that never runs, for its clock and its drivers.
@@ -62,15 +62,18 @@ class hand_scheduler::state final : private some_core, public scheduler {
     // No executor: what this run makes ready goes to its scheduler as from another thread.
     thread.current = nullptr;
     thread.runtime = &core();
+    thread.guard = nullptr;
     while (task_header* task = now.pop_front()) {
       thread.running = task;
       thread.in_place = false;
       task->run(false);
+      end_run(thread);
     }
     thread.current = before.current;
     thread.runtime = before.runtime;
     thread.running = before.running;
     thread.in_place = before.in_place;
+    thread.guard = before.guard;
   }
 
   void stop() noexcept {

@@ -208,6 +208,27 @@ struct newest : rl::test_suite<newest, 2>, base<2, 5, 4> {
   void after() { base<2, 5, 4>::after(); }
 };
 
+// The owner has a second ring, and moves what is in it to the first one. A thief robs both.
+struct two_rings : rl::test_suite<two_rings, 2>, base<2, 5, 4> {
+  void thread(unsigned index) {
+    if (index == 0) {
+      for (std::size_t i = 0; i != 3; ++i) push(i);
+      if (source.move_into(rings[0])) check(rings[0].size() <= 2, "half a ring at most");
+      push(3);
+      if (node* n = rings[0].pop()) take(0, n);
+      (void)source.move_into(rings[0]);
+      push(4);
+      while (node* n = rings[0].pop()) take(0, n);
+      pop_all();
+    } else {
+      steal_once(1);
+      if (node* n = rings[0].steal_into(rings[1])) take(1, n);
+      while (node* n = rings[1].pop()) take(1, n);
+    }
+  }
+  void after() { base<2, 5, 4>::after(); }
+};
+
 // As if no thief were at work.
 std::uint64_t without_thief(std::uint64_t head) {
   const std::uint64_t real = head & 0xffffU;
@@ -225,6 +246,7 @@ int main() {
   run_model<robbed_thief>("the thief is robbed", expect::passes, e);
   run_model<batches>("batches in, one thief", expect::passes, e);
   run_model<newest>("the newest one is taken back", expect::passes, e);
+  run_model<two_rings>("two rings of one owner", expect::passes, e);
 
   constexpr auto acquire = std::memory_order_acquire;
   constexpr auto release = std::memory_order_release;
@@ -232,26 +254,26 @@ int main() {
                        weaken(op::store, 2, "try_push_back"));
   run_model<batches>("batch published relaxed", expect::fails, weaken(op::store, 2, "push_batch"));
   run_model<robbed_thief>("loot published relaxed", expect::fails,
-                          weaken(op::store, 2, "steal_into"));
+                          weaken(op::store, 2, "take_into"));
   run_model<one_thief>("thief reads tail relaxed", expect::fails,
-                       weaken(op::load, 2, "steal_into", acquire));
+                       weaken(op::load, 2, "take_into", acquire));
   run_model<one_thief>("owner reads head relaxed", expect::fails,
                        weaken(op::load, 8, "try_push_back"));
   run_model<batches>("owner reads head relaxed for a batch", expect::fails,
                      weaken(op::load, 8, "free_slots"));
   run_model<robbed_thief>("thief reads heads relaxed", expect::fails,
-                          weaken(op::load, 8, "steal_into", acquire));
+                          weaken(op::load, 8, "take_into", acquire));
   run_model<one_thief>("slots given back relaxed", expect::fails,
-                       weaken(op::compare_exchange, 8, "steal_into", release));
+                       weaken(op::compare_exchange, 8, "take_into", release));
   run_model<one_thief>("pop claims relaxed", expect::fails, weaken(op::compare_exchange, 8, "pop"));
   run_model<one_thief>("overflow claims relaxed", expect::fails,
                        weaken(op::compare_exchange, 8, "push_back"));
   run_model<one_thief>("pop does not claim atomically", expect::fails,
                        tear(op::compare_exchange, 8, "pop"));
   run_model<one_thief>("steal does not claim atomically", expect::fails,
-                       tear(op::compare_exchange, 8, "steal_into", acquire));
+                       tear(op::compare_exchange, 8, "take_into", acquire));
   run_model<one_thief>("steal does not end atomically", expect::fails,
-                       tear(op::compare_exchange, 8, "steal_into", release));
+                       tear(op::compare_exchange, 8, "take_into", release));
   run_model<one_thief>("overflow does not claim atomically", expect::fails,
                        tear(op::compare_exchange, 8, "push_back"));
   run_model<one_thief>("owner overwrites what is being stolen", expect::fails,
@@ -260,5 +282,11 @@ int main() {
                     tear(op::compare_exchange, 8, "pop_newest"));
   run_model<newest>("the shorter queue is published relaxed", expect::fails,
                     weaken(op::store, 8, "pop_newest"));
+  run_model<two_rings>("what was moved is published relaxed", expect::fails,
+                       weaken(op::store, 2, "take_into"));
+  run_model<two_rings>("a move does not claim atomically", expect::fails,
+                       tear(op::compare_exchange, 8, "take_into", acquire));
+  run_model<two_rings>("a move does not end atomically", expect::fails,
+                       tear(op::compare_exchange, 8, "take_into", release));
   return finish_models();
 }

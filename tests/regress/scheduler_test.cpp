@@ -153,3 +153,106 @@ TEST_CASE(
   go->store(true);
   CHECK(comes_true(*helped, 10s));
 }
+
+namespace {
+
+task<> yields_and_raises(flag f) {
+  co_await yield_now();
+  f->store(true);
+}
+
+task<> yields_until(flag running, flag stop) {
+  while (!stop->load()) {
+    running->store(true);
+    co_await yield_now();
+  }
+}
+
+}  // namespace
+
+// Those that yielded were in a list of the worker which nobody else could reach.
+TEST_CASE("a task that yielded was stranded on a blocked worker while the other one was idle") {
+  for (const unsigned workers : {2U, 3U, 4U}) {
+    INFO(workers << " workers");
+    auto rt = std::move(runtime::builder().worker_threads(workers).build()).value();
+    for (int round = 0; round != 5; ++round) {
+      const bool ran = rt.block_on([]() -> task<bool> {
+        const flag f = make_flag();
+        spawn(yields_and_raises(f));
+        co_await yield_now();          // the other one runs, and yields behind this
+        co_return comes_true(*f, 5s);  // blocks the worker
+      });
+      CHECK(ran);
+    }
+  }
+}
+
+// An idle worker steals. One that is never idle took nothing from one that was blocked.
+TEST_CASE("what waits behind a blocked worker was stranded while the other one was busy") {
+  auto rt = std::move(runtime::builder().worker_threads(2).build()).value();
+  const flag stop = make_flag();
+  const bool ran = rt.block_on([](flag end) -> task<bool> {
+    const flag busy = make_flag();
+    spawn(yields_until(busy, end));
+    if (!comes_true(*busy, 5s)) co_return false;  // on the other worker, which is busy from now on
+    const flag yielded = make_flag();
+    const flag in_ring = make_flag();
+    const flag in_slot = make_flag();
+    spawn(yields_and_raises(yielded));
+    co_await yield_now();
+    spawn(raises(in_ring));
+    spawn(raises(in_slot));
+    const bool first = comes_true(*yielded, 5s);
+    const bool second = comes_true(*in_ring, 5s);
+    co_return comes_true(*in_slot, 5s) && first&& second;
+  }(stop));
+  stop->store(true);
+  CHECK(ran);
+}
+
+// More tasks than a ring holds yield, beside two that wake each other for as long as they do.
+TEST_CASE("tasks that yield get their turns among others, and more of them than a ring holds") {
+  for (const flavour f : {flavour::one_worker, flavour::four_workers}) {
+    INFO("scheduler " << static_cast<int>(f));
+    runtime rt = make_runtime(f);
+    const std::size_t runs = rt.block_on([]() -> task<std::size_t> {
+      auto [ping, pinged] = sync::mpsc::channel<int>(1);
+      auto [pong, ponged] = sync::mpsc::channel<int>(1);
+      auto echoes = spawn([](sync::mpsc::receiver<int> in, sync::mpsc::sender<int> out) -> task<> {
+        for (;;) {
+          const auto got = co_await in.recv();
+          if (!got) co_return;
+          const auto sent = co_await out.send(*got);
+          if (!sent) co_return;
+        }
+      }(std::move(pinged), std::move(pong)));
+      const flag stop = make_flag();
+      auto plays =
+          spawn([](sync::mpsc::sender<int> out, sync::mpsc::receiver<int> in, flag end) -> task<> {
+            while (!end->load()) {
+              const auto sent = co_await out.send(1);
+              if (!sent) co_return;
+              const auto got = co_await in.recv();
+              if (!got) co_return;
+            }
+          }(std::move(ping), std::move(ponged), stop));
+      std::vector<join_handle<std::size_t>> all;
+      for (int i = 0; i != 700; ++i)
+        all.push_back(spawn([]() -> task<std::size_t> {
+          std::size_t n = 0;
+          for (; n != 20; ++n) co_await yield_now();
+          co_return n;
+        }));
+      std::size_t sum = 0;
+      for (auto& one : all) {
+        auto ended = co_await one;
+        sum += std::move(ended).value();
+      }
+      stop->store(true);
+      co_await plays;
+      co_await echoes;
+      co_return sum;
+    });
+    CHECK(runs == 14000);
+  }
+}

@@ -176,22 +176,3 @@ TEST_CASE("intrusive_queue splices, takes chains and moves", "[intrusive_list]")
   CHECK(right.empty());
   CHECK(drain(moved) == std::vector<int>{3});
 }
-
-TEST_CASE("intrusive_queue lets go of its beginning", "[intrusive_list]") {
-  std::array<job, 5> jobs{job{0}, job{1}, job{2}, job{3}, job{4}};
-  intrusive_queue<job> queue;
-  for (int i = 0; i != 4; ++i) queue.push_back(&jobs[static_cast<std::size_t>(i)]);
-  queue.begin_at(&jobs[2]);
-  CHECK(queue.front() == &jobs[2]);
-  CHECK(jobs[1].queue_next == &jobs[2]);  // as it was
-  queue.push_back(&jobs[4]);
-  CHECK(drain(queue) == std::vector<int>{2, 3, 4});
-
-  queue.push_back(&jobs[3]);
-  queue.begin_at(nullptr);
-  CHECK(queue.empty());
-  CHECK(queue.pop_front() == nullptr);
-  queue.push_back(&jobs[4]);  // the end begins anew, too
-  queue.push_back(&jobs[2]);
-  CHECK(drain(queue) == std::vector<int>{4, 2});
-}

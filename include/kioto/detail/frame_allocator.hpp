@@ -59,6 +59,10 @@ constexpr std::size_t inferred_alignment(std::size_t frame) noexcept {
 /// Bytes that the pool has taken from the system and not given back; 0 when there is no pool.
 [[nodiscard]] std::size_t frame_pool_bytes() noexcept;
 
+/// Around a fork(), on the thread that forks: the child finds the shared lists whole, and unlocked.
+void lock_frame_pool() noexcept;
+void unlock_frame_pool() noexcept;
+
 /// False when frames come from `operator new`.
 [[nodiscard]] bool frame_pool_enabled() noexcept;
 

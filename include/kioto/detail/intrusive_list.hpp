@@ -222,11 +222,6 @@ class intrusive_queue {
     if (head_ == nullptr) tail_ = nullptr;
     return element;
   }
-  /// Lets go of the elements before `rest`, whose links are left as they are; null: of all.
-  void begin_at(T* rest) noexcept {
-    head_ = rest;
-    if (rest == nullptr) tail_ = nullptr;
-  }
   /// Moves all elements of `other` behind the ones of this queue, in order.
   void splice_back(intrusive_queue& other) noexcept {
     if (&other == this || other.empty()) return;

@@ -39,6 +39,8 @@ template <class Derived>
 class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
  public:
   [[gnu::always_inline]] attempt try_or_wait() noexcept override {
+    if (is_forked_child() && source_->registration().driver().is_inherited()) [[unlikely]]
+      return fail(io_error(error::inherited_by_fork));
     for (;;) {
       registration& r = source_->registration();
       const ready_event event = r.readiness(self().wanted().mask());
@@ -168,8 +170,12 @@ class readiness_operation final : public io_operation<readiness_operation<T>> {
 template <class Call>
 auto try_io_now(const io_source& source, net::interest wanted, Call&& call) -> decltype(call()) {
   registration& r = source.registration();
+  if (is_forked_child() && r.driver().is_inherited()) [[unlikely]]
+    return make_error_code(error::inherited_by_fork);
   const ready_event event = r.readiness(wanted.mask());
-  if (event.is_shut_down()) return make_error_code(error::runtime_shutdown);
+  if (event.is_over()) [[unlikely]]
+    return event.is_closing() ? std::make_error_code(std::errc::operation_canceled)
+                              : make_error_code(error::runtime_shutdown);
   if (event.is_empty()) return std::make_error_code(std::errc::operation_would_block);
   auto out = std::forward<Call>(call)();
   if (!out && is_would_block(out.error())) {

@@ -52,13 +52,16 @@ class io_source {
   io_source(unique_fd fd, detail::registration& which) noexcept
       : fd_(std::move(fd)), registration_(&which) {}
 
-  void deregister() noexcept {
-    if (registration_ != nullptr)
-      io_driver::remove(*std::exchange(registration_, nullptr), fd_.get());
+  // False: the descriptor was closed by somebody else.
+  bool deregister() noexcept {
+    return registration_ == nullptr ||
+           io_driver::remove(*std::exchange(registration_, nullptr), fd_.get());
   }
   void reset() noexcept {
-    deregister();
-    fd_.reset();
+    if (deregister()) [[likely]]
+      fd_.reset();
+    else
+      static_cast<void>(fd_.release());
   }
 
   unique_fd fd_;

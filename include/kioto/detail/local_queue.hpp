@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -186,49 +187,21 @@ class basic_local_queue {
   /// Takes nothing and returns null if this queue is empty, if another thief is at work here, or if
   /// `dst` is more than half full.
   [[nodiscard]] T* steal_into(basic_local_queue& dst, std::size_t& stolen) noexcept {
-    assert(&dst != this);
-    stolen = 0;
-    const position dst_tail = dst.tail_.load(std::memory_order_relaxed);
-    // Acquire: point 2, for the slots of dst that are written below.
-    const position dst_steal = steal_of(dst.head_.load(std::memory_order_acquire));
-    if (distance(dst_steal, dst_tail) > Capacity / 2) return nullptr;
-
-    // Acquire, on failure of the exchange as well: real <= tail.
-    std::uint64_t head = head_.load(std::memory_order_acquire);
-    position first = 0;
-    std::size_t n = 0;
-    std::uint64_t claimed = 0;
-    do {
-      if (steal_of(head) != real_of(head) || is_odd(head)) return nullptr;
-      first = real_of(head);
-      const std::size_t available = distance(first, tail_.load(std::memory_order_acquire));
-      if (available == 0) return nullptr;
-      n = available - available / 2;
-      claimed = pack(next_version(head), first, after(first, n));
-      // A successful claim publishes nothing and learns nothing: point 1 rests on tail_. Acquire is
-      // what its failure needs.
-    } while (!head_.compare_exchange_weak(head, claimed, std::memory_order_acquire,
-                                          std::memory_order_acquire));
-
-    T* const result = slot(first).get();
-    for (std::size_t i = 1; i != n; ++i)
-      dst.slot(after(dst_tail, i - 1)).set(slot(after(first, i)).get());
-
-    // Only this thread may move steal now; real may move on under the owner's hands. Release:
-    // point 2.
-    head = claimed;
-    while (!head_.compare_exchange_weak(head,
-                                        pack(next_version(head), real_of(head), real_of(head)),
-                                        std::memory_order_release, std::memory_order_relaxed)) {
-    }
-    if (n > 1) dst.tail_.store(after(dst_tail, n - 1), std::memory_order_release);
-    stolen = n;
-    return result;
+    T* oldest = nullptr;
+    stolen = take_into(dst, &oldest);
+    return oldest;
   }
 
   [[nodiscard]] T* steal_into(basic_local_queue& dst) noexcept {
     std::size_t stolen = 0;
     return steal_into(dst, stolen);
+  }
+
+  /// Owner of this queue and of `dst`: moves the oldest items behind those of `dst`, in order: all
+  /// of them, or as many as half of `dst` holds. False: nothing was moved, for one of the reasons
+  /// that `steal_into()` has.
+  [[nodiscard]] bool move_into(basic_local_queue& dst) noexcept {
+    return take_into(dst, nullptr) != 0;
   }
 
   /// Any thread: the number of items, which may have changed already. Exact for the owner while no
@@ -274,6 +247,48 @@ class basic_local_queue {
   }
 
   slot_type& slot(position p) noexcept { return slots_[p & (Capacity - 1)]; }
+
+  // Takes the older half, of which the oldest goes to `oldest` and the others to `dst`; or, without
+  // `oldest`, whatever fits into one half of `dst`. Returns how many.
+  std::size_t take_into(basic_local_queue& dst, T** oldest) noexcept {
+    assert(&dst != this);
+    const position dst_tail = dst.tail_.load(std::memory_order_relaxed);
+    // Acquire: point 2, for the slots of dst that are written below.
+    const position dst_steal = steal_of(dst.head_.load(std::memory_order_acquire));
+    if (distance(dst_steal, dst_tail) > Capacity / 2) return 0;
+
+    // Acquire, on failure of the exchange as well: real <= tail.
+    std::uint64_t head = head_.load(std::memory_order_acquire);
+    position first = 0;
+    std::size_t n = 0;
+    std::uint64_t claimed = 0;
+    do {
+      if (steal_of(head) != real_of(head) || is_odd(head)) return 0;
+      first = real_of(head);
+      const std::size_t available = distance(first, tail_.load(std::memory_order_acquire));
+      if (available == 0) return 0;
+      n = oldest != nullptr ? available - available / 2 : std::min(available, Capacity / 2);
+      claimed = pack(next_version(head), first, after(first, n));
+      // A successful claim publishes nothing and learns nothing: point 1 rests on tail_. Acquire is
+      // what its failure needs.
+    } while (!head_.compare_exchange_weak(head, claimed, std::memory_order_acquire,
+                                          std::memory_order_acquire));
+
+    const std::size_t apart = oldest != nullptr ? 1 : 0;
+    if (oldest != nullptr) *oldest = slot(first).get();
+    for (std::size_t i = apart; i != n; ++i)
+      dst.slot(after(dst_tail, i - apart)).set(slot(after(first, i)).get());
+
+    // Only this thread may move steal now; real may move on under the owner's hands. Release:
+    // point 2.
+    head = claimed;
+    while (!head_.compare_exchange_weak(head,
+                                        pack(next_version(head), real_of(head), real_of(head)),
+                                        std::memory_order_release, std::memory_order_relaxed)) {
+    }
+    if (n > apart) dst.tail_.store(after(dst_tail, n - apart), std::memory_order_release);
+    return n;
+  }
 
   alignas(cache_line) typename Sync::template atomic<std::uint64_t> head_{0};
   alignas(cache_line) typename Sync::template atomic<position> tail_{0};

@@ -24,9 +24,10 @@ class reactor_backend {
   reactor_backend& operator=(const reactor_backend&) = delete;
   virtual ~reactor_backend() = default;
 
-  /// From now on events of the descriptor go to `target`.
+  /// From now on events of the descriptor go to `target`, in its present life.
   virtual std::error_code add(int fd, registration& target) noexcept = 0;
-  /// No turn that begins afterwards touches the target. Fails if the descriptor is closed already.
+  /// No turn that begins afterwards touches the target. Fails if the number is no longer that of
+  /// the descriptor that was added; then events for the target may still come.
   virtual std::error_code remove(int fd) noexcept = 0;
   /// Waits for events, for ever without a timeout, and dispatches at most `limit` of them, which
   /// is at least 1. Returns how many there were. May come back early.
@@ -34,6 +35,8 @@ class reactor_backend {
                            std::size_t limit) noexcept = 0;
   /// Ends the turn in progress, or the next one.
   virtual void unpark() noexcept = 0;
+  /// In a child of fork(): lets go of what it shares with the parent, and does nothing any more.
+  virtual void abandon() noexcept {}
   [[nodiscard]] virtual const char* name() const noexcept = 0;
 };
 

@@ -124,7 +124,7 @@ struct readiness_word {
 ///
 /// Invariants:
 /// - R1 Every transition starts from the current word, so no bit is ever lost; shutdown and closing
-///   are never cleared.
+///   are never cleared within a life.
 /// - R2 Readiness that arrives bumps the tick of each direction it touches. `clear_readiness()`
 ///   acts on a direction only if its tick is the one of the event: an edge that arrived between a
 ///   system call that would block and the clearing survives. 20 bits wrap after a million edges
@@ -252,6 +252,17 @@ class basic_registration {
   void shutdown() noexcept { end(word::shutdown, wake_cause::shutdown); }
   /// The registration ends. Waiters must not touch it again.
   void close() noexcept { end(word::closing, wake_cause::closing); }
+
+  /// Which of the descriptors that it was for in turn this is for; counts from 0.
+  // Relaxed: an event that is dispatched to the next life by a close race is a false hint, which
+  // every waiter bears.
+  [[nodiscard]] std::uint8_t life() const noexcept { return life_.load(std::memory_order_relaxed); }
+  /// The next life begins: for another descriptor, and with other waiters. It must be closed, and
+  /// nobody but the driver's turn know it.
+  void begin_anew(net::ready initial) noexcept {
+    life_.store(static_cast<std::uint8_t>(life() + 1), std::memory_order_relaxed);
+    word_.store(word::bits(initial), std::memory_order_release);
+  }
 
   /// True if nobody waits. For tests and assertions.
   [[nodiscard]] bool has_no_waiters() noexcept {
@@ -396,6 +407,7 @@ class basic_registration {
   /// Who waits to read, and to write.
   std::array<typename Sync::template atomic<waiter*>, 2> places_{};
   basic_spinlock<Sync> lock_;
+  typename Sync::template atomic<std::uint8_t> life_{0};
   intrusive_list<waiter> waiters_;
   waiter* reader_ = nullptr;
   waiter* writer_ = nullptr;

@@ -17,9 +17,11 @@ namespace kioto::detail {
 class runtime_core;
 
 /// The scheduler of the runtime that the calling thread is in, to spawn a task on it; throws
-/// std::logic_error that names `what` outside of one, and on a thread that a local runtime forbids.
+/// std::logic_error that names `what` outside of one, on a thread that a local runtime forbids, and
+/// in a child of fork() that inherited the runtime.
 scheduler& current_scheduler(const char* what);
-scheduler& scheduler_of(runtime_core& core) noexcept;
+/// Throws std::logic_error in a child of fork() that inherited the runtime.
+scheduler& scheduler_of(runtime_core& core);
 
 /// Binds a task to its runtime and makes it runnable, or refuses it when the runtime shuts down.
 void launch(task_header& task) noexcept;

@@ -45,7 +45,7 @@ class [[nodiscard]] accept_operation final : public detail::io_operation<accept_
 ///     auto accepted = co_await or_return(listener.accept());
 ///
 /// Lifetime and thread safety: the listener must outlive its operations; any number of tasks may
-/// accept at the same time.
+/// accept at the same time. In a child of fork(): as for `tcp_stream`.
 class tcp_listener {
  public:
   /// Binds and listens, with SO_REUSEADDR and a backlog of 1024, at an address or at a host and

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+// What becomes of runtimes in a child of fork().
+#include <kioto/detail/fork.hpp>
+
+#include <pthread.h>
+
+#include <cstdio>
+#include <exception>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include <kioto/detail/frame_allocator.hpp>
+
+#include "core.hpp"
+#include "scheduler.hpp"
+
+namespace kioto::detail {
+
+constinit std::atomic<std::uint32_t> fork_count{0};
+
+namespace {
+
+// The list of tasks that a task of this thread is in: the task may still end in the child.
+owned_tasks* tasks_around() noexcept {
+  runtime_core* const core = this_thread().runtime;
+  return core != nullptr && !core->process.is_inherited() ? &core->owned : nullptr;
+}
+
+// The locks that a child needs must not be held by a thread that it does not have.
+void before_fork() noexcept {
+  lock_frame_pool();
+  if (owned_tasks* const tasks = tasks_around()) tasks->lock();
+}
+
+void after_fork() noexcept {
+  if (owned_tasks* const tasks = tasks_around()) tasks->unlock();
+  unlock_frame_pool();
+}
+
+// The only thread of the child is a copy of the one that forked. It leaves the runtime that it ran
+// tasks for; the loop that it may come back to finds that, see executor::leave_in_child().
+void after_fork_in_child() noexcept {
+  after_fork();
+  fork_count.store(fork_count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  thread_state& thread = this_thread();
+  if (thread.current != nullptr) thread.current->leave_in_child();
+  thread.current = nullptr;
+  thread.running = nullptr;
+  thread.in_place = false;
+}
+
+}  // namespace
+
+void watch_forks() noexcept {
+  // The only failure is that of memory; then forks go unseen, as they did before.
+  [[maybe_unused]] static const int watched =
+      pthread_atfork(&before_fork, &after_fork, &after_fork_in_child);
+}
+
+void throw_inherited(const char* what) {
+  throw std::logic_error(fmt::format(
+      "{} was called in a child of fork() for a runtime of the parent process, whose threads the "
+      "child does not have: build a runtime of the child's own",
+      what));
+}
+
+void die_in_child(const char* who) noexcept {
+  std::fprintf(stderr,
+               "kioto: in a child of fork(), %s came back to a runtime of the parent process, "
+               "which does not go on here: end the child with exec or exit before that, or build a "
+               "runtime of the child's own for what has to wait\n",
+               who);
+  std::terminate();
+}
+
+}  // namespace kioto::detail
