@@ -60,7 +60,10 @@ result<core_pointer> make_core(runtime_options options, bool local);
 /// Runs a launched task to its end, blocking the calling thread.
 void block_until_done(runtime_core& core, task_header& task);
 void check_local_thread(runtime_core& core, const char* what);
-bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> deadline) noexcept;
+/// See `runtime::shutdown`. By value: the runtime may be destroyed meanwhile, by a task of its own.
+bool shut_down(core_pointer core, std::chrono::nanoseconds limit) noexcept;
+/// What the destructors of runtimes do.
+void let_go(core_pointer core) noexcept;
 runtime_metrics read_metrics(runtime_core& core);
 std::vector<task_dump> dump_tasks(runtime_core& core);
 
@@ -222,9 +225,15 @@ class runtime_builder {
 /// - Destruction shuts down without a time limit: no new tasks; every task is cancelled, and its
 ///   frame destroyed; then the reactor ends and the blocking pool is joined. Every I/O operation
 ///   after that fails with `error::runtime_shutdown`.
-/// - Destroying it from within one of its own tasks or blocking calls cannot wait for that: the
-///   shutdown then goes on in the background, and a line on stderr says so. A current-thread
-///   runtime has no background: the tasks that are left are never destroyed.
+/// - What may hold it up: a blocking call that runs; a task that reaches no suspension, or goes on
+///   after each stop; and what is shielded, until it has come. A shielded task has its timers as
+///   before, while its I/O fails with `error::runtime_shutdown` after some milliseconds: so what
+///   is bounded by a timeout stays bounded.
+/// - If a `shutdown` has missed its time limit before, the destructor does not wait again. It ends
+///   what ends without being waited for, names the rest on stderr, and leaves it to the workers;
+///   those of a current-thread runtime to a thread that it starts.
+/// - Destroying it from within one of its own tasks or blocking calls cannot wait for them: the
+///   shutdown then goes on in the background in the same way, and a line on stderr says so.
 /// - Thread safety: all members but the destructor and moves may be called from any thread.
 class runtime {
  public:
@@ -268,11 +277,14 @@ class runtime {
   /// Every task with its id, spawn location and await chain; see `task_dump`.
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
 
-  /// Shuts down and waits up to `deadline`. False: something was still running then, a blocking
-  /// callable or a task that does not reach a suspension; it goes on in the background.
-  bool shutdown(std::chrono::nanoseconds deadline) noexcept {
-    return detail::shut_down(core_, deadline);
-  }
+  /// Shuts down and waits for up to `limit`.
+  ///
+  /// - True: nothing is left, no task and no thread. False: something is, see above; it is named on
+  ///   stderr, unless the limit is zero. It goes on in the background; the tasks of a
+  ///   current-thread runtime do so at the next call of this, or once the runtime is destroyed.
+  /// - May be called again, from any thread, to wait for longer.
+  /// - From within a task or a blocking call of the runtime it does not wait, and returns false.
+  bool shutdown(std::chrono::nanoseconds limit) noexcept { return detail::shut_down(core_, limit); }
   /// Shuts down without waiting.
   void shutdown_background() noexcept { shutdown(std::chrono::nanoseconds(0)); }
 
@@ -288,7 +300,13 @@ class runtime {
 ///
 /// `block_on`, `spawn` and `spawn_blocking` throw std::logic_error on any other thread, the
 /// runtime's own blocking threads included; to shut it down there terminates the program with a
-/// message. Abort handles and wake-ups work from everywhere.
+/// message. Abort handles and wake-ups work from everywhere. What `spawn_blocking` calls is
+/// destroyed where it ran.
+///
+/// Its end is that of a `runtime`, but it has no background. Destroyed by a task of its own, it
+/// ends before that `block_on` returns. Destroyed after a `shutdown` that missed its limit, timers
+/// end as well; a task that is shielded and waits for something else is named on stderr, and never
+/// destroyed.
 class local_runtime {
  public:
   local_runtime(local_runtime&&) noexcept = default;
@@ -324,9 +342,8 @@ class local_runtime {
   enter_guard enter() const { return enter_guard(core_); }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
-  bool shutdown(std::chrono::nanoseconds deadline) noexcept {
-    return detail::shut_down(core_, deadline);
-  }
+  /// See `runtime::shutdown`.
+  bool shutdown(std::chrono::nanoseconds limit) noexcept { return detail::shut_down(core_, limit); }
 
  private:
   friend class runtime_builder;

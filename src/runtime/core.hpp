@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include <kioto/detail/blocking_pool.hpp>
@@ -13,6 +15,7 @@
 #include <kioto/runtime.hpp>
 
 #include "../time/runtime_clock.hpp"
+#include "blocking_scheduler.hpp"
 #include "owned_tasks.hpp"
 #include "scheduler.hpp"
 
@@ -27,12 +30,16 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   runtime_options options;
   std::string backend_reason;
   std::atomic<bool> shutting_down{false};
-  std::atomic<bool> shut_down{false};
+  std::atomic<bool> has_ended{false};    ///< by a shutdown: nothing of it is left
+  std::atomic<bool> was_left{false};     ///< by a shutdown whose deadline was missed
+  std::atomic<bool> told_inside{false};  ///< that it was shut down from within
+  std::mutex joining;                    ///< of who joins the threads of `home`
   owned_tasks owned;
   runtime_clock clock;
   time_driver timers;
   io_driver_pointer io;
   blocking_pool blocking;
+  blocking_scheduler calls{*this};
   std::unique_ptr<scheduler> home;
   bool is_multi_thread = false;
   bool is_local = false;
@@ -41,6 +48,11 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   /// The runtime is let go of with tasks in it that no thread will run any more. What they wait for
   /// may come all the same, and their handles stay valid: from now on this is never destroyed.
   void leave_behind() noexcept;
+
+  /// A local runtime is let go of by a task of its own: the rest is to be done when the thread no
+  /// longer runs its tasks. Until then this keeps itself alive.
+  void let_go_later() noexcept { self_ = shared_from_this(); }
+  [[nodiscard]] std::shared_ptr<runtime_core> take_let_go() noexcept { return std::move(self_); }
 
  private:
   std::shared_ptr<runtime_core> self_;
@@ -57,6 +69,10 @@ inline void scheduler::task_ended(task_header& task) noexcept {
 }
 
 inline runtime_core& core_of(context& c) noexcept { return c.task().scheduler_->core(); }
+
+/// Says on stderr what a shutdown has left: the tasks, where they were spawned and where they wait,
+/// and the blocking calls. `what` ends in front of a colon.
+void name_what_is_left(runtime_core& core, std::string_view what) noexcept;
 
 /// The runtime that the calling thread is in; throws std::logic_error that names `what` outside of
 /// one.
