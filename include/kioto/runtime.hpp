@@ -305,8 +305,8 @@ class runtime {
 ///
 /// Its end is that of a `runtime`, but it has no background. Destroyed by a task of its own, it
 /// ends before that `block_on` returns. Destroyed after a `shutdown` that missed its limit, timers
-/// end as well; a task that is shielded and waits for something else is named on stderr, and never
-/// destroyed.
+/// come at once; a task that is shielded and waits for something else is named on stderr, and
+/// never destroyed.
 class local_runtime {
  public:
   local_runtime(local_runtime&&) noexcept = default;

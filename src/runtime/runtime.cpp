@@ -435,6 +435,21 @@ bool shut_down(core_pointer core, std::chrono::nanoseconds limit) noexcept {
   return all;
 }
 
+// The end of a current-thread runtime that nobody waits for: what ends by itself. True: all of it.
+//
+// The tasks of a local runtime have no other thread to go on, so its time is up: timers come at
+// once, those that begin now as well, and what is bounded by one ends. Last, what waits for a time
+// that never comes.
+static bool end_without_waiting(runtime_core& core) noexcept {
+  auto& home = static_cast<current_thread_scheduler&>(*core.home);
+  if (home.drain_ready()) return true;
+  if (!core.is_local) return false;
+  core.timers.process(std::chrono::steady_clock::time_point::max());
+  if (home.drain_ready()) return true;
+  core.timers.shutdown();
+  return home.drain_ready();
+}
+
 void let_go(core_pointer core) noexcept {
   if (core == nullptr) return;
   // Who has set a time limit, which was missed, does not want to wait here, either.
@@ -446,8 +461,7 @@ void let_go(core_pointer core) noexcept {
   bool goes_on = core->is_multi_thread;  // the workers do, and keep the core
   if (!goes_on && core->is_local && inside) return core->let_go_later();
   if (!goes_on && !inside) {
-    if (core->is_local) core->timers.shutdown();  // nobody will fire them
-    if (static_cast<current_thread_scheduler&>(*core->home).drain_ready()) {
+    if (end_without_waiting(*core)) {
       end_drivers(*core);
       goes_on = true;  // if something is left at all, then threads of the pool, which keep the core
       if (core->blocking.shutdown(std::chrono::steady_clock::now())) return;

@@ -197,16 +197,30 @@ TEST_CASE("a task that is shielded when its runtime goes is ended in the backgro
   }
 }
 
-TEST_CASE("a local runtime ends shielded timers when it has no time left") {
+TEST_CASE("timers of a local runtime come at once when it has no time left") {
   std::atomic<int> destroyed{0};
+  std::atomic<int> went_on{0};
   {
     local_runtime rt = make_local();
-    rt.spawn([](shared_probe) -> task<> { co_await shield(sleep(1h)); }, shared_probe(destroyed));
+    rt.spawn(
+        [](shared_probe, std::atomic<int>* count) -> task<> {
+          sync::notify never;
+          co_await shield(select(never.notified(), sleep(1h)));
+          co_await shield(sleep(1h));
+          ++*count;
+          co_await sleep(1h);
+          ++*count;
+        },
+        shared_probe(destroyed), &went_on);
+    rt.spawn(
+        [](shared_probe) -> task<> { co_await shield(sleep_until(steady::time_point::max())); },
+        shared_probe(destroyed));
     rt.block_on(yields());
     CHECK_FALSE(rt.shutdown(1ms));
     CHECK(destroyed == 0);
   }
-  CHECK(destroyed == 1);
+  CHECK(destroyed == 2);
+  CHECK(went_on == 1);
 }
 
 // The tasks that were left were never destroyed.
