@@ -20,6 +20,21 @@
 namespace kioto {
 namespace detail {
 
+/// Where the tasks of blocking calls run; see `spawn_call_on`.
+scheduler& blocking_scheduler_of(scheduler& home) noexcept;
+/// Runs a new task on the calling thread up to its first suspension; refuses it when the runtime
+/// shuts down.
+void launch_here(task_header& task) noexcept;
+
+/// Spawns a task that awaits one `blocking_operation` and nothing else. The job is submitted before
+/// this returns. The task ends on the thread of the pool.
+template <class T>
+join_handle<T> spawn_call_on(scheduler& home, task<T>&& work) {
+  auto handle = bind_task(blocking_scheduler_of(home), std::move(work), std::source_location());
+  launch_here(*join_handle_access::header(handle));
+  return handle;
+}
+
 /// Hands a job to the blocking pool of the task's runtime.
 std::error_code submit_blocking(task_header& task, blocking_job& job) noexcept;
 std::exception_ptr make_system_error(std::error_code error) noexcept;
@@ -66,6 +81,8 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
 
   static void on_run(blocking_job* job) noexcept {
     auto& self = *static_cast<blocking_operation*>(job);
+    // Asked to stop, but nobody has withdrawn it yet: it has not begun, so it never does.
+    if (self.context_->must_stop()) return on_cancel(job);
     self.call();
     complete(self);
   }
@@ -151,27 +168,35 @@ class block_in_place_scope {
 /// - Result: a `join_handle` of what it returns, or of the exception it throws.
 /// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error
 ///   when the system has no thread for the call.
-/// - Cancellation: aborting the handle removes a call that has not started; one that runs is let
-///   run, and its value counts. Shutting down the runtime waits for it up to the deadline.
-/// - Lifetime: the callable and the arguments are copied or moved, as std::thread does.
-/// - Calls start in the order in which they came. There are at most `max_blocking_threads` at a
-///   time; the queue behind them has no limit.
+/// - The call is handed to the pool before this returns. It needs no worker to begin or to end: on
+///   a current-thread runtime it also runs while nobody is in `block_on`.
+/// - Calls start in the order in which they came, from whichever threads. There are at most
+///   `max_blocking_threads` at a time; the queue behind them has no limit.
+/// - Cancellation: a call that has not started when its handle is aborted never does; one that runs
+///   is let run, and its value counts. Shutting down the runtime waits for it up to the deadline.
+///   Dropping the handle detaches the call.
+/// - In a select: the wait for the handle can be withdrawn; the call goes on.
+/// - Lifetime: the callable and the arguments are copied or moved, as std::thread does. They are
+///   destroyed on the thread that called, before the handle learns of the end.
+/// - Thread safety: may be called from any thread that is in a runtime.
+///
+/// ```
+/// auto hash = co_await spawn_blocking(hash_of_file, path);
+/// ```
 template <class F, class... Args>
   requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
 auto spawn_blocking(F&& callable, Args&&... arguments) {
-  return detail::spawn_on(detail::current_scheduler("kioto::spawn_blocking"),
-                          detail::run_blocking(detail::bind_call(std::forward<F>(callable),
-                                                                 std::forward<Args>(arguments)...)),
-                          std::source_location());
+  return detail::spawn_call_on(detail::current_scheduler("kioto::spawn_blocking"),
+                               detail::run_blocking(detail::bind_call(
+                                   std::forward<F>(callable), std::forward<Args>(arguments)...)));
 }
 
 template <class F, class... Args>
 auto handle::spawn_blocking(F&& callable, Args&&... arguments) const {
   detail::check_local_thread(*core_, "handle::spawn_blocking");
-  return detail::spawn_on(detail::scheduler_of(*core_),
-                          detail::run_blocking(detail::bind_call(std::forward<F>(callable),
-                                                                 std::forward<Args>(arguments)...)),
-                          std::source_location());
+  return detail::spawn_call_on(detail::scheduler_of(*core_),
+                               detail::run_blocking(detail::bind_call(
+                                   std::forward<F>(callable), std::forward<Args>(arguments)...)));
 }
 
 template <class F, class... Args>

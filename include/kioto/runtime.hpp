@@ -61,7 +61,10 @@ result<core_pointer> make_core(runtime_options options, bool local);
 /// Runs a launched task to its end, blocking the calling thread.
 void block_until_done(runtime_core& core, task_header& task);
 void check_local_thread(runtime_core& core, const char* what);
-bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> deadline) noexcept;
+/// See `runtime::shutdown`. By value: the runtime may be destroyed meanwhile, by a task of its own.
+bool shut_down(core_pointer core, std::chrono::nanoseconds limit) noexcept;
+/// What the destructors of runtimes do.
+void let_go(core_pointer core) noexcept;
 runtime_metrics read_metrics(runtime_core& core);
 std::vector<task_dump> dump_tasks(runtime_core& core);
 
@@ -234,9 +237,15 @@ class runtime_builder {
 /// - Destruction shuts down without a time limit: no new tasks; every task is cancelled, and its
 ///   frame destroyed; then the reactor ends and the blocking pool is joined. Every I/O operation
 ///   after that fails with `error::runtime_shutdown`.
-/// - Destroying it from within one of its own tasks or blocking calls cannot wait for that: the
-///   shutdown then goes on in the background, and a line on stderr says so. A current-thread
-///   runtime has no background: the tasks that are left are never destroyed.
+/// - What may hold it up: a blocking call that runs; a task that reaches no suspension, or goes on
+///   after each stop; and what is shielded, until it has come. A shielded task has its timers as
+///   before, while its I/O fails with `error::runtime_shutdown` after some milliseconds: so what
+///   is bounded by a timeout stays bounded.
+/// - If a `shutdown` has missed its time limit before, the destructor does not wait again. It ends
+///   what ends without being waited for, names the rest on stderr, and leaves it to the workers;
+///   those of a current-thread runtime to a thread that it starts.
+/// - Destroying it from within one of its own tasks or blocking calls cannot wait for them: the
+///   shutdown then goes on in the background in the same way, and a line on stderr says so.
 /// - In a child of fork() it may be destroyed, which waits for nothing and does not touch what the
 ///   parent uses; anything else throws std::logic_error. The child may build a runtime of its own.
 ///   A task that called fork() must end the child before it suspends or returns there.
@@ -285,9 +294,14 @@ class runtime {
   /// Every task with its id, spawn location and await chain; see `task_dump`.
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
 
-  /// Shuts down and waits for up to `limit`. False: something was still running then, a blocking
-  /// callable or a task that does not reach a suspension; it goes on in the background.
-  /// A limit that the clock cannot count is none.
+  /// Shuts down and waits for up to `limit`.
+  ///
+  /// - True: nothing is left, no task and no thread. False: something is, see above; it is named on
+  ///   stderr, unless the limit is zero. It goes on in the background; the tasks of a
+  ///   current-thread runtime do so at the next call of this, or once the runtime is destroyed.
+  /// - May be called again, from any thread, to wait for longer.
+  /// - From within a task or a blocking call of the runtime it does not wait, and returns false.
+  /// - A limit that the clock cannot count is none.
   template <class Rep, class Period>
   bool shutdown(std::chrono::duration<Rep, Period> limit) noexcept {
     return detail::shut_down(core_, detail::saturate(limit));
@@ -307,7 +321,13 @@ class runtime {
 ///
 /// `block_on`, `spawn` and `spawn_blocking` throw std::logic_error on any other thread, the
 /// runtime's own blocking threads included; to shut it down there terminates the program with a
-/// message. Abort handles and wake-ups work from everywhere.
+/// message. Abort handles and wake-ups work from everywhere. What `spawn_blocking` calls is
+/// destroyed where it ran.
+///
+/// Its end is that of a `runtime`, but it has no background. Destroyed by a task of its own, it
+/// ends before that `block_on` returns. Destroyed after a `shutdown` that missed its limit, timers
+/// come at once; a task that is shielded and waits for something else is named on stderr, and
+/// never destroyed.
 class local_runtime {
  public:
   local_runtime(local_runtime&&) noexcept = default;
@@ -345,6 +365,7 @@ class local_runtime {
   }
   [[nodiscard]] runtime_metrics metrics() const { return detail::read_metrics(*core_); }
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
+  /// See `runtime::shutdown`.
   template <class Rep, class Period>
   bool shutdown(std::chrono::duration<Rep, Period> limit) noexcept {
     return detail::shut_down(core_, detail::saturate(limit));

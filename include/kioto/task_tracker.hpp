@@ -215,10 +215,10 @@ class task_tracker {
   template <class F, class... Args>
     requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
   auto spawn_blocking(F&& callable, Args&&... arguments) const {
-    return kioto::spawn(
+    return detail::spawn_call_on(
+        detail::current_scheduler("kioto::task_tracker::spawn_blocking"),
         detail::tracked_blocking(token(), detail::bind_call(std::forward<F>(callable),
-                                                            std::forward<Args>(arguments)...)),
-        std::source_location());
+                                                            std::forward<Args>(arguments)...)));
   }
 
   /// Counts an operation, any awaitable of the library, until it has ended or is destroyed.

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include <kioto/abort_on_drop.hpp>
 #include <kioto/blocking.hpp>
 #include <kioto/net/resolve.hpp>
 
@@ -18,12 +19,13 @@ inline result<address_list> look_up(const std::string& host_and_port) {
 }
 
 /// The addresses of a host and port: literals at once, names on the blocking pool. Cancelled at
-/// once; the thread then goes on alone, with its own copy of the name.
+/// once: a lookup that has not begun never does; one that has goes on alone in its thread, with its
+/// own copy of the name.
 inline task<result<address_list>> addresses_of(std::string host_and_port) {
   const auto parsed = parse_host_port(host_and_port);
   if (!parsed) co_return parsed.error();
   if (parsed->literal) co_return address_list{*parsed->literal};
-  auto lookup = spawn_blocking(&look_up, std::move(host_and_port));
+  abort_on_drop lookup(spawn_blocking(&look_up, std::move(host_and_port)));
   auto joined = co_await std::move(lookup);
   co_return std::move(joined).value();
 }

@@ -22,6 +22,23 @@ std::exception_ptr make_system_error(std::error_code error) noexcept {
   return std::make_exception_ptr(std::system_error(error, "kioto: no thread for a blocking call"));
 }
 
+scheduler& blocking_scheduler_of(scheduler& home) noexcept { return home.core().calls; }
+
+void blocking_scheduler::schedule_remote(task_header& task) noexcept {
+  // Whoever schedules the task owns it, and it is suspended in its only operation.
+  if (task.word_.has_fired(task.current_->fired_)) [[likely]]
+    run_here(task);
+  else
+    core().home->schedule_remote(task);
+}
+
+void blocking_scheduler::wake_all() noexcept { core().home->wake_all(); }
+
+bool blocking_scheduler::runs_on_this_thread() const noexcept {
+  const task_header* running = this_thread().running;
+  return running != nullptr && running->scheduler_ == this;
+}
+
 block_in_place_scope::block_in_place_scope() {
   thread_state& thread = this_thread();
   if (thread.running == nullptr || thread.in_place) return;

@@ -98,13 +98,24 @@ std::size_t usable_stack_size(std::size_t wanted) noexcept {
 //   those that have reached it take the next jobs.
 // - P3 A thread that decides to end finds no job that it may run, and leaves `threads` at that
 //   moment.
-// - P4 Each thread is joined by the next one that ends, the last one by `shutdown`; the ones that
-//   `shutdown` abandons detach themselves.
+// - P4 Each thread is joined by the next one that ends, and the last one by `shutdown`, or by
+//   whoever lets go of the state last. After `abandon`, each detaches itself.
+// - P5 Urgent jobs are run also after `shutdown` began: others may be waiting for them.
 struct blocking_pool::state : std::enable_shared_from_this<state> {
   explicit state(blocking_pool_options o) : options(std::move(o)) {
     // There may be one more for each urgent job, and the sum must not wrap.
     options.max_threads =
         std::clamp<std::size_t>(options.max_threads, 1, static_cast<std::size_t>(-1) / 2);
+  }
+  state(const state&) = delete;
+  state& operator=(const state&) = delete;
+  // A thread that ended has at most its references left to drop, so the wait is short.
+  ~state() {
+    if (!last_ended) return;
+    if (pthread_equal(*last_ended, pthread_self()) != 0)
+      pthread_detach(*last_ended);
+    else
+      pthread_join(*last_ended, nullptr);
   }
 
   // Under the lock. 0 or an error number.
@@ -144,7 +155,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   void run_jobs() noexcept {
     std::unique_lock lock(mutex);
     do {
-      while (blocking_job* job = closed ? nullptr : next_job()) {
+      while (blocking_job* job = next_job()) {
         const bool is_urgent = job->urgent;  // the job may be gone when it has run
         --queued;
         if (!is_urgent) ++running;
@@ -154,7 +165,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
           die_in_child("a blocking call that called fork()");
         lock.lock();
         --(is_urgent ? urgent : running);
-        if (tells_quiet && running == 0 && jobs.empty() && !closed) {
+        if (tells_quiet && running == 0 && jobs.empty()) {
           // Neither running nor idle: shutdown() waits for this thread.
           tells_quiet = false;
           lock.unlock();
@@ -176,7 +187,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   // Under the lock.
   blocking_job* next_job() noexcept {
     if (blocking_job* job = urgent_jobs.pop_front()) return job;
-    return running < options.max_threads ? jobs.pop_front() : nullptr;
+    return running < options.max_threads && !closed ? jobs.pop_front() : nullptr;
   }
 
   // False: nothing came for `keep_alive`.
@@ -240,7 +251,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
     std::optional<pthread_t> previous;
     {
       std::lock_guard lock(mutex);
-      if (abandoned)
+      if (detaches)
         pthread_detach(pthread_self());
       else
         previous = std::exchange(last_ended, pthread_self());
@@ -269,7 +280,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   std::optional<pthread_t> last_ended;  // to be joined
   bool tells_quiet = false;
   bool closed = false;
-  bool abandoned = false;
+  bool detaches = false;  ///< nobody will join the last one
 };
 
 blocking_pool::blocking_pool(blocking_pool_options options)
@@ -282,7 +293,7 @@ result<void> blocking_pool::submit(blocking_job& job) {
   idle_thread* idle = nullptr;
   {
     std::lock_guard lock(s.mutex);
-    if (s.closed) return error::runtime_shutdown;
+    if (s.closed && !job.urgent) return error::runtime_shutdown;
     (job.urgent ? s.urgent_jobs : s.jobs).push_back(job);
     ++s.queued;
     if (job.urgent) ++s.urgent;
@@ -323,17 +334,15 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   std::unique_lock lock(s.mutex);
   s.closed = true;
   while (idle_thread* idle = s.take_idle()) idle->parker.unpark();
-  s.jobs.splice_back(s.urgent_jobs);
   while (blocking_job* job = s.jobs.pop_front()) {
     --s.queued;
-    if (job->urgent) --s.urgent;
     lock.unlock();
     job->cancel(job);
     lock.lock();
   }
   // A thread of the pool that is here does not wait for itself.
   const std::size_t self = this_thread_pool() == &s ? 1 : 0;
-  const auto all_ended = [&] { return s.abandoned || s.alive == self; };
+  const auto all_ended = [&] { return s.alive == self; };
   // Threads without a job end at once: only running ones can exceed the deadline.
   const auto others_ended = [&] { return s.alive <= s.running + s.urgent + self; };
   if (deadline == clock::time_point::max())
@@ -343,14 +352,19 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   s.ended.wait(lock, others_ended);
 
   const bool all = s.alive == 0;
-  if (!all && !s.abandoned) {
-    s.abandoned = true;
-    s.ended.notify_all();
-  }
   const std::optional<pthread_t> last = std::exchange(s.last_ended, std::nullopt);
   lock.unlock();
   if (last) pthread_join(*last, nullptr);
   return all;
+}
+
+void blocking_pool::abandon() noexcept {
+  state& s = *state_;
+  std::unique_lock lock(s.mutex);
+  s.detaches = true;
+  const std::optional<pthread_t> last = std::exchange(s.last_ended, std::nullopt);
+  lock.unlock();
+  if (last) pthread_join(*last, nullptr);
 }
 
 bool blocking_pool::runs_on_this_thread() const noexcept {
@@ -360,7 +374,7 @@ bool blocking_pool::runs_on_this_thread() const noexcept {
 blocking_pool::counts blocking_pool::read_counts() const noexcept {
   state& s = *state_;
   std::lock_guard lock(s.mutex);
-  return {s.threads, s.idle, s.queued};
+  return {s.threads, s.idle, s.queued, s.running};
 }
 
 }  // namespace kioto::detail

@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include <kioto/detail/blocking_pool.hpp>
@@ -14,6 +16,7 @@
 #include <kioto/runtime.hpp>
 
 #include "../time/runtime_clock.hpp"
+#include "blocking_scheduler.hpp"
 #include "owned_tasks.hpp"
 #include "scheduler.hpp"
 
@@ -29,12 +32,16 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   std::string backend_reason;
   process_mark process;
   std::atomic<bool> shutting_down{false};
-  std::atomic<bool> shut_down{false};
+  std::atomic<bool> has_ended{false};    ///< by a shutdown: nothing of it is left
+  std::atomic<bool> was_left{false};     ///< by a shutdown whose deadline was missed
+  std::atomic<bool> told_inside{false};  ///< that it was shut down from within
+  std::mutex joining;                    ///< of who joins the threads of `home`
   owned_tasks owned;
   runtime_clock clock;
   time_driver timers;
   io_driver_pointer io;
   blocking_pool blocking;
+  blocking_scheduler calls{*this};
   std::unique_ptr<scheduler> home;
   bool is_multi_thread = false;
   bool is_local = false;
@@ -45,6 +52,11 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   void leave_behind() noexcept;
   /// The same in a child of fork(), which inherited this. Idempotent.
   void abandon() noexcept;
+
+  /// A local runtime is let go of by a task of its own: the rest is to be done when the thread no
+  /// longer runs its tasks. Until then this keeps itself alive.
+  void let_go_later() noexcept { self_ = shared_from_this(); }
+  [[nodiscard]] std::shared_ptr<runtime_core> take_let_go() noexcept { return std::move(self_); }
 
  private:
   std::shared_ptr<runtime_core> self_;
@@ -61,6 +73,10 @@ inline void scheduler::task_ended(task_header& task) noexcept {
 }
 
 inline runtime_core& core_of(context& c) noexcept { return c.task().scheduler_->core(); }
+
+/// Says on stderr what a shutdown has left: the tasks, where they were spawned and where they wait,
+/// and the blocking calls. `what` ends in front of a colon.
+void name_what_is_left(runtime_core& core, std::string_view what) noexcept;
 
 /// The runtime that the calling thread is in; throws std::logic_error that names `what` outside of
 /// one.

@@ -129,7 +129,8 @@ void current_thread_scheduler::flush_deferred() noexcept {
 
 template <class Done>
 void current_thread_scheduler::run_until(const Done& done,
-                                         std::optional<steady_clock::time_point> deadline) {
+                                         std::optional<steady_clock::time_point> deadline,
+                                         when_idle then) {
   thread_state& thread = this_thread();
   const auto& options = core().options;
   auto busy_since = steady_clock::now();
@@ -161,6 +162,11 @@ void current_thread_scheduler::run_until(const Done& done,
       continue;
     }
     if (wait_for_job([this] { return !injected_.is_empty(); })) continue;
+    if (then == when_idle::leave) {
+      seat_.turn(std::chrono::nanoseconds::zero());
+      if (has_nothing_to_run()) break;
+      continue;
+    }
     parks_.add();
     busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
@@ -204,7 +210,10 @@ bool current_thread_scheduler::clock_has_to_wait() noexcept {
     awaited = !idle_waiters_.empty();
   }
   const auto next = core().timers.earliest_deadline();
-  if (next && (awaited || core().clock.advances_by_itself())) {
+  // Nobody moves the clock of a runtime that is shut down, and a shielded task may wait for it.
+  const bool by_itself =
+      core().clock.advances_by_itself() || core().shutting_down.load(std::memory_order_acquire);
+  if (next && (awaited || by_itself)) {
     core().clock.advance_to(*next);  // the end of this turn fires the timers
     return false;
   }
@@ -278,6 +287,23 @@ bool current_thread_scheduler::drain(std::optional<steady_clock::time_point> dea
   const turn mine(*this);
   const auto done = [this] { return core().owned.empty(); };
   run_until(done, deadline);
+  return done();
+}
+
+bool current_thread_scheduler::drain_ready() noexcept {
+  {
+    const std::lock_guard lock(mutex_);
+    if (taken_) return false;
+    taken_ = true;
+  }
+  const turn mine(*this);
+  const auto done = [this] { return core().owned.empty(); };
+  // A task that is always ready would keep this thread for ever: so only as long as tasks end.
+  std::size_t before = 0;
+  do {
+    before = core().owned.alive();
+    run_until(done, steady_clock::now() + std::chrono::milliseconds(100), when_idle::leave);
+  } while (!done() && !has_nothing_to_run() && core().owned.alive() < before);
   return done();
 }
 

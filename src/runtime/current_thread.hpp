@@ -30,7 +30,10 @@ class current_thread_scheduler final : public scheduler, private executor {
   void block_until_done(task_header& task) override;
   void wake_all() noexcept override;
   bool drain(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept override;
-  void release_threads(bool) noexcept override {}
+  void join_threads() noexcept override {}
+  /// As drain(), but only as long as tasks end without being waited for. False: some are left, or
+  /// another thread runs tasks.
+  bool drain_ready() noexcept;
   [[nodiscard]] bool runs_on_this_thread() const noexcept override;
   void read_metrics(runtime_metrics& out) const override;
   [[nodiscard]] std::uint32_t random() noexcept override { return random_.next(); }
@@ -55,8 +58,10 @@ class current_thread_scheduler final : public scheduler, private executor {
   }
 
   class turn;
+  enum class when_idle : bool { sleep, leave };
   template <class Done>
-  void run_until(const Done& done, std::optional<std::chrono::steady_clock::time_point> deadline);
+  void run_until(const Done& done, std::optional<std::chrono::steady_clock::time_point> deadline,
+                 when_idle then = when_idle::sleep);
   [[nodiscard]] task_header* next() noexcept;
   [[nodiscard]] task_header* take_called(next_run last) noexcept;
   [[nodiscard]] task_header* take_ready() noexcept;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <algorithm>
+#include <cstdio>
 
 #include <fmt/format.h>
 
@@ -52,6 +53,39 @@ std::vector<task_dump> dump_tasks(runtime_core& core) {
     std::reverse(entry.awaits.begin(), entry.awaits.end());
   }
   return out;
+}
+
+namespace {
+
+std::string describe_left(const task_dump& task) {
+  std::string out = fmt::format("  task {}", task.id);
+  if (task.spawned_at.line() != 0)
+    fmt::format_to(std::back_inserter(out), ", spawned at {}:{}", task.spawned_at.file_name(),
+                   task.spawned_at.line());
+  if (task.now != task_dump::state::suspended || task.awaits.empty())
+    return out + ", is running or ready\n";
+  const task_dump::frame& innermost = task.awaits.back();
+  fmt::format_to(std::back_inserter(out), ", waits in {} ({}:{})\n", innermost.function,
+                 innermost.file, innermost.line);
+  return out;
+}
+
+}  // namespace
+
+void name_what_is_left(runtime_core& core, std::string_view what) noexcept {
+  constexpr std::size_t most = 10;
+  try {
+    std::string out = fmt::format("kioto: {}:\n", what);
+    const auto tasks = dump_tasks(core);
+    for (std::size_t i = 0; i != std::min(tasks.size(), most); ++i) out += describe_left(tasks[i]);
+    if (tasks.size() > most) out += fmt::format("  and {} more tasks\n", tasks.size() - most);
+    if (const auto calls = core.blocking.read_counts().running; calls != 0)
+      out += fmt::format("  blocking calls that run: {}\n", calls);
+    std::fputs(out.c_str(), stderr);
+  } catch (...) {
+    std::fprintf(stderr, "kioto: %.*s (no memory to name it)\n", static_cast<int>(what.size()),
+                 what.data());
+  }
 }
 
 }  // namespace detail

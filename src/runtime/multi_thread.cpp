@@ -371,7 +371,6 @@ bool worker::hand_over() noexcept {
   // It takes a while until the other thread begins, if one is to be had at all.
   if (has_open_work()) notify_if_useful();
   handover_.run = [](blocking_job* job) noexcept { static_cast<handover_job*>(job)->self->run(); };
-  handover_.cancel = [](blocking_job*) noexcept {};
   this_thread().current = nullptr;
   if (home_.core().blocking.submit(handover_)) return true;
   this_thread().current = this;
@@ -406,9 +405,10 @@ multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t w
   for (std::size_t i = 0; i != workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 }
 
+// If a shutdown missed its deadline, the threads have gone on by themselves, looked after by the
+// sentinel, and with references to the core. One of them may be the last to let go, and is here.
 multi_thread_scheduler::~multi_thread_scheduler() {
-  for (os_thread& thread : threads_) thread.join();
-  sentinel_thread_.join();  // ended by the last of them
+  join_threads();
   wait_for_remote_calls();
 }
 
@@ -568,12 +568,9 @@ bool multi_thread_scheduler::drain(std::optional<steady_clock::time_point> deadl
   return ended_.wait_until(lock, *deadline, over);
 }
 
-void multi_thread_scheduler::release_threads(bool drained) noexcept {
-  // Those that are not drained go on, looked after by the sentinel. They hold references to the
-  // core.
-  const auto release = [drained](os_thread& thread) { drained ? thread.join() : thread.detach(); };
-  std::for_each(threads_.begin(), threads_.end(), release);
-  release(sentinel_thread_);
+void multi_thread_scheduler::join_threads() noexcept {
+  for (os_thread& thread : threads_) thread.join();
+  sentinel_thread_.join();
 }
 
 bool multi_thread_scheduler::runs_on_this_thread() const noexcept {

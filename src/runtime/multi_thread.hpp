@@ -153,7 +153,7 @@ class multi_thread_scheduler final : public scheduler {
   void block_until_done(task_header& task) override;
   void wake_all() noexcept override;
   bool drain(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept override;
-  void release_threads(bool drained) noexcept override;
+  void join_threads() noexcept override;
   [[nodiscard]] bool runs_on_this_thread() const noexcept override;
   void read_metrics(runtime_metrics& out) const override;
   [[nodiscard]] std::uint32_t random() noexcept override;

@@ -12,6 +12,7 @@
 
 #include <fmt/format.h>
 
+#include <kioto/blocking.hpp>
 #include <kioto/detail/promise.hpp>
 #include <kioto/parallelism.hpp>
 #include <kioto/time/sleep.hpp>
@@ -148,6 +149,7 @@ void runtime_core::leave_behind() noexcept {
   // Reachable from here, so that leak checkers do not take it for lost.
   static constinit std::atomic<runtime_core*> all{nullptr};
   self_ = shared_from_this();
+  blocking.abandon();
   next_left_behind_ = all.load(std::memory_order_relaxed);
   while (!all.compare_exchange_weak(next_left_behind_, this, std::memory_order_release,
                                     std::memory_order_relaxed)) {
@@ -252,18 +254,47 @@ std::uint64_t fresh_seed() noexcept {
 
 std::uint32_t runtime_random(task_header& task) noexcept { return task.scheduler_->random(); }
 
-KIOTO_NOINLINE void launch(task_header& task) noexcept {
+// False: the runtime shuts down, and the task has ended.
+static inline bool admit(thread_state& thread, task_header& task) noexcept {
   runtime_core& core = task.scheduler_->core();
-  thread_state& thread = state_of_this_thread;
   task.id_ = next_task_id(thread);
   const std::size_t shard = thread.current != nullptr ? thread.current->shard() : task.id_ >> 8;
   if (!core.owned.insert(task, shard)) [[unlikely]] {
     task.refuse();
-    return;
+    return false;
   }
   if (core.options.on_task_spawn) [[unlikely]]
     core.options.on_task_spawn(task_id(task.id_), task.where_.load(std::memory_order_relaxed));
-  schedule_task(thread, task);
+  return true;
+}
+
+KIOTO_NOINLINE void launch(task_header& task) noexcept {
+  thread_state& thread = state_of_this_thread;
+  if (admit(thread, task)) [[likely]]
+    schedule_task(thread, task);
+}
+
+KIOTO_NOINLINE void launch_here(task_header& task) noexcept {
+  if (admit(state_of_this_thread, task)) [[likely]]
+    run_here(task);
+}
+
+// What the destructors of the callable and its arguments do is done for this task. An executor of
+// another runtime is no help to them, and must not be handed over by block_in_place().
+KIOTO_NOINLINE void run_here(task_header& task) noexcept {
+  thread_state& thread = state_of_this_thread;
+  runtime_core& core = task.scheduler_->core();
+  executor* const other = thread.current != nullptr && thread.current->home() != core.home.get()
+                              ? std::exchange(thread.current, nullptr)
+                              : nullptr;
+  runtime_core* const runtime = std::exchange(thread.runtime, &core);
+  task_header* const running = thread.running;
+  const bool in_place = std::exchange(thread.in_place, false);
+  run_task(thread, task, false);
+  thread.runtime = runtime;
+  thread.running = running;
+  thread.in_place = in_place;
+  if (other != nullptr) thread.current = other;
 }
 
 void scheduler::report_end(task_header& task) noexcept {
@@ -324,7 +355,13 @@ void check_local_thread(runtime_core& core, const char* what) {
                     what));
 }
 
-void block_until_done(runtime_core& core, task_header& task) { core.home->block_until_done(task); }
+void block_until_done(runtime_core& core, task_header& task) {
+  // The task may let go of the runtime.
+  const core_pointer keep = core.shared_from_this();
+  core.home->block_until_done(task);
+  if (core.is_local) [[unlikely]]
+    let_go(core.take_let_go());
+}
 
 result<core_pointer> make_core(runtime_options options, bool local) {
   if (options.event_interval == 0) return refused(bad_setting::event_interval);
@@ -365,65 +402,155 @@ result<core_pointer> make_core(runtime_options options, bool local) {
   multi_thread_scheduler& started = *threads;
   core->home = std::move(threads);
   if (const std::error_code error = started.start()) {
-    shut_down(core, std::nullopt);
+    let_go(core);
     return error;
   }
   return core;
 }
 
-// Order: no new tasks; every task is asked to stop; their frames end. Operations that are shielded
-// end with the reactor and the timers, after a moment for the others to go in peace. Then the
-// reactor, the timers and the blocking pool.
-bool shut_down(const core_pointer& core, std::optional<std::chrono::nanoseconds> limit) noexcept {
+namespace {
+
+// The reactor and the timers stay for a moment, so that most tasks go in peace.
+constexpr auto moment_of_peace = std::chrono::milliseconds(20);
+
+bool is_inside(const runtime_core& core) noexcept {
+  return core.home->runs_on_this_thread() || core.calls.runs_on_this_thread() ||
+         core.blocking.runs_on_this_thread();
+}
+
+void check_thread_of_end(const runtime_core& core) noexcept {
+  if (!core.is_local || std::this_thread::get_id() == core.owner) return;
+  std::fputs(
+      "kioto: a local runtime was shut down on another thread than the "
+      "thread that built it, where its tasks have to be destroyed\n",
+      stderr);
+  std::terminate();
+}
+
+void end_drivers(runtime_core& core) noexcept {
+  core.io->shutdown();
+  core.timers.shutdown();
+}
+
+// Order: no new tasks; every task is asked to stop; their frames end. After a moment for the others
+// to go in peace, the reactor ends, and with it what is shielded and waits for I/O. The timers go
+// on as long as there are tasks: a shielded wait that is bounded by one must come to its end. Then
+// the timers and the blocking pool.
+//
+// Each step can be repeated, also by several threads at a time. True: nothing is left.
+bool try_to_end(runtime_core& core, std::optional<std::chrono::nanoseconds> limit) noexcept {
   using std::chrono::steady_clock;
-  if (core != nullptr && core->process.is_inherited()) {
-    core->abandon();  // nothing of it runs here
+  if (core.process.is_inherited()) {
+    core.abandon();  // nothing of it runs here
     return true;
   }
-  if (core == nullptr || core->shut_down.exchange(true)) return true;
-  if (core->is_local && std::this_thread::get_id() != core->owner) {
-    std::fputs(
-        "kioto: a local runtime was shut down on another thread than the "
-        "thread that built it, where its tasks have to be destroyed\n",
-        stderr);
-    std::terminate();
-  }
+  if (core.has_ended.load(std::memory_order_acquire)) return true;
+  check_thread_of_end(core);
   std::optional<steady_clock::time_point> deadline;
   if (limit) deadline = saturating_add(steady_clock::now(), *limit);
   if (deadline == steady_clock::time_point::max()) deadline.reset();
 
-  core->owned.close();
-  core->shutting_down.store(true, std::memory_order_release);
-  core->owned.abort_all();
-  core->home->wake_all();
+  core.owned.close();
+  core.shutting_down.store(true, std::memory_order_release);
+  core.owned.abort_all();
+  core.home->wake_all();
 
-  const bool inside = core->home->runs_on_this_thread() || core->blocking.runs_on_this_thread();
+  const bool inside = is_inside(core);
   if (inside) {
-    std::fputs(
-        "kioto: a runtime was shut down from within one of its own tasks or blocking calls, which "
-        "cannot wait for itself: the shutdown goes on in the background\n",
-        stderr);
+    if (!core.told_inside.exchange(true, std::memory_order_relaxed))
+      std::fputs(
+          "kioto: a runtime was shut down from within one of its own tasks or blocking calls, "
+          "which cannot wait for itself: the shutdown goes on in the background\n",
+          stderr);
     deadline = steady_clock::now();
   }
-  // A task cannot wait for itself: a current-thread runtime that is left from inside keeps its
-  // tasks.
-  const bool may_wait = !inside || core->is_multi_thread;
-  auto patience = steady_clock::now() + std::chrono::milliseconds(20);
-  if (deadline) patience = std::min(patience, *deadline);
-  bool drained = may_wait && core->home->drain(patience);
+  // The thread of a current-thread runtime that is here runs a task, and cannot run others.
+  const bool may_wait = !inside || core.is_multi_thread;
+  auto peace = steady_clock::now() + moment_of_peace;
+  if (deadline) peace = std::min(peace, *deadline);
+  bool drained = may_wait && core.home->drain(peace);
   if (!drained) {
-    core->io->shutdown();
-    core->timers.shutdown();
-    drained = may_wait && core->home->drain(deadline);
+    core.io->shutdown();
+    drained = may_wait && core.home->drain(deadline);
   }
-  core->home->release_threads(drained);
-  core->io->shutdown();
-  core->timers.shutdown();
+  if (drained) {
+    {
+      const std::lock_guard lock(core.joining);
+      core.home->join_threads();
+    }
+    end_drivers(core);
+  }
   const bool pool_ended =
-      core->blocking.shutdown(deadline.value_or(steady_clock::time_point::max()));
-  // Workers go on until the last task has ended, and keep the core; here nobody does.
-  if (!drained && !core->is_multi_thread) core->leave_behind();
-  return drained && pool_ended;
+      core.blocking.shutdown(deadline.value_or(steady_clock::time_point::max()));
+  if (!drained || !pool_ended) {
+    if (!inside) core.was_left.store(true, std::memory_order_relaxed);
+    return false;
+  }
+  core.has_ended.store(true, std::memory_order_release);
+  return true;
+}
+
+// The tasks of a current-thread runtime are run to their end by a thread of their own.
+bool drain_in_background(runtime_core& core) noexcept {
+  os_thread thread;
+  const auto failed = thread.start(core, [&core] {
+    core.home->drain(std::nullopt);
+    end_drivers(core);
+  });
+  if (failed) return false;
+  thread.detach();
+  return true;
+}
+
+}  // namespace
+
+bool shut_down(core_pointer core, std::chrono::nanoseconds limit) noexcept {
+  if (core == nullptr) return true;
+  const bool all = try_to_end(*core, limit);
+  if (is_inside(*core)) return all;
+  if (!all && limit > std::chrono::nanoseconds::zero())
+    name_what_is_left(*core, "the shutdown of a runtime has missed its time limit; this is left");
+  // One of the tasks that have just ended may have let go of the runtime.
+  if (core->is_local) let_go(core->take_let_go());
+  return all;
+}
+
+// The end of a current-thread runtime that nobody waits for: what ends by itself. True: all of it.
+//
+// The tasks of a local runtime have no other thread to go on, so its time is up: timers come at
+// once, those that begin now as well, and what is bounded by one ends. Last, what waits for a time
+// that never comes.
+static bool end_without_waiting(runtime_core& core) noexcept {
+  auto& home = static_cast<current_thread_scheduler&>(*core.home);
+  if (home.drain_ready()) return true;
+  if (!core.is_local) return false;
+  core.timers.process(std::chrono::steady_clock::time_point::max());
+  if (home.drain_ready()) return true;
+  core.timers.shutdown();
+  return home.drain_ready();
+}
+
+void let_go(core_pointer core) noexcept {
+  if (core == nullptr) return;
+  // Who has set a time limit, which was missed, does not want to wait here, either.
+  std::optional<std::chrono::nanoseconds> limit;
+  if (core->was_left.load(std::memory_order_relaxed)) limit = moment_of_peace;
+  if (try_to_end(*core, limit)) return;
+
+  const bool inside = is_inside(*core);
+  bool goes_on = core->is_multi_thread;  // the workers do, and keep the core
+  if (!goes_on && core->is_local && inside) return core->let_go_later();
+  if (!goes_on && !inside) {
+    if (end_without_waiting(*core)) {
+      end_drivers(*core);
+      goes_on = true;  // if something is left at all, then threads of the pool, which keep the core
+      if (core->blocking.shutdown(std::chrono::steady_clock::now())) return;
+    }
+  }
+  if (!inside)
+    name_what_is_left(*core, "a runtime was destroyed after a shutdown that has left something");
+  if (goes_on || (!core->is_local && drain_in_background(*core))) return;
+  core->leave_behind();
 }
 
 runtime_metrics read_metrics(runtime_core& core) {
@@ -518,13 +645,13 @@ result<local_runtime> runtime_builder::build_local() {
 
 runtime& runtime::operator=(runtime&& other) noexcept {
   if (this != &other) {
-    detail::shut_down(core_, std::nullopt);
+    detail::let_go(std::move(core_));
     core_ = std::move(other.core_);
   }
   return *this;
 }
-runtime::~runtime() { detail::shut_down(core_, std::nullopt); }
-local_runtime::~local_runtime() { detail::shut_down(core_, std::nullopt); }
+runtime::~runtime() { detail::let_go(std::move(core_)); }
+local_runtime::~local_runtime() { detail::let_go(std::move(core_)); }
 
 }  // namespace kioto
 

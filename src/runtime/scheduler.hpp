@@ -48,8 +48,9 @@ class scheduler {
   virtual void wake_all() noexcept = 0;
   /// Returns when no task is left, or at the deadline (false).
   virtual bool drain(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept = 0;
-  /// Ends the threads after drain(); if it failed, lets them go on by themselves.
-  virtual void release_threads(bool drained) noexcept = 0;
+  /// Waits for the end of the threads, which have nothing to do after drain(). One caller at a
+  /// time.
+  virtual void join_threads() noexcept = 0;
   [[nodiscard]] virtual bool runs_on_this_thread() const noexcept = 0;
   virtual void read_metrics(runtime_metrics& out) const = 0;
   /// See `runtime_random`. Called by a thread that runs tasks of this.
@@ -235,6 +236,9 @@ inline void end_run(thread_state& thread) noexcept {
   if (thread.guard != nullptr) [[unlikely]]
     die_with_guard(*thread.guard);
 }
+
+/// Runs a task of a `blocking_scheduler` here and now, whatever the calling thread does.
+void run_here(task_header& task) noexcept;
 
 /// Runs one task on the calling thread. `called`: see `trampoline`.
 inline next_run run_task(thread_state& thread, task_header& task, bool called) noexcept {

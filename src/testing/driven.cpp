@@ -112,7 +112,7 @@ class hand_scheduler::state final : private some_core, public scheduler {
   bool drain(std::optional<std::chrono::steady_clock::time_point>) noexcept override {
     return true;
   }
-  void release_threads(bool) noexcept override {}
+  void join_threads() noexcept override {}
   [[nodiscard]] bool runs_on_this_thread() const noexcept override { return false; }
   void read_metrics(runtime_metrics&) const override {}
 

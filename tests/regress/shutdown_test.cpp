@@ -98,13 +98,34 @@ TEST_CASE("a blocking call outlived the runtime whose hooks it ran") {
 }
 
 // A task that could not be ended within the time limit was left behind by its current-thread
-// runtime; its wake-up went to a scheduler that was gone.
+// runtime; its wake-up went to a scheduler that was gone. A thread of its own runs it now.
 TEST_CASE("a task that outlived its current-thread runtime was scheduled on it") {
   signal s;
   const auto alive = std::make_shared<int>(0);
   std::optional<join_handle<>> left;
   {
     auto rt = runtime::builder().current_thread().on_thread_stop([alive] {}).build();
+    REQUIRE(rt.has_value());
+    left.emplace(rt->spawn([](signal* from) -> task<> { co_await shield(from->wait()); }, &s));
+    rt->block_on([]() -> task<> { co_await yield_now(); });
+    CHECK_FALSE(rt->shutdown(1ms));
+  }
+  CHECK(alive.use_count() > 1);
+  CHECK_FALSE(left->is_finished());
+  left->abort();
+  s.set();
+  for (int i = 0; i != 20000 && alive.use_count() != 1; ++i) std::this_thread::sleep_for(1ms);
+  CHECK(left->is_finished());
+  CHECK(alive.use_count() == 1);
+}
+
+// The same on a local runtime, whose tasks have no other thread: this one is never destroyed.
+TEST_CASE("a task that outlived its local runtime was scheduled on it") {
+  signal s;
+  const auto alive = std::make_shared<int>(0);
+  std::optional<join_handle<>> left;
+  {
+    auto rt = runtime::builder().on_thread_stop([alive] {}).build_local();
     REQUIRE(rt.has_value());
     left.emplace(rt->spawn([](signal* from) -> task<> { co_await shield(from->wait()); }, &s));
     rt->block_on([]() -> task<> { co_await yield_now(); });

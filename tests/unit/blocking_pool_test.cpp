@@ -313,6 +313,54 @@ TEST_CASE("a job submitted after shutdown is refused", "[blocking_pool]") {
   CHECK(late.cancelled.value() == 0);
 }
 
+TEST_CASE("an urgent job runs also when the pool is shut down", "[blocking_pool]") {
+  for (int round = 0; round != 50; ++round) {
+    counter started, release;
+    job busy([&] {
+      started.add();
+      release.reaches(1);
+    });
+    job queued([] {}), before([] {}), after([] {});
+    before.urgent = true;
+    after.urgent = true;
+    blocking_pool pool(with_limit(1));
+    REQUIRE(pool.submit(busy));
+    REQUIRE(started.reaches(1));
+    REQUIRE(pool.submit(queued));
+    REQUIRE(pool.submit(before));
+    CHECK_FALSE(pool.shutdown(steady::now()));
+    CHECK(queued.cancelled.value() == 1);
+    CHECK(before.ran.reaches(1));
+    REQUIRE(pool.submit(after));
+    CHECK(after.ran.reaches(1));
+    release.add();
+    CHECK(busy.ran.reaches(1));
+    CHECK(pool.shutdown(no_deadline));
+    CHECK(before.cancelled.value() + after.cancelled.value() == 0);
+    CHECK(pool.read_counts().threads == 0);
+  }
+}
+
+TEST_CASE("a shutdown that is repeated waits for longer", "[blocking_pool]") {
+  std::atomic<int> living{0};
+  blocking_pool_options o;
+  o.on_thread_start = [&] { ++living; };
+  o.on_thread_stop = [&] { --living; };
+  blocking_pool pool(o);
+  counter started, release;
+  job running([&] {
+    started.add();
+    release.reaches(1);
+  });
+  REQUIRE(pool.submit(running));
+  REQUIRE(started.reaches(1));
+  for (int i = 0; i != 2; ++i) CHECK_FALSE(pool.shutdown(steady::now() + 1ms));
+  CHECK(pool.read_counts().running == 1);
+  release.add();
+  CHECK(pool.shutdown(no_deadline));
+  CHECK(living.load() == 0);
+}
+
 TEST_CASE("a job may shut down its own pool", "[blocking_pool]") {
   auto pool = std::make_unique<blocking_pool>(blocking_pool_options{});
   counter ended;

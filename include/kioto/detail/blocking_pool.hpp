@@ -24,7 +24,8 @@ struct blocking_job : list_node<blocking_job_tag> {
 
   callback run = nullptr;     ///< called on a thread of the pool
   callback cancel = nullptr;  ///< called by `shutdown`: the job will not run
-  /// Goes before the others and gets a thread beyond the limit: others may be waiting for it.
+  /// Goes before the others and gets a thread beyond the limit: others may be waiting for it. So it
+  /// is neither refused nor cancelled by `shutdown`, either.
   bool urgent = false;
   bool starts_at_once = false;  ///< set by `submit`: a thread that is awake runs it
 };
@@ -39,7 +40,7 @@ struct blocking_pool_options {
   std::function<std::shared_ptr<void>()> owner;
   // Run on the thread in question, without a lock; must not throw.
   std::function<void()> on_thread_start, on_thread_stop;
-  std::function<void()> on_quiet;  ///< see `is_quiet_or_tells`; not called after `shutdown` began
+  std::function<void()> on_quiet;  ///< see `is_quiet_or_tells`
   /// For tests: called before a thread is created; a result other than 0 is the error number with
   /// which that fails.
   int (*fail_thread_creation)() noexcept = nullptr;
@@ -58,6 +59,7 @@ class blocking_pool {
     std::size_t threads;  ///< started and neither ended nor about to end
     std::size_t idle;     ///< of these, waiting for a job that nobody has submitted
     std::size_t queued;   ///< jobs that wait for a thread
+    std::size_t running;  ///< jobs that run, but for urgent ones
   };
 
   explicit blocking_pool(blocking_pool_options options);
@@ -82,8 +84,11 @@ class blocking_pool {
   /// Refuses new jobs, cancels the queued ones and waits for the running ones. `time_point::max()`
   /// is no deadline. True: all threads have ended. False: some go on beyond the deadline, until
   /// their jobs return, and need nothing of this object. A thread of the pool that calls this does
-  /// not wait for itself.
+  /// not wait for itself. May be called again, to wait for longer.
   bool shutdown(std::chrono::steady_clock::time_point deadline) noexcept;
+
+  /// After a `shutdown` that was the last, of a pool that is never destroyed.
+  void abandon() noexcept;
 
   /// True on the threads of this pool.
   [[nodiscard]] bool runs_on_this_thread() const noexcept;

@@ -43,7 +43,7 @@ class tcp_stream {
   ///
   /// Errors: those of connect(2), e.g. `errc::connection_refused`; for text, what `parse_host_port`
   /// and the resolver say; of several addresses, the error of the last. Throws std::logic_error
-  /// outside of a runtime. Cancellation: at once; a name being resolved goes on in its thread.
+  /// outside of a runtime. Cancellation: at once; a lookup that runs goes on alone in its thread.
   static task<result<tcp_stream>> connect(socket_address peer);
   static task<result<tcp_stream>> connect(std::string host_and_port);
 
