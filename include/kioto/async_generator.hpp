@@ -164,10 +164,9 @@ class generator_operation : public pausable_operation {
       : pausable_operation(promise != nullptr ? &promise->strand_ : nullptr), promise_(promise) {}
   generator_operation(generator_operation&& other) noexcept
       : pausable_operation(static_cast<pausable_operation&&>(other)), promise_(other.promise_) {}
-  // Destroyed while it waits: with a paused generator around it, or in flight, which the leaf
-  // operation in question finds out.
   ~generator_operation() {
-    if (is_waiting_) promise_->is_awaited_ = false;
+    if (is_waiting_) [[unlikely]]
+      abandon();
   }
 
   [[nodiscard]] generator_promise_base* promise() const noexcept { return promise_; }
@@ -179,6 +178,10 @@ class generator_operation : public pausable_operation {
   }
   void begin_to_wait() noexcept;
   attempt conclude() noexcept final;
+  // Destroyed while it waits: with a paused generator around it, so that everything in this one is
+  // still, too, and it may go on elsewhere; or in flight, which the leaf operation in question
+  // finds out.
+  void abandon() noexcept;
 
   generator_promise_base* promise_;  ///< null for an empty generator
   bool is_waiting_ = false;

@@ -159,7 +159,6 @@ class branch_context : public context {
   bool is_task_ : 1 = false;
   bool inherits_stop_ : 1 = false;  ///< a stop was pending before it started
   bool is_pausable_ : 1 = false;    ///< a `pausable_branch`
-  bool is_still_ : 1 = false;       ///< it is to be run when its pausable branch goes on
 };
 
 inline task_header& context::task() noexcept {
