@@ -63,16 +63,6 @@ result<chosen_backend> choose_backend(backend wanted) {
   return out;
 }
 
-std::string describe(const std::exception_ptr& error) {
-  try {
-    std::rethrow_exception(error);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception that is not a std::exception";
-  }
-}
-
 blocking_pool_options blocking_options_of(runtime_core& core) {
   blocking_pool_options out;
   out.max_threads = core.options.max_blocking_threads;
@@ -234,11 +224,21 @@ void report_exception(task_header& task, runtime_core* core, std::exception_ptr 
     core->options.on_unhandled_exception({task_id(task.id_), where, std::move(error)});
     return;
   }
-  std::fprintf(
-      stderr,
-      "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
-      static_cast<unsigned long long>(task.id_), where.file_name(),
-      static_cast<unsigned>(where.line()), describe(error).c_str());
+  // Without memory of its own: that there is none may be the exception.
+  const auto print = [&](const char* what) {
+    std::fprintf(
+        stderr,
+        "kioto: task %llu, spawned at %s:%u, ended with an exception that nobody awaits: %s\n",
+        static_cast<unsigned long long>(task.id_), where.file_name(),
+        static_cast<unsigned>(where.line()), what);
+  };
+  try {
+    std::rethrow_exception(std::move(error));
+  } catch (const std::exception& e) {
+    print(e.what());
+  } catch (...) {
+    print("an exception that is not a std::exception");
+  }
 }
 
 void check_local_thread(runtime_core& core, const char* what) {

@@ -151,12 +151,9 @@ class stops_by_itself final : public detail::leaf_awaiter<stops_by_itself> {
 TEST_CASE("a stop that a generator received inside a scope leaked out at a later next()") {
   using make = async_generator<int> (*)();
   const make all[] = {
-      [] { return pages(); },
-      [] { return passes_on(pages()); },
-      [] { return merges(pages()); },
-      [] { return passes_on(merges(passes_on(pages()))); },
-      [] { return ignores_stops(); },
-      [] { return passes_on(ignores_stops()); },
+      [] { return pages(); },         [] { return passes_on(pages()); },
+      [] { return merges(pages()); }, [] { return passes_on(merges(passes_on(pages()))); },
+      [] { return ignores_stops(); }, [] { return passes_on(ignores_stops()); },
   };
   for (const make m : all) {
     INFO("generator " << &m - all);
@@ -170,7 +167,7 @@ TEST_CASE("a stop that a generator received inside a scope leaked out at a later
     });
     CHECK_FALSE(cancelled);
     REQUIRE(seen.has_value());
-    CHECK(seen->first);                    // it was completed in spite of the stop: nothing is lost
+    CHECK(seen->first);  // it was completed in spite of the stop: nothing is lost
     CHECK_FALSE(seen->second.has_value());  // it was stopped for good
   }
 }
@@ -223,7 +220,7 @@ TEST_CASE("a generator that was pausing within a paused one went on with the tas
 
 // It was left as if it ran: its next() resumed a frame that was suspended in another operation.
 TEST_CASE("a generator that waited within a paused one which was destroyed did not go on") {
-  on_every_scheduler([]() -> task<> {
+  testing::run_paused([]() -> task<> {
     auto inner = slow_three();
     std::vector<int> got;
     for (int round = 0; round != 3; ++round) {
@@ -252,7 +249,8 @@ TEST_CASE("a generator that waited within a paused one which was destroyed did n
 }
 
 // The end of its shield was taken for a request, which stayed.
-TEST_CASE("a generator that paused while a shielded operation stopped by itself was stopped later") {
+TEST_CASE(
+    "a generator that paused while a shielded operation stopped by itself was stopped later") {
   std::vector<int> got;
   bool cancelled = true;
   testing::run_paused([&]() -> task<> {
