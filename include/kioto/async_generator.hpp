@@ -121,10 +121,8 @@ class generator_promise final : public generator_promise_base {
     return converted(std::in_place, std::forward<U>(value));
   }
 
+  /// The element, which is there.
   std::optional<stored<T>> take() {
-    if (error_ != nullptr) [[unlikely]]
-      std::rethrow_exception(std::exchange(error_, nullptr));
-    if (!has_element_) return std::nullopt;
     has_element_ = false;
     if constexpr (std::is_lvalue_reference_v<T>)
       return std::ref(*element_);
@@ -158,6 +156,35 @@ class generator_promise final : public generator_promise_base {
   element* element_ = nullptr;
 };
 
+/// Owns the frame of a generator; whoever took its end lets it go.
+class generator_owner {
+ public:
+  generator_owner(const generator_owner&) = delete;
+  generator_owner& operator=(const generator_owner&) = delete;
+
+ protected:
+  generator_owner() noexcept = default;
+  explicit generator_owner(generator_promise_base* promise) noexcept : promise_(promise) {}
+  generator_owner(generator_owner&& other) noexcept
+      : promise_(std::exchange(other.promise_, nullptr)) {}
+  generator_owner& operator=(generator_owner&& other) noexcept {
+    if (this != &other) {
+      reset();
+      promise_ = std::exchange(other.promise_, nullptr);
+    }
+    return *this;
+  }
+  ~generator_owner() { reset(); }
+
+ private:
+  friend class generator_operation;
+  void reset() noexcept {
+    if (promise_ != nullptr) std::exchange(promise_, nullptr)->destroy();
+  }
+
+  generator_promise_base* promise_ = nullptr;  ///< null: it is empty, or has ended
+};
+
 /// Waits for the next element of a generator.
 class generator_operation : public pausable_operation {
  public:
@@ -174,17 +201,24 @@ class generator_operation : public pausable_operation {
   attempt try_or_wait() noexcept final;
 
  protected:
-  explicit generator_operation(generator_promise_base* promise) noexcept
-      : pausable_operation(promise != nullptr ? &promise->strand_ : nullptr), promise_(promise) {}
+  explicit generator_operation(generator_owner& generator) noexcept
+      : pausable_operation(generator.promise_ != nullptr ? &generator.promise_->strand_ : nullptr),
+        promise_(generator.promise_),
+        generator_(&generator) {}
   generator_operation(generator_operation&& other) noexcept
-      : pausable_operation(static_cast<pausable_operation&&>(other)), promise_(other.promise_) {}
-  // Destroyed while it waits: with a paused generator around it, or in flight, which the leaf
-  // operation in question finds out.
+      : pausable_operation(static_cast<pausable_operation&&>(other)),
+        promise_(other.promise_),
+        generator_(other.generator_) {}
   ~generator_operation() {
-    if (is_waiting_) promise_->is_awaited_ = false;
+    if (is_waiting_) [[unlikely]]
+      abandon();
   }
 
   [[nodiscard]] generator_promise_base* promise() const noexcept { return promise_; }
+  /// It has ended, and the end has been taken: what the frame still owns goes.
+  void let_go() noexcept {
+    if (generator_->promise_ == promise_) generator_->reset();
+  }
 
  private:
   std::coroutine_handle<> begin(promise_base& frame) noexcept;
@@ -193,21 +227,32 @@ class generator_operation : public pausable_operation {
   }
   void begin_to_wait() noexcept;
   attempt conclude() noexcept final;
+  // Destroyed while it waits: with a paused generator around it, so that everything in this one is
+  // still, too, and it may go on elsewhere; or in flight, which the leaf operation in question
+  // finds out.
+  void abandon() noexcept;
 
   generator_promise_base* promise_;  ///< null for an empty generator
+  generator_owner* generator_;
   bool is_waiting_ = false;
 };
 
 template <class T>
 class [[nodiscard]] next_element_operation final : public generator_operation {
  public:
-  explicit next_element_operation(generator_promise<T>* promise) noexcept
-      : generator_operation(promise) {}
+  explicit next_element_operation(generator_owner& generator) noexcept
+      : generator_operation(generator) {}
   next_element_operation(next_element_operation&&) noexcept = default;
 
   std::optional<stored<T>> await_resume() {
     if (promise() == nullptr) return std::nullopt;
-    return static_cast<generator_promise<T>*>(promise())->take();
+    auto& generator = *static_cast<generator_promise<T>*>(promise());
+    if (generator.has_element_) [[likely]]
+      return generator.take();
+    std::exception_ptr error = std::move(generator.error_);
+    let_go();
+    if (error != nullptr) std::rethrow_exception(std::move(error));
+    return std::nullopt;
   }
 };
 
@@ -225,7 +270,9 @@ class [[nodiscard]] next_element_operation final : public generator_operation {
 /// - Cancellation: a cancelled `next()` pauses the generator. Whatever it waited for is withdrawn
 ///   without effect, and waited for again by the following `next()`; no element is lost. The
 ///   exception is a generator that waits in a `scope`, whose children cannot pause: it is stopped,
-///   and has ended. The coroutine itself never sees a stop: no `as_result` in it reports one.
+///   and has ended; an element that it has nevertheless comes with the end of that wait, and is the
+///   last. No other generator ever sees a stop: no `as_result` in it reports one.
+/// - The frame, and with it the parameters, goes when `next()` has told of the end.
 /// - Destroying it destroys the frame where it is suspended, destructors included. It must not
 ///   be destroyed while its `next()` is awaited.
 /// - Lifetime: as for a task. Arguments are moved or copied into the frame as declared.
@@ -242,7 +289,7 @@ class [[nodiscard]] next_element_operation final : public generator_operation {
 /// }
 /// ```
 template <class T>
-class [[nodiscard]] async_generator {
+class [[nodiscard]] async_generator : private detail::generator_owner {
   static_assert(std::is_lvalue_reference_v<T> || std::is_object_v<T>,
                 "an async_generator yields values, or lvalue references");
 
@@ -251,18 +298,9 @@ class [[nodiscard]] async_generator {
   using value_type = detail::stored<T>;
 
   async_generator() noexcept = default;
-  async_generator(async_generator&& other) noexcept
-      : promise_(std::exchange(other.promise_, nullptr)) {}
-  async_generator& operator=(async_generator&& other) noexcept {
-    if (this != &other) {
-      reset();
-      promise_ = std::exchange(other.promise_, nullptr);
-    }
-    return *this;
-  }
-  async_generator(const async_generator&) = delete;
-  async_generator& operator=(const async_generator&) = delete;
-  ~async_generator() { reset(); }
+  async_generator(async_generator&&) noexcept = default;
+  async_generator& operator=(async_generator&&) noexcept = default;
+  ~async_generator() = default;
 
   /// Waits for the next element.
   ///
@@ -271,17 +309,12 @@ class [[nodiscard]] async_generator {
   /// - Cancellation: the generator stays where it is; see above.
   /// - Lifetime: the generator outlives the wait, and is not moved meanwhile.
   [[nodiscard]] detail::next_element_operation<T> next() noexcept {
-    return detail::next_element_operation<T>(promise_);
+    return detail::next_element_operation<T>(*this);
   }
 
  private:
   friend promise_type;
-  explicit async_generator(promise_type* promise) noexcept : promise_(promise) {}
-  void reset() noexcept {
-    if (promise_ != nullptr) std::exchange(promise_, nullptr)->destroy();
-  }
-
-  promise_type* promise_ = nullptr;
+  explicit async_generator(promise_type* promise) noexcept : generator_owner(promise) {}
 };
 
 }  // namespace kioto

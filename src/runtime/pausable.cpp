@@ -42,17 +42,21 @@ void pausing::walk(pausable_branch& root, Visit visit) noexcept {
 pausable_branch* pausing::holder_of(context* strand) noexcept {
   while (strand->kind_ == strand::branch && strand->shields_ == 0) {
     auto& branch = static_cast<branch_context&>(*strand);
-    if (branch.is_pausable_ && as_pausable(branch).is_pausing_) return &as_pausable(branch);
+    if (branch.is_pausable_ && as_pausable(branch).state_ == pausable_state::pausing)
+      return &as_pausable(branch);
     strand = branch.owner_->context_;
   }
   return nullptr;
 }
 
-// The branch that a combinator has adopted, if that is pausing already.
+// The branch that a combinator has adopted, if that is pausing already, or its message is on its
+// way.
 pausable_branch* pausing::pausing_within(combinator& inner) noexcept {
   if (!inner.adopted_ || !inner.first_->is_pausable_) return nullptr;
   pausable_branch& branch = as_pausable(*inner.first_);
-  return branch.is_pausing_ ? &branch : nullptr;
+  const bool pauses =
+      branch.state_ == pausable_state::pausing || branch.state_ == pausable_state::paused;
+  return pauses ? &branch : nullptr;
 }
 
 bool pausing::is_possible(pausable_branch& branch) noexcept {
@@ -73,10 +77,7 @@ void pausing::begin(pausable_branch& branch) noexcept {
   std::uint32_t pending = 0;
   walk(branch, [&pending](branch_context& b) -> combinator* {
     if (b.entry_ != entry::nested) {
-      if (withdraw(b))
-        b.is_still_ = true;
-      else
-        ++pending;
+      if (!withdraw(b)) ++pending;
       return nullptr;
     }
     auto& inner = static_cast<combinator&>(*b.current_);
@@ -87,26 +88,25 @@ void pausing::begin(pausable_branch& branch) noexcept {
     if (inner.is_starter_) inner.leave_starters();  // what has not started is kept for later
     return &inner;
   });
-  combinator& top = *branch.task_->fork();
-  ++top.pausing_;
-  branch.is_pausing_ = true;
+  ++branch.task_->fork()->pausing_;
+  branch.state_ = pausable_state::pausing;
   branch.pending_ = pending;
-  if (pending == 0) top.ready_.push_back(&branch);
+  if (pending == 0) became_still(branch);
 }
 
 void pausing::end(pausable_branch& branch) noexcept {
   task_header& task = *branch.task_;
   combinator& top = *task.fork();
-  branch.is_paused_ = false;
+  branch.state_ = pausable_state::running;
   walk(branch, [&](branch_context& b) -> combinator* {
     b.task_ = &task;
     if (b.entry_ != entry::nested) {
-      b.is_still_ = false;
       top.ready_.push_back(&b);
       return nullptr;
     }
     auto& inner = static_cast<combinator&>(*b.current_);
     if (pausable_branch* within = pausing_within(inner)) {
+      within->task_ = &task;  // the rest of it follows when it goes on itself
       ++top.pausing_;
       top.ready_.push_back(within);  // its message, which was held
       return nullptr;
@@ -161,19 +161,28 @@ void pausing::keep_completion(branch_context& branch) noexcept {
 }
 
 bool pausing::hold(branch_context& branch, promise_base*& frame) noexcept {
-  if (branch.is_pausable_) {
-    pausable_branch& whole = as_pausable(branch);
-    if (whole.is_pausing_ && whole.pending_ == 0) {
-      frame = became_still(whole);
-      return true;
-    }
-  }
-  pausable_branch* const holder = holder_of(&branch);
-  if (holder == nullptr) return false;
-  if (!make_still(branch)) return true;
-  branch.is_still_ = true;
-  if (--holder->pending_ == 0) frame = became_still(*holder);
+  const bool is_message =
+      branch.is_pausable_ && as_pausable(branch).state_ == pausable_state::paused;
+  pausable_branch* const holder = holder_of(is_message ? branch.owner_->context_ : &branch);
+  if (holder == nullptr && !is_message) return false;
+  if (is_message)
+    --branch.task_->fork()->pausing_;
+  else if (!make_still(branch))
+    return true;
+  if (holder != nullptr)
+    held_one(*holder);
+  else
+    frame = branch.owner_->branch_ended(branch, outcome::stopped);
   return true;
+}
+
+void pausing::held_one(pausable_branch& holder) noexcept {
+  if (--holder.pending_ == 0) became_still(holder);
+}
+
+void pausing::became_still(pausable_branch& branch) noexcept {
+  branch.state_ = pausable_state::paused;
+  branch.task_->fork()->ready_.push_back(&branch);
 }
 
 bool pausing::is_held(promise_base& frame) noexcept {
@@ -186,32 +195,15 @@ bool pausing::hold_unshielded(promise_base& frame, bool stopped) noexcept {
   auto& branch = static_cast<branch_context&>(*frame.context_);
   pausable_branch* const holder = holder_of(&branch);
   branch.frame_ = &frame;
-  branch.entry_ = entry::resume;
-  if (stopped) branch.word_.begin_stopped();
-  branch.is_still_ = true;
-  if (--holder->pending_ == 0) branch.task_->fork()->ready_.push_back(holder);
+  branch.entry_ = stopped ? entry::unwind : entry::resume;
+  held_one(*holder);
   return true;
-}
-
-promise_base* pausing::became_still(pausable_branch& branch) noexcept {
-  combinator& top = *branch.task_->fork();
-  pausable_branch* whole = &branch;
-  for (;;) {
-    --top.pausing_;
-    pausable_branch* const outer = holder_of(whole->owner_->context_);
-    if (outer == nullptr) break;
-    if (--outer->pending_ != 0) return nullptr;
-    whole = outer;
-  }
-  whole->is_pausing_ = false;
-  whole->is_paused_ = true;
-  return whole->owner_->branch_ended(*whole, outcome::stopped);
 }
 
 attempt pausable_operation::run_branch() noexcept {
   if (context_->must_stop()) return attempt::stopped;
   adopt(*branch_);
-  if (branch_->is_paused_)
+  if (branch_->state_ == pausable_state::paused)
     pausing::end(*branch_);
   else
     context_->task().fork()->ready_.push_back(branch_);
@@ -219,11 +211,16 @@ attempt pausable_operation::run_branch() noexcept {
 }
 
 void pausable_operation::stop_requested() noexcept {
-  if (branch_->is_pausing_) return;
+  if (branch_->state_ != pausable_state::running) return;
   if (pausing::is_possible(*branch_))
     pausing::begin(*branch_);
   else
-    disown();
+    stop_for_good();
+}
+
+void pausable_operation::stop_for_good() noexcept {
+  branch_->state_ = pausable_state::stopping;
+  disown();
 }
 
 }  // namespace kioto::detail

@@ -64,13 +64,16 @@ result<chosen_backend> choose_backend(backend wanted) {
   return out;
 }
 
-std::string describe(const std::exception_ptr& error) {
+// Calls `print` with the text of an exception. Without memory of its own: that there is none may be
+// the exception.
+template <class Print>
+void describe(std::exception_ptr error, Print&& print) noexcept {
   try {
-    std::rethrow_exception(error);
+    std::rethrow_exception(std::move(error));
   } catch (const std::exception& e) {
-    return e.what();
+    print(e.what());
   } catch (...) {
-    return "an exception that is not a std::exception";
+    print("an exception that is not a std::exception");
   }
 }
 
@@ -317,9 +320,11 @@ void report_exception(task_header& task, runtime_core* core, std::exception_ptr 
     core->options.on_unhandled_exception({task_id(task.id_), where, std::move(error)});
     return;
   }
-  std::fprintf(stderr, "kioto: task %llu, spawned at %s:%u: an exception that nobody awaits: %s\n",
-               static_cast<unsigned long long>(task.id_), where.file_name(),
-               static_cast<unsigned>(where.line()), describe(error).c_str());
+  describe(std::move(error), [&](const char* what) {
+    std::fprintf(stderr, "kioto: task %llu, spawned at %s:%u: an exception that nobody awaits: %s\n",
+                 static_cast<unsigned long long>(task.id_), where.file_name(),
+                 static_cast<unsigned>(where.line()), what);
+  });
 }
 
 void report_exception_here(std::exception_ptr error) noexcept {
@@ -328,21 +333,31 @@ void report_exception_here(std::exception_ptr error) noexcept {
     task_header& task = *thread.running;
     return report_exception(task, &task.scheduler_->core(), std::move(error));
   }
-  std::fprintf(stderr, "kioto: an exception that nobody awaits: %s\n", describe(error).c_str());
+  describe(std::move(error), [](const char* what) {
+    std::fprintf(stderr, "kioto: an exception that nobody awaits: %s\n", what);
+  });
 }
 
 void die_of_destructor(task_header* task) noexcept {
   if (task == nullptr) task = this_thread().running;
-  std::string who = "outside of a task";
-  if (task != nullptr) {
-    const std::source_location where = task->where_.load(std::memory_order_relaxed);
-    who = fmt::format("task {}, spawned at {}:{}", task->id_, where.file_name(), where.line());
-  }
-  const std::exception_ptr error = std::current_exception();
-  std::fprintf(stderr,
-               "kioto: %s: a destructor threw an exception while a coroutine or a result of it was "
-               "destroyed, where nobody can catch it: %s\n",
-               who.c_str(), error != nullptr ? describe(error).c_str() : "unknown");
+  const auto print = [task](const char* what) {
+    if (task == nullptr) {
+      std::fputs("kioto: outside of a task", stderr);
+    } else {
+      const std::source_location where = task->where_.load(std::memory_order_relaxed);
+      std::fprintf(stderr, "kioto: task %llu, spawned at %s:%u",
+                   static_cast<unsigned long long>(task->id_), where.file_name(),
+                   static_cast<unsigned>(where.line()));
+    }
+    std::fprintf(stderr,
+                 ": a destructor threw an exception while a coroutine or a result of it was "
+                 "destroyed, where nobody can catch it: %s\n",
+                 what);
+  };
+  if (const std::exception_ptr error = std::current_exception())
+    describe(error, print);
+  else
+    print("unknown");
   std::terminate();
 }
 

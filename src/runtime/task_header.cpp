@@ -102,6 +102,8 @@ KIOTO_NOINLINE promise_base* task_header::enter(context& c) noexcept {
         return attempted(c, attempt::stopped);
       return attempted(c, op.retries_ ? op.try_or_wait() : attempt::ready);
     }
+    case entry::unwind:
+      return unwind(*c.frame_);
     case entry::nested:
       break;  // the combinator resumes this context itself
   }

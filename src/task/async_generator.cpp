@@ -23,6 +23,8 @@ void generator_promise_base::destroy() noexcept {
 
 std::coroutine_handle<> generator_promise_base::hand_over() noexcept {
   rewind();
+  if (strand_.state_ == pausable_state::stopping) [[unlikely]]
+    is_done_ = true;
   promise_base* const next = strand_.owner_->branch_ended(strand_, outcome::value);
   if (next == nullptr || !completed_through_hooks(*next)) return std::noop_coroutine();
   return transfer_to(*next);
@@ -42,7 +44,7 @@ std::coroutine_handle<> generator_operation::begin(promise_base& frame) noexcept
     loop.ask(request::unwind, frame);
     return std::noop_coroutine();
   }
-  if (promise_->strand_.is_paused_) {
+  if (promise_->strand_.state_ == pausable_state::paused) {
     static_cast<void>(try_or_wait());
     return std::noop_coroutine();
   }
@@ -69,11 +71,20 @@ attempt generator_operation::conclude() noexcept {
   is_waiting_ = false;
   promise_->is_awaited_ = false;
   if (promise_->strand_.outcome_ != outcome::stopped) return attempt::ready;
-  if (!promise_->strand_.is_paused_) {
+  if (promise_->strand_.state_ != pausable_state::paused) {
     promise_->is_done_ = true;
     promise_->rewind();
   }
   return attempt::stopped;
+}
+
+void generator_operation::abandon() noexcept {
+  pausable_branch& strand = promise_->strand_;
+  promise_->is_awaited_ = false;
+  if (strand.state_ == pausable_state::stopping)
+    promise_->is_done_ = true;
+  else
+    strand.state_ = pausable_state::paused;
 }
 
 }  // namespace kioto::detail

@@ -194,6 +194,28 @@ struct closed_or_cancelled : rl::test_suite<closed_or_cancelled, 3> {
   }
 };
 
+// One comes back in front of one that has gathered, or is about to, while permits come.
+struct comes_back : rl::test_suite<comes_back, 3> {
+  core s{0};
+  acquire one{s, 1}, two{s, 2};
+  void before() {
+    check(s.enqueue(one), "there is nothing");
+    two.start();
+    check(s.cancel(one), "it leaves, and keeps its turn");
+  }
+  void thread(unsigned index) {
+    if (index == 0)
+      one.start();
+    else
+      s.release(1);
+  }
+  void after() {
+    check(one.has_ended() && one.how() == grant::granted, "it was served");
+    check(two.has_ended() && two.how() == grant::granted, "and so was the other");
+    check(s.available() == 2, "the permits are back");
+  }
+};
+
 }  // namespace
 
 int main() {
@@ -208,6 +230,7 @@ int main() {
   run_model<fast_paths>("without the line", expect::passes, e);
   run_model<closing>("close", expect::passes, e);
   run_model<closed_or_cancelled>("closed or cancelled", expect::passes, e);
+  run_model<comes_back>("back in front of the head", expect::passes, e);
 
   using std::memory_order_acquire;
   using std::memory_order_release;
@@ -220,6 +243,8 @@ int main() {
   run_model<batch>("release not atomic", expect::fails,
                    tear(op::compare_exchange, 8, "compare_exchange", memory_order_release));
   run_model<batch>("lock not atomic", expect::fails, tear(op::compare_exchange, 8, "lock"));
+  run_model<comes_back>("lock not atomic, back in front", expect::fails,
+                        tear(op::compare_exchange, 8, "lock"));
   run_model<exclusion>("lock relaxed", expect::fails, weaken(op::compare_exchange, 8, "lock"));
   run_model<exclusion>("unlock relaxed", expect::fails, weaken(op::store, 8, "unlock"));
   run_model<closing>("a closed semaphore seen too early", expect::fails,

@@ -17,17 +17,19 @@ class arrival {
  public:
   arrival() noexcept = default;
 
-  /// Of what `take()` returns or throws.
+  /// What `take()` returns or throws, which is an optional, of an element or of an arrival. If the
+  /// element cannot be moved, it is lost, and the exception takes its place.
   template <class Take>
-  static arrival of(Take&& take) noexcept {
-    arrival made;
+  void receive(Take&& take) noexcept {
+    element_.reset();
+    error_ = nullptr;
     KIOTO_TRY {
-      std::optional<T> next = std::forward<Take>(take)();
-      if (next) made.element_.emplace(std::move(*next));
+      auto next = std::forward<Take>(take)();
+      if (next) put(*next);
     }
-    KIOTO_CATCH_ALL { made.error_ = std::current_exception(); }
-    return made;
+    KIOTO_CATCH_ALL { error_ = std::current_exception(); }
   }
+  void fail(std::exception_ptr error) noexcept { error_ = std::move(error); }
 
   [[nodiscard]] bool has_element() const noexcept { return element_.has_value(); }
   [[nodiscard]] bool is_end() const noexcept { return !element_ && error_ == nullptr; }
@@ -37,12 +39,31 @@ class arrival {
   /// Hands it over, once: afterwards this is the end.
   std::optional<T> take() {
     if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
-    std::optional<T> element = std::move(element_);
-    element_.reset();
-    return element;
+    const clears_at_exit at_exit{element_};  // also if the move throws
+    return std::move(element_);
   }
 
  private:
+  template <class>
+  friend class arrival;
+
+  struct clears_at_exit {
+    std::optional<T>& element;
+    ~clears_at_exit() { element.reset(); }
+  };
+
+  template <class U>
+  void put(U& element) {
+    element_.emplace(std::move(element));
+  }
+  template <class U>
+  void put(arrival<U>& other) {
+    if (other.error_ != nullptr)
+      error_ = std::move(other.error_);
+    else if (other.element_)
+      element_.emplace(std::move(*other.element_));
+  }
+
   std::optional<T> element_;
   std::exception_ptr error_;
 };
@@ -50,8 +71,10 @@ class arrival {
 template <class T>
 struct keeps_exception {
   template <class Below>
-  arrival<T> operator()(Below& below) const noexcept {
-    return arrival<T>::of([&below] { return below.await_resume(); });
+  arrival<T> operator()(Below& below) const {
+    arrival<T> came;
+    came.receive([&below] { return below.await_resume(); });
+    return came;
   }
 };
 

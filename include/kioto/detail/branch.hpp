@@ -64,7 +64,8 @@ class branch_of<A> {
   using result_type = decltype(std::declval<operation_type&>().await_resume());
 
   explicit branch_of(A&& awaitable) : operation_(get_awaiter(std::forward<A>(awaitable))) {}
-  branch_of(branch_of&& other) noexcept : operation_(std::move(other.operation_)) {}
+  branch_of(branch_of&& other) noexcept(std::is_nothrow_move_constructible_v<operation_type>)
+      : operation_(std::move(other.operation_)) {}
   branch_of& operator=(branch_of&&) = delete;
   ~branch_of() = default;
 

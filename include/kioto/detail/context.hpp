@@ -29,6 +29,7 @@ enum class entry : std::uint8_t {
   resume,  ///< resume the waiting frame: it yielded
   retry,   ///< the leaf yielded before its attempt
   nested,  ///< a combinator waits here; its branches run on the same strand
+  unwind,  ///< pass on the stop that ended the operation of the waiting frame
 };
 
 /// Result of one attempt of a leaf operation.

@@ -95,6 +95,11 @@ class intrusive_list {
   void push_back(T& element) noexcept { static_cast<node&>(element).link_before(end_); }
   void push_front(T& element) noexcept { static_cast<node&>(element).link_before(*end_.next_); }
 
+  /// Inserts an element in front of a linked one.
+  static void insert_before(T& where, T& element) noexcept {
+    static_cast<node&>(element).link_before(static_cast<node&>(where));
+  }
+
   /// Removes the first element; null when empty.
   T* pop_front() noexcept {
     T* element = front();

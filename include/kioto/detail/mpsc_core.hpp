@@ -15,6 +15,7 @@
 #include <kioto/detail/message.hpp>
 #include <kioto/detail/spinlock.hpp>
 #include <kioto/detail/sync_policy.hpp>
+#include <kioto/detail/turn.hpp>
 #include <kioto/detail/waiter_list.hpp>
 
 namespace kioto::detail {
@@ -86,7 +87,7 @@ class basic_mpsc_core {
   using outcome = mpsc_outcome;
 
   /// A sender that waits: for room, to send or to hold; or for the end of the receiver.
-  struct waiter : list_waiter<Op> {
+  struct waiter : list_waiter<Op>, basic_turn<Sync> {
     using list_waiter<Op>::list_waiter;
     M* message = nullptr;            ///< sent by whoever grants the room
     std::size_t wanted = 1;          ///< permits
@@ -189,7 +190,7 @@ class basic_mpsc_core {
   /// completed. False: it does not; either `w.result` says why, or it is `full`, and there may be
   /// room now.
   bool wait_for_room(waiter& w) noexcept {
-    const std::lock_guard hold(lock_);
+    std::unique_lock hold(lock_);
     w.result = outcome::closed;  // unless somebody grants the room
     if (closed_.load(std::memory_order_relaxed)) return false;
     seen_consumed_ = consumed_.fetch_or(waiting_bit, std::memory_order_acq_rel) >> 1;
@@ -198,7 +199,10 @@ class basic_mpsc_core {
       w.result = outcome::full;
       return false;
     }
-    waiting_.push_back(w);
+    const bool is_before_others = enter_line<Sync>(waiting_, w);
+    hold.unlock();
+    if (is_before_others) [[unlikely]]
+      grant();  // it may want less than the one it came before
     return true;
   }
   /// True: `w` does not wait any more. False: it has been, or will be, completed.

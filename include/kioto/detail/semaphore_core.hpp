@@ -11,6 +11,7 @@
 #include <kioto/detail/intrusive_list.hpp>
 #include <kioto/detail/locked_word.hpp>
 #include <kioto/detail/sync_policy.hpp>
+#include <kioto/detail/turn.hpp>
 
 namespace kioto::detail {
 
@@ -27,7 +28,7 @@ struct semaphore_line_tag {};
 /// A waiter of a semaphore. Lives in the operation, and stays in place until `fire()` was called or
 /// the wait was cancelled.
 template <class Sync>
-class basic_semaphore_waiter : public list_node<semaphore_line_tag> {
+class basic_semaphore_waiter : public list_node<semaphore_line_tag>, public basic_turn<Sync> {
  public:
   explicit basic_semaphore_waiter(std::size_t wanted) noexcept : wanted_(wanted) {}
 
@@ -47,8 +48,9 @@ class basic_semaphore_waiter : public list_node<semaphore_line_tag> {
 
 /// The counting core of semaphore, mutex, rw_lock and the bounded channel. Permits are handed out
 /// in the order of arrival: a waiter that wants many gathers them at the head of the line, and
-/// nobody overtakes it. `Waiter` derives from `basic_semaphore_waiter<Sync>` and has `fire()`,
-/// which is the last access to it; it may run the waiter at once or on another thread.
+/// nobody overtakes it, but for one that was there before, was cancelled, and is back. `Waiter`
+/// derives from `basic_semaphore_waiter<Sync>` and has `fire()`, which is the last access to it; it
+/// may run the waiter at once or on another thread.
 ///
 /// The word is `permits | queued | closed | lock`.
 ///
@@ -59,7 +61,8 @@ class basic_semaphore_waiter : public list_node<semaphore_line_tag> {
 /// - S2 While *queued* is set, only the holder of the lock changes the word, because every other
 ///   change needs permits, or goes to the line when it sees *queued*.
 /// - S3 Only the head of the line has gathered permits. When it leaves without them, they go to the
-///   next in line, and what nobody wants goes into the word.
+///   next in line, and what nobody wants goes into the word. When another one comes in front of it,
+///   that has them.
 /// - S4 A waiter in state *queued* is in the line, unless *closed* is set: `close()` empties the
 ///   line in one step and tells the waiters afterwards. Whoever takes it out, under the lock,
 ///   decides between the permits and the cancellation.
@@ -100,8 +103,8 @@ class basic_semaphore_core {
     }
   }
 
-  /// Puts the waiter in line, at its end. False: that was not necessary, and the state of the
-  /// waiter says how it ended.
+  /// Puts the waiter in line: at its end, or where it has been before. False: that was not
+  /// necessary, and the state of the waiter says how it ended.
   [[nodiscard]] bool enqueue(Waiter& w) noexcept {
     word now = word_.lock();
     const word wanted = w.wanted();
@@ -115,9 +118,16 @@ class basic_semaphore_core {
       // With others in line there is nothing to gather (S1).
       w.missing_.set(static_cast<std::size_t>(wanted - available));
       w.set_state(grant::queued);
-      line_.push_back(w);
-      word_.unlock(queued);
-      return true;
+      Waiter* const head = line_.front();
+      if (!enter_line<Sync>(line_, w)) [[likely]] {
+        word_.unlock(queued);
+        return true;
+      }
+      const word gathered = head->wanted() - head->missing_.get();
+      head->missing_.set(head->wanted());
+      line served;  // at most the new head: the one behind it wants more than there is
+      word_.unlock(hand_out(gathered, served));
+      return served.pop_front() == nullptr;
     }
     word_.unlock(now);
     return false;

@@ -182,7 +182,6 @@ class branch_context : public context {
   bool inherits_stop_ : 1 = false;  ///< a stop was pending before it started
   bool is_withdrawn_ : 1 = false;   ///< asked to stop, and not to take what has come for it
   bool is_pausable_ : 1 = false;    ///< a `pausable_branch`
-  bool is_still_ : 1 = false;       ///< it is to be run when its pausable branch goes on
   bool is_kept_ : 1 = false;        ///< it was stopped, and its frames wait to be destroyed
   std::uint16_t kept_depth_ = 0;    ///< how deep branches are nested in it that are kept
 };

@@ -26,7 +26,8 @@ class merge_stream {
   using element = std::common_type_t<stream_element<S>...>;
   static constexpr std::size_t size = sizeof...(S);
 
-  explicit merge_stream(std::in_place_t, S&&... streams) : streams_(std::move(streams)...) {
+  explicit merge_stream(std::in_place_t, S&&... streams)
+      : streams_(make_racer<S>(std::move(streams))...) {
     live_.fill(true);
   }
   [[nodiscard]] merge_operation<S...> next() noexcept { return merge_operation<S...>(*this); }
@@ -40,7 +41,7 @@ class merge_stream {
   /// The branch has ended with an outcome of `next()`.
   template <class Branch>
   bool receive(std::size_t index, Branch& branch) noexcept {
-    arrivals_[index] = arrival<element>::of([&branch] { return branch.take(); });
+    branch.deliver(arrivals_[index]);
     if (arrivals_[index].is_end()) {
       live_[index] = false;
       ++ended_;
@@ -59,7 +60,7 @@ class merge_stream {
     return arrivals_[index].take();
   }
 
-  std::tuple<S...> streams_;
+  std::tuple<racer<S>...> streams_;
   std::array<arrival<element>, size> arrivals_;
   std::array<bool, size> live_;
   std::array<unsigned char, size> order_{};  ///< of the arrivals, in the order in which they came
@@ -93,16 +94,15 @@ class [[nodiscard]] merge_operation final : public element_race {
       static_cast<void>(((I == index && (f.template operator()<I>(), true)) || ...));
     }(std::index_sequence_for<S...>());
   }
-  void add(std::size_t index, chain& branches) {
+  void add(std::size_t index, chain& branches) noexcept {
     if (!stream_->live_[index]) return;
     at(index, [&]<std::size_t I>() {
-      auto& branch = std::get<I>(branches_);
-      branches.add(branch.emplace(std::get<I>(stream_->streams_).next()).prepare(I));
+      branches.add(std::get<I>(branches_).begin(std::get<I>(stream_->streams_), I));
     });
   }
   bool arrived(std::size_t index) noexcept override {
     bool element = false;
-    at(index, [&]<std::size_t I>() { element = stream_->receive(I, *std::get<I>(branches_)); });
+    at(index, [&]<std::size_t I>() { element = stream_->receive(I, std::get<I>(branches_)); });
     return element;
   }
   [[nodiscard]] bool is_over() const noexcept override {
@@ -110,7 +110,7 @@ class [[nodiscard]] merge_operation final : public element_race {
   }
 
   stream_type* stream_;
-  std::tuple<std::optional<branch_of<next_of<S>>>...> branches_;
+  std::tuple<race_branch<racer<S>>...> branches_;
 };
 
 }  // namespace detail
@@ -120,11 +120,16 @@ namespace streams {
 /// The elements of several streams, in the order in which they come. Ends when all have ended.
 ///
 /// - Fair: the stream that has just had its turn is asked last.
-/// - Errors: what a stream throws, from `next()`; the others go on.
+/// - Each stream keeps its place in the queue it waits in (for a lock, a permit, room in a
+/// channel),
+///   although each element withdraws and repeats the waits of the others. That is also what an
+///   element costs: it grows with the number of streams that wait.
+/// - Errors: what a stream throws, from `next()`; the others go on. That includes what the call of
+///   its `next()` throws, and what moving its element does, which is lost then.
 /// - Cancellation: nothing is lost. Elements that came at the same time are kept for the following
-///   `next()`.
+///   `next()`. A stream whose `next()` is a task pauses, as a generator does.
 /// - Lifetime: streams that have a name are referred to, others are moved in. Not moved while
-///   `next()` is awaited. Allocates nothing, unless `next()` of a stream is a task.
+///   `next()` is awaited. Allocates nothing, but a frame for each stream whose `next()` is a task.
 /// - Thread safety: the streams are asked on the strand of the awaiting task, never in parallel.
 ///
 /// `auto all = merge(stream_of(std::move(rx)), stream_of(interval(1s)) | map(tick_message));`

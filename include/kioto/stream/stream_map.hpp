@@ -20,13 +20,24 @@ namespace detail {
 
 template <class K, class S>
 struct stream_map_entry {
-  stream_map_entry(K&& k, S&& s) : key(std::move(k)), stream(std::move(s)) {}
+  using racer_type = racer<streams::ref_stream<S>>;
+
+  stream_map_entry(K&& k, S&& s)
+      : key(std::move(k)),
+        stream(std::move(s)),
+        racing(make_racer(streams::ref_stream<S>(stream))) {}
+  /// The stream is taken out: what was paused in its next() goes first.
+  void let_go() noexcept {
+    branch.reset();
+    if constexpr (!keeps_its_waits<streams::ref_stream<S>>) racing = racer_type();
+  }
 
   K key;
   S stream;
   stream_map_entry* queue_next = nullptr;
   arrival<stream_element<S>> result;
-  std::optional<branch_of<next_of<S>>> branch;
+  racer_type racing;  // asks `stream`
+  race_branch<racer_type> branch;
   bool ended = false;
 };
 
@@ -62,22 +73,25 @@ class [[nodiscard]] stream_map_operation final : public element_race {
   }
   std::optional<std::pair<K, stream_element<S>>> await_resume() {
     state_type& s = *state_;
-    std::erase_if(s.entries, [](const auto& e) { return e->ended; });
-    auto* entry = s.arrived.pop_front();
+    if (s.entries.size() != s.live)
+      std::erase_if(s.entries, [](const auto& e) { return e->ended; });
+    auto* entry = s.arrived.front();
     if (entry == nullptr) return std::nullopt;
-    return std::optional<std::pair<K, stream_element<S>>>(std::in_place, std::as_const(entry->key),
+    K key = std::as_const(entry->key);  // if this throws, nothing has been taken
+    s.arrived.pop_front();
+    return std::optional<std::pair<K, stream_element<S>>>(std::in_place, std::move(key),
                                                           *entry->result.take());
   }
 
  private:
-  void add(std::size_t index, chain& branches) {
+  void add(std::size_t index, chain& branches) noexcept {
     auto& entry = *state_->entries[index];
     if (entry.ended) return;
-    branches.add(entry.branch.emplace(entry.stream.next()).prepare(index));
+    branches.add(entry.branch.begin(entry.racing, index));
   }
   bool arrived(std::size_t index) noexcept override {
     auto& entry = *state_->entries[index];
-    entry.result = arrival<stream_element<S>>::of([&entry] { return entry.branch->take(); });
+    entry.branch.deliver(entry.result);
     if (!entry.result.is_end()) {
       state_->arrived.push_back(&entry);
       return true;
@@ -101,7 +115,9 @@ class [[nodiscard]] stream_map_operation final : public element_race {
 /// - A stream that has ended is taken out. `next()` is empty when no stream is left; streams may be
 ///   inserted afterwards.
 /// - Fair: each `next()` asks another stream first. What asking costs grows with their number.
-/// - Errors: what a stream throws, from `next()`; the stream stays.
+/// - Each stream keeps its place in the queue it waits in, as in `merge`.
+/// - Errors: what a stream throws, from `next()`; the stream stays. That includes what the call of
+///   its `next()` throws, and what moving its element does, which is lost then.
 /// - Cancellation: nothing is lost.
 /// - Lifetime: while `next()` is awaited the map is neither changed nor moved.
 /// - Thread safety: one task at a time.
@@ -135,7 +151,7 @@ class stream_map {
     state_.entries.erase(found);
     if (taken->ended) return std::nullopt;
     --state_.live;
-    taken->branch.reset();
+    taken->let_go();
     if (!taken->result.is_end()) {
       detail::intrusive_queue<entry> others;
       while (entry* e = state_.arrived.pop_front())
