@@ -180,9 +180,8 @@ void current_thread_scheduler::run_until(const Done& done,
       std::optional<std::chrono::nanoseconds> limit;
       if (deadline)
         limit = std::max(*deadline - steady_clock::now(), std::chrono::nanoseconds::zero());
-      if (frame_pool_idle())
-        limit = std::min<std::chrono::nanoseconds>(limit.value_or(frame_pool_period),
-                                                   frame_pool_period);
+      if (const std::chrono::nanoseconds rest = frame_pool_idle(); rest.count() != 0)
+        limit = std::min(limit.value_or(rest), rest);
       if (core().clock.is_paused()) [[unlikely]]
         seat_.turn_beside_timers(limit, [this] { return clock_has_to_wait(); });
       else

@@ -56,7 +56,7 @@ void* allocate_frame(std::size_t bytes) { return allocate_large(bytes); }
 void deallocate_frame(void* frame, std::size_t bytes) noexcept { deallocate_large(frame, bytes); }
 std::size_t frame_pool_bytes() noexcept { return 0; }
 bool frame_pool_enabled() noexcept { return false; }
-bool frame_pool_idle() noexcept { return false; }
+std::chrono::milliseconds frame_pool_idle() noexcept { return {}; }
 void frame_pool_age() noexcept {}
 void lock_frame_pool() noexcept {}
 void unlock_frame_pool() noexcept {}
@@ -270,10 +270,13 @@ class depot {
     return take_from_slab(s, bin, most);
   }
 
-  /// Gives back what is due. True: in time there will be more.
-  bool idle() noexcept {
-    balance(64, 256);
-    return bytes() > floor_bytes && (batched_.load(relaxed) != 0 || used_slabs_.load(relaxed) != 0);
+  /// As `frame_pool_idle`.
+  std::chrono::milliseconds idle() noexcept {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(1);
+    while (balance(16, 64))
+      if (std::chrono::steady_clock::now() >= end) return std::chrono::milliseconds(20);
+    const bool has_more = batched_.load(relaxed) != 0 || used_slabs_.load(relaxed) != 0;
+    return has_more && bytes() > floor_bytes ? frame_pool_period : std::chrono::milliseconds(0);
   }
   void turn_period(std::int64_t now) noexcept {
     constexpr std::int64_t period = std::chrono::nanoseconds(frame_pool_period).count();
@@ -353,15 +356,18 @@ class depot {
 
   // A batch taken apart costs about a microsecond, as does a slab given back; but the last blocks
   // of many slabs may come back at once.
-  void balance(std::size_t batches, std::size_t slabs) noexcept {
+  // True: there may be more to do.
+  bool balance(std::size_t batches, std::size_t slabs) noexcept {
     while (bytes() > allowed()) {
-      if (slabs != 0 && give_back_slab() != 0)
+      if (slabs == 0 || batches == 0) return true;
+      if (give_back_slab() != 0)
         --slabs;
-      else if (batches != 0 && release_surplus())
+      else if (release_surplus())
         --batches;
       else
-        return;
+        return false;
     }
+    return false;
   }
   bool release_surplus() noexcept {
     if (kept() > limit()) return release_batch() != 0;
@@ -708,15 +714,17 @@ void frame_pool_age() noexcept {
   if (this_thread_cache.state == phase::live) this_thread_cache.renew();
   the_depot.value.age();
 }
-bool frame_pool_idle() noexcept {
+std::chrono::milliseconds frame_pool_idle() noexcept {
   depot& shared = the_depot.value;
-  if (shared.bytes() <= depot::floor_bytes) return false;
+  if (shared.bytes() <= depot::floor_bytes) return {};
   shared.turn_period(now_ns());
   // In each period once: what a thread uses all the time is better left to it.
   thread_cache& cache = this_thread_cache;
   const bool renewed = cache.state != phase::live || cache.epoch != shared.epoch();
   cache.follow();
-  return shared.idle() || (!renewed && shared.bytes() > depot::floor_bytes);
+  const auto rest = shared.idle();
+  if (rest.count() != 0 || renewed || shared.bytes() <= depot::floor_bytes) return rest;
+  return frame_pool_period;
 }
 void lock_frame_pool() noexcept { the_depot.value.lock(); }
 void unlock_frame_pool() noexcept { the_depot.value.unlock(); }

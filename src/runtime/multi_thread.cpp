@@ -358,7 +358,7 @@ void worker::park() noexcept {
 
 void worker::sleep() noexcept {
   std::optional<std::chrono::nanoseconds> limit;
-  if (frame_pool_idle()) limit = frame_pool_period;
+  if (const auto rest = frame_pool_idle(); rest.count() != 0) limit = rest;
   in_turn(io_driver::max_events, [&]() noexcept { parker_.park(home_.seat_, limit); });
   runs_to_poll_ = home_.core().options.event_interval;
 }

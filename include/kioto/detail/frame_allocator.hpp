@@ -66,10 +66,12 @@ void unlock_frame_pool() noexcept;
 /// False when frames come from `operator new`.
 [[nodiscard]] bool frame_pool_enabled() noexcept;
 
-/// For a thread that is about to sleep: gives back what is due. If that is not all that the pool
-/// will give back in time, it is to be called again within `frame_pool_period`: the result is true.
-bool frame_pool_idle() noexcept;
-inline constexpr std::chrono::seconds frame_pool_period{5};
+/// How long the recent use counts, at least; twice that at most. See <kioto/frame_pool.hpp>.
+inline constexpr std::chrono::milliseconds frame_pool_period{5000};
+
+/// For a thread that is about to sleep: gives back what is due, for a millisecond at most. The
+/// result is for how long it may sleep before it is to call this again. Zero: as long as it likes.
+std::chrono::milliseconds frame_pool_idle() noexcept;
 
 /// As if a period had passed. For tests.
 void frame_pool_age() noexcept;
