@@ -264,9 +264,8 @@ template <class A>
 ///   exceptions. Throws std::logic_error if every branch is disabled, unless the last one is
 ///   `otherwise`, which completes then.
 /// - Cancellation: passed on to every branch. If one completes nevertheless, that counts.
-/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what has
-/// a
-///   name outlives it. Nothing is allocated, unless a branch is
+/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what
+///   has a name outlives it. Nothing is allocated, unless a branch is
 ///   an adaptor such as `as_result(…)` or an awaitable of your own, which runs in a task of its own
 ///   frame.
 /// - Budget: each branch that starts costs one unit, so a loop around a select gives way.
