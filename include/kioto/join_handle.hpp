@@ -262,8 +262,8 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 /// - Result: a `join_result<T>`: value, exception, or cancelled. The result is handed over once.
 /// - Cancellation: a cancelled wait leaves the task running and the result in place.
 /// - In a select, and any other combinator or adaptor: a handle that has a name stays the caller's
-///   and can be awaited again. One that is given away, as `std::move(handle)` or `spawn(…)`, is kept
-///   there; if the wait is cancelled it is dropped, which detaches the task.
+///   and can be awaited again. One that is given away, as `std::move(handle)` or `spawn(…)`, is
+///   kept there; if the wait is cancelled it is dropped, which detaches the task.
 /// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the
 ///   runtime's hook for unhandled exceptions.
 /// - Lifetime: the handle outlives the wait: destroying it, assigning to it or detaching it while
