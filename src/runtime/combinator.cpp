@@ -3,6 +3,7 @@
 #include <kioto/detail/combinator.hpp>
 #include <kioto/detail/pausable.hpp>
 
+#include <algorithm>
 #include <cassert>
 #include <stdexcept>
 
@@ -180,16 +181,19 @@ void combinator::start_soon(branch_context& branch) noexcept {
   }
 }
 
-void combinator::end_branch(branch_context& branch, outcome what) noexcept {
-  branch.outcome_ = what;
-  --live_;
-  // What a branch owned is gone before its combinator goes on.
-  if (what == outcome::stopped && branch.is_task_ && !branch.is_kept_) {
+// What a branch owned is gone before its combinator goes on, unless it is kept.
+KIOTO_NOINLINE void combinator::let_go_of_stopped(branch_context& branch) noexcept {
+  if (branch.is_task_ && !branch.is_kept_) {
     destroy_frame(root_of(branch));
     branch.kept_depth_ = 0;  // what was kept in its frames has gone, too
   }
-  if (branch.kept_depth_ > kept_depth_) [[unlikely]]
-    kept_depth_ = branch.kept_depth_;
+  kept_depth_ = std::max(kept_depth_, branch.kept_depth_);
+}
+
+void combinator::end_branch(branch_context& branch, outcome what) noexcept {
+  branch.outcome_ = what;
+  --live_;
+  if (what == outcome::stopped) let_go_of_stopped(branch);
   if (!settle(branch) || stopping_) return;
   if (live_ != 0) {
     stop_branches();
@@ -256,7 +260,7 @@ promise_base* combinator::go_on() noexcept {
   if (c.kind_ == strand::task) c.loop().forked = false;
   const attempt result = conclude();
   if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
-  if (kept_depth_ != 0 && c.kind_ == strand::branch) [[unlikely]]
+  if (result == attempt::stopped && c.kind_ == strand::branch)
     static_cast<branch_context&>(c).kept_depth_ = kept_depth_;
   if (c.frame_ == nullptr) {
     auto& outer = static_cast<branch_context&>(c);

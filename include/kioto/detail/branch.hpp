@@ -106,10 +106,10 @@ class task_branch {
   ~task_branch() {
     if (strand_ == nullptr) return;
     // The combinator has destroyed the frame of a branch that stopped, or kept it.
-    if (strand_->is_kept_)
-      destroy_kept_frames(*strand_);
-    else if (strand_->outcome_ != outcome::stopped)
+    if (strand_->outcome_ != outcome::stopped)
       destroy_frame(root());
+    else if (strand_->is_kept_)
+      destroy_kept_frames(*strand_);
     block()->free_block();
   }
 

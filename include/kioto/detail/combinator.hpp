@@ -147,6 +147,7 @@ class combinator : public leaf_operation {
   void start_task(branch_context& branch) noexcept;
   void start_soon(branch_context& branch) noexcept;
   void end_branch(branch_context& branch, outcome what) noexcept;
+  void let_go_of_stopped(branch_context& branch) noexcept;
   promise_base* go_on() noexcept;
   [[nodiscard]] combinator* ask_to_stop(branch_context& branch) noexcept;
   void begin_to_stop() noexcept;
