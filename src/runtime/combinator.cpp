@@ -3,6 +3,7 @@
 #include <kioto/detail/combinator.hpp>
 #include <kioto/detail/pausable.hpp>
 
+#include <algorithm>
 #include <cassert>
 #include <stdexcept>
 
@@ -245,8 +246,7 @@ void combinator::start_soon(branch_context& branch) noexcept {
 void combinator::end_branch(branch_context& branch, outcome what) noexcept {
   branch.outcome_ = what;
   --live_;
-  if (branch.kept_depth_ > kept_depth_) [[unlikely]]
-    kept_depth_ = branch.kept_depth_;
+  if (what == outcome::stopped) kept_depth_ = std::max(kept_depth_, branch.kept_depth_);
   const bool withdrew = withdraws_branches_;
   if (!settle(branch) || (stopping_ && withdraws_branches_ == withdrew)) return;
   if (live_ != 0) {
@@ -323,7 +323,7 @@ promise_base* combinator::go_on() noexcept {
   if (c.kind_ == strand::task) c.loop().forked = false;
   const attempt result = conclude();
   if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
-  if (kept_depth_ != 0 && c.kind_ == strand::branch) [[unlikely]]
+  if (result == attempt::stopped && c.kind_ == strand::branch)
     static_cast<branch_context&>(c).kept_depth_ = kept_depth_;
   if (c.frame_ == nullptr) {
     auto& outer = static_cast<branch_context&>(c);

@@ -91,7 +91,7 @@ class promise_base {
 /// `unhandled_exception()` as if the coroutine ran, and the frame would suspend itself at its end,
 /// not destroyed; there a frame without a context is taken for what it is. What the destructor of a
 /// parameter throws comes out of `destroy()`.
-inline void destroy_frame(promise_base& frame) noexcept {
+[[gnu::always_inline]] inline void destroy_frame(promise_base& frame) noexcept {
   frame.context_ = nullptr;
   KIOTO_TRY { frame.handle().destroy(); }
   KIOTO_CATCH_ALL { die_of_destructor(); }
