@@ -231,6 +231,27 @@ struct closes : rl::test_suite<closes, 3> {
   void after() { check(s.reg.has_no_waiters(), "nobody is left behind"); }
 };
 
+// Another life begins while an event of the life before, which was not over for the system, is
+// dispatched: that is a false hint to the new reader, and no more.
+struct another_life : rl::test_suite<another_life, 2> {
+  socket s;
+  waiter w;
+  model_sync::atomic<bool> is_added{false};
+  void before() { s.reg.close(); }
+  void thread(unsigned index) {
+    if (index == 0) {
+      s.reg.begin_anew({});
+      is_added.store(true, std::memory_order_release);
+      check(s.read(w) == end::read, "it reads what is its own");
+    } else {
+      if (s.reg.life() == 0) s.reg.dispatch(net::ready::readable());
+      while (!is_added.load(std::memory_order_acquire)) model_sync::yield();
+      s.arrive(1);
+    }
+  }
+  void after() { check(s.reg.has_no_waiters(), "nobody is left behind"); }
+};
+
 // Interleaving 24: the mark of a waiter that went stands, and an edge that finds nobody clears it
 // while a reader comes.
 template <bool InTheList>
@@ -302,6 +323,7 @@ int main() {
   run_model<withdrawal<true>>("withdrawal from the list against wake", expect::passes, e);
   run_model<shut_down>("shutdown against a reader", expect::passes, e);
   run_model<closes>("closing against a reader and an edge", expect::passes, e);
+  run_model<another_life>("an event of an earlier life", expect::passes, e);
   run_model<stale_mark>("a mark without a waiter", expect::passes, e);
   run_model<one_in_the_list>("a waiter of the list", expect::passes, e);
   run_model<standing_mark>("a place whose mark stands", expect::passes, e);
@@ -330,6 +352,8 @@ int main() {
                                tear(op::compare_exchange, 8, "leave_place"));
   run_model<one_reader>("an edge is not added atomically", expect::fails,
                         tear(op::compare_exchange, 8, "add"));
+  run_model<another_life>("an edge of an earlier life is not added atomically", expect::fails,
+                          tear(op::compare_exchange, 8, "add"));
   run_model<one_reader>("a clear is not atomic", expect::fails,
                         tear(op::compare_exchange, 8, "clear"));
   run_model<stale_mark>("a mark is cleared without the lock", expect::fails,

@@ -161,6 +161,8 @@ task<> yields_and_raises(flag f) {
   f->store(true);
 }
 
+task<bool> blocks_until(flag f) { co_return comes_true(*f, 5s); }
+
 task<> yields_until(flag running, flag stop) {
   while (!stop->load()) {
     running->store(true);
@@ -178,9 +180,11 @@ TEST_CASE("a task that yielded was stranded on a blocked worker while the other 
     for (int round = 0; round != 5; ++round) {
       const bool ran = rt.block_on([]() -> task<bool> {
         const flag f = make_flag();
+        // The blocker is in the ring, behind the slot: the other one runs first, and yields.
+        auto blocker = spawn(blocks_until(f));
         spawn(yields_and_raises(f));
-        co_await yield_now();          // the other one runs, and yields behind this
-        co_return comes_true(*f, 5s);  // blocks the worker
+        auto ended = co_await blocker;
+        co_return std::move(ended).value();
       });
       CHECK(ran);
     }
@@ -249,8 +253,9 @@ TEST_CASE("tasks that yield get their turns among others, and more of them than 
         sum += std::move(ended).value();
       }
       stop->store(true);
-      co_await plays;
-      co_await echoes;
+      const auto played = co_await plays;
+      const auto echoed = co_await echoes;
+      CHECK((played.has_value() && echoed.has_value()));
       co_return sum;
     });
     CHECK(runs == 14000);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -40,29 +41,32 @@ class child_process {
   /// Waits for the end of the child: "0", or what is wrong: the code, "hangs" or "signal N"; with
   /// what it said on stderr.
   std::string wait() {
-    int status = 0;
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    ::fcntl(pipes_[0], F_SETFL, O_NONBLOCK);
+    std::string said;
+    int status = 0;
     while (::waitpid(pid_, &status, WNOHANG) == 0) {
+      listen(said);  // or the child waits for room
       if (std::chrono::steady_clock::now() > end) {
         ::kill(pid_, SIGKILL);
         ::waitpid(pid_, &status, 0);
-        return "hangs: " + said();
+        return "hangs: " + said;
       }
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
-    if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status)) + ": " + said();
+    listen(said);
+    if (WIFSIGNALED(status)) return "signal " + std::to_string(WTERMSIG(status)) + ": " + said;
     const int code = WEXITSTATUS(status);
-    return code == 0 ? "0" : std::to_string(code) + ": " + said();
+    return code == 0 ? "0" : std::to_string(code) + ": " + said;
   }
 
  private:
-  std::string said() {
-    std::string out;
-    std::array<char, 512> some{};
+  void listen(std::string& said) const {
+    std::array<char, 4096> some{};
     for (;;) {
       const auto n = ::read(pipes_[0], some.data(), some.size());
-      if (n <= 0) return out;
-      out.append(some.data(), static_cast<std::size_t>(n));
+      if (n <= 0) return;
+      said.append(some.data(), static_cast<std::size_t>(n));
     }
   }
 
