@@ -50,7 +50,9 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
 
   explicit blocking_operation(Function& function) noexcept
       : blocking_job(&blocking_operation::on_run, &blocking_operation::on_cancel),
-        function_(&function) {}
+        function_(&function) {
+    deliver = &blocking_operation::on_deliver;
+  }
 
   attempt try_or_wait() noexcept override {
     std::error_code refused;
@@ -82,9 +84,13 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
   static void on_run(blocking_job* job) noexcept {
     auto& self = *static_cast<blocking_operation*>(job);
     // Asked to stop, but nobody has withdrawn it yet: it has not begun, so it never does.
-    if (self.context_->must_stop()) return on_cancel(job);
-    self.call();
-    complete(self);
+    if (self.context_->must_stop())
+      self.stopped_ = true;
+    else
+      self.call();
+  }
+  static void on_deliver(blocking_job* job) noexcept {
+    complete(*static_cast<blocking_operation*>(job));
   }
   static void on_cancel(blocking_job* job) noexcept {
     auto& self = *static_cast<blocking_operation*>(job);
@@ -177,7 +183,7 @@ class block_in_place_scope {
 ///   Dropping the handle detaches the call.
 /// - In a select: the wait for the handle can be withdrawn; the call goes on.
 /// - Lifetime: the callable and the arguments are copied or moved, as std::thread does. They are
-///   destroyed on the thread that called, before the handle learns of the end.
+///   destroyed on the thread that called, before the handle learns of the end; that must not block.
 /// - Thread safety: may be called from any thread that is in a runtime.
 ///
 /// ```
