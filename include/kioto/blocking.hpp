@@ -27,7 +27,7 @@ scheduler& blocking_scheduler_of(scheduler& home) noexcept;
 void launch_here(task_header& task) noexcept;
 
 /// Spawns a task that awaits one `blocking_operation` and nothing else. The job is submitted before
-/// this returns. The task ends on the thread of the pool.
+/// this returns.
 template <class T>
 join_handle<T> spawn_call_on(scheduler& home, task<T>&& work) {
   auto handle = bind_task(blocking_scheduler_of(home), std::move(work), std::source_location());
@@ -174,8 +174,8 @@ class block_in_place_scope {
 /// - Result: a `join_handle` of what it returns, or of the exception it throws.
 /// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error
 ///   when the system has no thread for the call.
-/// - The call is handed to the pool before this returns. It needs no worker to begin or to end: on
-///   a current-thread runtime it also runs while nobody is in `block_on`.
+/// - The call is handed to the pool before this returns. It needs no worker to begin: on a
+///   current-thread runtime it also runs while nobody is in `block_on`.
 /// - Calls start in the order in which they came, from whichever threads. There are at most
 ///   `max_blocking_threads` at a time; the queue behind them has no limit.
 /// - Cancellation: a call that has not started when its handle is aborted never does; one that runs
@@ -183,7 +183,7 @@ class block_in_place_scope {
 ///   Dropping the handle detaches the call.
 /// - In a select: the wait for the handle can be withdrawn; the call goes on.
 /// - Lifetime: the callable and the arguments are copied or moved, as std::thread does. They are
-///   destroyed on the thread that called, before the handle learns of the end; that must not block.
+///   destroyed before the handle learns of the end.
 /// - Thread safety: may be called from any thread that is in a runtime.
 ///
 /// ```
