@@ -27,7 +27,7 @@ scheduler& blocking_scheduler_of(scheduler& home) noexcept;
 void launch_here(task_header& task) noexcept;
 
 /// Spawns a task that awaits one `blocking_operation` and nothing else. The job is submitted before
-/// this returns. The task ends on the thread of the pool.
+/// this returns.
 template <class T>
 join_handle<T> spawn_call_on(scheduler& home, task<T>&& work) {
   auto handle = bind_task(blocking_scheduler_of(home), std::move(work), std::source_location());
@@ -50,7 +50,9 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
 
   explicit blocking_operation(Function& function) noexcept
       : blocking_job(&blocking_operation::on_run, &blocking_operation::on_cancel),
-        function_(&function) {}
+        function_(&function) {
+    deliver = &blocking_operation::on_deliver;
+  }
 
   attempt try_or_wait() noexcept override {
     std::error_code refused;
@@ -82,9 +84,13 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
   static void on_run(blocking_job* job) noexcept {
     auto& self = *static_cast<blocking_operation*>(job);
     // Asked to stop, but nobody has withdrawn it yet: it has not begun, so it never does.
-    if (self.context_->must_stop()) return on_cancel(job);
-    self.call();
-    complete(self);
+    if (self.context_->must_stop())
+      self.stopped_ = true;
+    else
+      self.call();
+  }
+  static void on_deliver(blocking_job* job) noexcept {
+    complete(*static_cast<blocking_operation*>(job));
   }
   static void on_cancel(blocking_job* job) noexcept {
     auto& self = *static_cast<blocking_operation*>(job);
@@ -168,8 +174,8 @@ class block_in_place_scope {
 /// - Result: a `join_handle` of what it returns, or of the exception it throws.
 /// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error
 ///   when the system has no thread for the call.
-/// - The call is handed to the pool before this returns. It needs no worker to begin or to end: on
-///   a current-thread runtime it also runs while nobody is in `block_on`.
+/// - The call is handed to the pool before this returns. It needs no worker to begin: on a
+///   current-thread runtime it also runs while nobody is in `block_on`.
 /// - Calls start in the order in which they came, from whichever threads. There are at most
 ///   `max_blocking_threads` at a time; the queue behind them has no limit.
 /// - Cancellation: a call that has not started when its handle is aborted never does; one that runs
@@ -177,7 +183,7 @@ class block_in_place_scope {
 ///   Dropping the handle detaches the call.
 /// - In a select: the wait for the handle can be withdrawn; the call goes on.
 /// - Lifetime: the callable and the arguments are copied or moved, as std::thread does. They are
-///   destroyed on the thread that called, before the handle learns of the end.
+///   destroyed before the handle learns of the end.
 /// - Thread safety: may be called from any thread that is in a runtime.
 ///
 /// ```

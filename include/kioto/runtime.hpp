@@ -321,8 +321,8 @@ class runtime {
 ///
 /// `block_on`, `spawn` and `spawn_blocking` throw std::logic_error on any other thread, the
 /// runtime's own blocking threads included; to shut it down there terminates the program with a
-/// message. Abort handles and wake-ups work from everywhere. What `spawn_blocking` calls is
-/// destroyed where it ran.
+/// message. Abort handles and wake-ups work from everywhere. What `spawn_blocking` calls may, in a
+/// shutdown, be destroyed where it ran.
 ///
 /// Its end is that of a `runtime`, but it has no background. Destroyed by a task of its own, it
 /// ends before that `block_on` returns. Destroyed after a `shutdown` that missed its limit, timers

@@ -25,8 +25,10 @@ std::exception_ptr make_system_error(std::error_code error) noexcept {
 scheduler& blocking_scheduler_of(scheduler& home) noexcept { return home.core().calls; }
 
 void blocking_scheduler::schedule_remote(task_header& task) noexcept {
-  // Whoever schedules the task owns it, and it is suspended in its only operation.
-  if (task.word_.has_fired(task.current_->fired_)) [[likely]]
+  // In a shutdown maybe nobody runs tasks any more. Whoever schedules the task owns it, and it is
+  // suspended in its only operation.
+  if (core().shutting_down.load(std::memory_order_acquire) &&
+      task.word_.has_fired(task.current_->fired_)) [[unlikely]]
     run_here(task);
   else
     core().home->schedule_remote(task);

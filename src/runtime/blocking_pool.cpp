@@ -93,9 +93,10 @@ std::size_t usable_stack_size(std::size_t wanted) noexcept {
 // - P2 Unless the pool is at its limit, or was refused a thread, there are at least as many
 //   threads being woken or started as queued jobs. Otherwise a thread that runs a job, or is about
 //   to look for one, takes all queued ones in turn. Either way no queued job is forgotten. A
-//   thread that runs an urgent job, or that one is queued for, does not count. When it comes back
-//   there may be more threads than the limit allows: one that finds the limit reached waits, and
-//   those that have reached it take the next jobs.
+//   thread that delivers is about to look for a job, so nobody is woken or started for a single
+//   one. A thread that runs an urgent job, or that one is queued for, does not count. When it comes
+//   back there may be more threads than the limit allows: one that finds the limit reached waits,
+//   and those that have reached it take the next jobs.
 // - P3 A thread that decides to end finds no job that it may run, and leaves `threads` at that
 //   moment.
 // - P4 Each thread is joined by the next one that ends, and the last one by `shutdown`, or by
@@ -157,6 +158,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
     do {
       while (blocking_job* job = next_job()) {
         const bool is_urgent = job->urgent;  // the job may be gone when it has run
+        const blocking_job::callback deliver = job->deliver;
         --queued;
         if (!is_urgent) ++running;
         lock.unlock();
@@ -165,7 +167,14 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
           die_in_child("a blocking call that called fork()");
         lock.lock();
         --(is_urgent ? urgent : running);
-        if (tells_quiet && running == 0 && jobs.empty()) {
+        if (deliver != nullptr) {
+          ++delivering;
+          lock.unlock();
+          deliver(job);
+          lock.lock();
+          --delivering;
+        }
+        if (tells_quiet && is_quiet()) {
           // Neither running nor idle: shutdown() waits for this thread.
           tells_quiet = false;
           lock.unlock();
@@ -182,6 +191,11 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
     jobs.erase(job);
     --queued;
     if (job.urgent) --urgent;
+  }
+
+  // Under the lock.
+  [[nodiscard]] bool is_quiet() const noexcept {
+    return running == 0 && delivering == 0 && jobs.empty();
   }
 
   // Under the lock.
@@ -267,10 +281,11 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   std::condition_variable ended;
   intrusive_list<blocking_job, blocking_job_tag> jobs;
   intrusive_list<blocking_job, blocking_job_tag> urgent_jobs;
-  std::size_t alive = 0;    // not yet past `thread_ended`
-  std::size_t threads = 0;  // of these, the ones that have not decided to end
-  std::size_t running = 0;  // of these, in a job that is not urgent
-  std::size_t urgent = 0;   // of these, in an urgent job, or wanted for one
+  std::size_t alive = 0;       // not yet past `thread_ended`
+  std::size_t threads = 0;     // of these, the ones that have not decided to end
+  std::size_t running = 0;     // of these, in a job that is not urgent
+  std::size_t delivering = 0;  // of these, behind such a job
+  std::size_t urgent = 0;      // of these, in an urgent job, or wanted for one
   intrusive_list<idle_thread, idle_thread_tag> idle_threads;
   std::size_t idle = 0;            // their number
   idle_thread* spinner = nullptr;  // of these, the one that is still awake
@@ -298,6 +313,10 @@ result<void> blocking_pool::submit(blocking_job& job) {
     ++s.queued;
     if (job.urgent) ++s.urgent;
     job.starts_at_once = s.spinner != nullptr;
+    if (s.spinner == nullptr && s.delivering != 0 && s.queued == 1 && !job.urgent) {
+      job.starts_at_once = true;
+      return {};
+    }
     idle = s.take_idle();
     if (idle == nullptr) {
       if (!job.urgent && s.threads >= s.options.max_threads + s.urgent) return {};
@@ -323,7 +342,7 @@ bool blocking_pool::try_remove(blocking_job& job) noexcept {
 bool blocking_pool::is_quiet_or_tells() noexcept {
   state& s = *state_;
   const std::lock_guard lock(s.mutex);
-  const bool quiet = s.running == 0 && s.jobs.empty();
+  const bool quiet = s.is_quiet();
   s.tells_quiet = !quiet;
   return quiet;
 }
@@ -344,7 +363,7 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   const std::size_t self = this_thread_pool() == &s ? 1 : 0;
   const auto all_ended = [&] { return s.alive == self; };
   // Threads without a job end at once: only running ones can exceed the deadline.
-  const auto others_ended = [&] { return s.alive <= s.running + s.urgent + self; };
+  const auto others_ended = [&] { return s.alive <= s.running + s.delivering + s.urgent + self; };
   if (deadline == clock::time_point::max())
     s.ended.wait(lock, all_ended);
   else

@@ -10,10 +10,10 @@ namespace kioto::detail {
 
 /// The scheduler of the tasks that stand for calls on the blocking pool.
 ///
-/// Such a task runs twice: up to the submission of its job, on the thread that spawns it; and to
-/// its end, on the thread of the pool, as soon as the callable has returned. So neither waits for a
-/// worker. A stop request in between is rare, and left to the scheduler of the runtime, which
-/// withdraws the job or finds that it is too late.
+/// Such a task runs for the first time on the thread that spawns it, up to the submission of its
+/// job, so that does not wait for a worker. After that it is run by the scheduler of the runtime:
+/// when the callable has returned, or when a stop was requested, to withdraw the job. In a shutdown
+/// nobody may be left to do so: then it ends on the thread of the pool.
 class blocking_scheduler final : public scheduler {
  public:
   explicit blocking_scheduler(runtime_core& core) noexcept : scheduler(core) {}

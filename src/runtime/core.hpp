@@ -35,7 +35,7 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   std::atomic<bool> has_ended{false};    ///< by a shutdown: nothing of it is left
   std::atomic<bool> was_left{false};     ///< by a shutdown whose deadline was missed
   std::atomic<bool> told_inside{false};  ///< that it was shut down from within
-  std::mutex joining;                    ///< of who joins the threads of `home`
+  std::mutex joining;                    ///< of who ends the threads and the drivers
   owned_tasks owned;
   runtime_clock clock;
   time_driver timers;

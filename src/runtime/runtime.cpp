@@ -473,10 +473,10 @@ bool try_to_end(runtime_core& core, std::optional<std::chrono::nanoseconds> limi
   const bool inside = is_inside(core);
   if (inside) {
     if (!core.told_inside.exchange(true, std::memory_order_relaxed))
-      std::fputs(
-          "kioto: a runtime was shut down from within one of its own tasks or blocking calls, "
-          "which cannot wait for itself: the shutdown goes on in the background\n",
-          stderr);
+      std::fprintf(stderr,
+                   "kioto: a runtime was shut down from within one of its own tasks or blocking "
+                   "calls, which cannot wait for itself: the shutdown goes on %s\n",
+                   core.is_local ? "when this thread runs no task of it" : "in the background");
     deadline = steady_clock::now();
   }
   // The thread of a current-thread runtime that is here runs a task, and cannot run others.
@@ -489,10 +489,8 @@ bool try_to_end(runtime_core& core, std::optional<std::chrono::nanoseconds> limi
     drained = may_wait && core.home->drain(deadline);
   }
   if (drained) {
-    {
-      const std::lock_guard lock(core.joining);
-      core.home->join_threads();
-    }
+    const std::lock_guard lock(core.joining);
+    core.home->join_threads();
     end_drivers(core);
   }
   const bool pool_ended =

@@ -42,12 +42,6 @@ class journal {
   std::vector<int> entries_;
 };
 
-template <class Handle>
-bool finishes(const Handle& h) {
-  for (int i = 0; i != 20000 && !h.is_finished(); ++i) std::this_thread::sleep_for(1ms);
-  return h.is_finished();
-}
-
 const std::vector<int> in_order{0, 1, 2, 3};
 
 /// Keeps the only thread of a pool busy until it is released.
@@ -80,7 +74,6 @@ TEST_CASE("a blocking call did not begin while its worker was busy") {
       // The worker computes.
       CHECK(begun->reaches(4));
       CHECK(begun->entries() == in_order);
-      for (const auto& call : calls) CHECK(finishes(call));
       co_await wait_for_all(std::move(calls));
     });
   }
@@ -93,9 +86,8 @@ TEST_CASE("a blocking call did not begin on a current-thread runtime that nobody
     for (int i = 0; i != 4; ++i) calls.push_back(spawn_call([=] { begun->add(i); }));
     CHECK(begun->reaches(4));
     CHECK(begun->entries() == in_order);
-    for (const auto& call : calls) CHECK(finishes(call));
-    CHECK(rt.metrics().tasks_alive == 0);
     rt.block_on(wait_for_all(std::move(calls)));
+    CHECK(rt.metrics().tasks_alive == 0);
   };
   {
     runtime rt =
@@ -126,7 +118,6 @@ TEST_CASE("blocking calls of several threads did not begin in the order of the c
     busy.release->store(true);
     CHECK(begun->reaches(4));
     CHECK(begun->entries() == in_order);
-    for (const auto& call : calls) CHECK(finishes(call));
   }
 }
 
@@ -143,7 +134,7 @@ TEST_CASE("a blocking call began after it had been aborted") {
       calls[1].abort();
       calls[2].abort();
       busy.release->store(true);
-      CHECK(finishes(calls[3]));
+      CHECK(begun->reaches(2));
       CHECK(begun->entries() == std::vector<int>{0, 3});
       return calls;
     };
@@ -170,7 +161,7 @@ TEST_CASE("a blocking call began after it had been aborted") {
       for (int i = 4; i != 8; ++i) calls.push_back(spawn_blocking([=] { begun->add(i); }));
       calls[2].abort();
       end->store(true);
-      CHECK(finishes(calls[4]));
+      CHECK(begun->reaches(5));
       CHECK(all->entries() == std::vector<int>{0, 3, 4, 6, 7});
       for (std::size_t i = 0; i != calls.size(); ++i) {
         auto r = co_await std::move(calls[i]);

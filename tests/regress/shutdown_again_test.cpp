@@ -183,7 +183,8 @@ TEST_CASE("a task that is shielded when its runtime goes is ended in the backgro
       rt.spawn(
           [](shared_probe) -> task<> {
             sync::notify never;
-            co_await shield(select(never.notified(), sleep(100ms)));
+            auto hit = co_await shield(select(never.notified(), sleep(100ms)));
+            (void)hit;
           },
           shared_probe(destroyed));
       rt.block_on(yields());
@@ -205,7 +206,8 @@ TEST_CASE("timers of a local runtime come at once when it has no time left") {
     rt.spawn(
         [](shared_probe, std::atomic<int>* count) -> task<> {
           sync::notify never;
-          co_await shield(select(never.notified(), sleep(1h)));
+          auto hit = co_await shield(select(never.notified(), sleep(1h)));
+          (void)hit;
           co_await shield(sleep(1h));
           ++*count;
           co_await sleep(1h);
@@ -279,7 +281,8 @@ TEST_CASE("a shutdown from within a task does not keep the destructor from waiti
     rt->spawn(
         [](shared_probe) -> task<> {
           sync::notify never;
-          co_await shield(select(never.notified(), sleep(30ms)));
+          auto hit = co_await shield(select(never.notified(), sleep(30ms)));
+          (void)hit;
         },
         shared_probe(destroyed));
     const captured_stderr said;
@@ -304,7 +307,8 @@ TEST_CASE("a shielded wait with a timeout hung in the shutdown") {
     rt->spawn(
         [](shared_probe, std::atomic<int>* count) -> task<> {
           sync::notify never;
-          co_await shield(select(never.notified(), sleep(60ms)));
+          auto hit = co_await shield(select(never.notified(), sleep(60ms)));
+          (void)hit;
           co_await shield(when_any(never.notified(), sleep(1ms)));
           bool timed_out = false;
           try {
@@ -336,7 +340,8 @@ TEST_CASE("a shielded wait hung in the shutdown of a runtime whose clock is paus
       rt.spawn(
           [](shared_probe) -> task<> {
             sync::notify never;
-            co_await shield(select(never.notified(), sleep(1h)));
+            auto hit = co_await shield(select(never.notified(), sleep(1h)));
+            (void)hit;
           },
           shared_probe(destroyed));
       rt.block_on(yields());

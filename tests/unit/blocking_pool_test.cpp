@@ -361,6 +361,45 @@ TEST_CASE("a shutdown that is repeated waits for longer", "[blocking_pool]") {
   CHECK(living.load() == 0);
 }
 
+TEST_CASE("a thread that delivers a result takes the next job", "[blocking_pool]") {
+  struct relay : job {
+    relay(blocking_pool& p, job& n) : job([] {}), pool(p), next(n) {
+      deliver = [](blocking_job* j) noexcept {
+        auto& self = *static_cast<relay*>(j);
+        self.was_quiet = self.pool.is_quiet_or_tells();
+        self.accepted = self.pool.submit(self.next).has_value();
+        self.threads = self.pool.read_counts().threads;
+        self.delivered.add();
+      };
+    }
+    blocking_pool& pool;
+    job& next;
+    bool was_quiet = true;
+    bool accepted = false;
+    std::size_t threads = 0;
+    counter delivered;
+  };
+  counter quiet;
+  blocking_pool_options o;
+  o.on_quiet = [&] { quiet.add(); };
+  blocking_pool pool(o);
+  job last([] {});
+  relay second(pool, last);
+  relay first(pool, second);
+  REQUIRE(pool.submit(first));
+  REQUIRE(last.ran.reaches(1));
+  for (relay* r : {&first, &second}) {
+    CHECK(r->delivered.reaches(1));
+    CHECK(r->ran.value() == 1);
+    CHECK(r->accepted);
+    CHECK_FALSE(r->was_quiet);
+    CHECK(r->threads == 1);
+  }
+  CHECK(quiet.reaches(1));
+  CHECK(pool.shutdown(no_deadline));
+  CHECK(quiet.value() == 1);
+}
+
 TEST_CASE("a job may shut down its own pool", "[blocking_pool]") {
   auto pool = std::make_unique<blocking_pool>(blocking_pool_options{});
   counter ended;

@@ -14,15 +14,19 @@ namespace kioto::detail {
 
 struct blocking_job_tag {};
 
-/// Work for the blocking pool, to be a base or a member of what waits for it. Exactly one of the
-/// callbacks is called, once, as the last access to the job; none if `try_remove` returned true.
+/// Work for the blocking pool, to be a base or a member of what waits for it. Either `run` is
+/// called, and then `deliver` if there is one, or `cancel`: each once, the last one as the last
+/// access to the job. None of them if `try_remove` returned true.
 struct blocking_job : list_node<blocking_job_tag> {
   using callback = void (*)(blocking_job*) noexcept;
 
   blocking_job() noexcept = default;
   blocking_job(callback on_run, callback on_cancel) noexcept : run(on_run), cancel(on_cancel) {}
 
-  callback run = nullptr;     ///< called on a thread of the pool
+  callback run = nullptr;  ///< called on a thread of the pool
+  /// Called behind `run` on the same thread, and must not block: the thread counts as free for the
+  /// next job, because whoever is handed the result often brings one at once. Not of urgent jobs.
+  callback deliver = nullptr;
   callback cancel = nullptr;  ///< called by `shutdown`: the job will not run
   /// Goes before the others and gets a thread beyond the limit: others may be waiting for it. So it
   /// is neither refused nor cancelled by `shutdown`, either.
