@@ -764,4 +764,15 @@ struct in_shield : around<K> {
   }
 };
 
+// ---- together ----------------------------------------------------------------------------------
+
+using channels = block<mpsc_recv, mpsc_recv_many, mpsc_send, mpsc_reserve, mpsc_closed,
+                       oneshot_recv, broadcast_recv, watch_changed>;
+using locks = block<watch_wait_for, semaphore_acquire, mutex_lock, rw_lock_read, rw_lock_write,
+                    notify_one, barrier_wait, token_cancelled>;
+using tasks_and_timers = block<join, join_set_next, blocking_join, sleeping, ticking, delayed,
+                               generator_next, merge_next>;
+using sockets = block<socket_read, socket_readable, socket_write, socket_accept, socket_connect,
+                      set_once_wait, in_task<mpsc_recv>, in_timeout<mpsc_recv>>;
+
 }  // namespace kioto_test::kinds
