@@ -16,12 +16,14 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <random>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -862,10 +864,20 @@ class judge {
       must_be("permits of a semaphore", static_cast<long>(w.semaphores[i].available_permits()), 2);
       must_be("an rw_lock that is free", static_cast<bool>(w.rw_locks[i].try_write()), 1);
     }
+    j.forget_what_is_known();
     return std::move(j.said_);
   }
 
  private:
+  /// To look for what is behind failures that are known.
+  void forget_what_is_known() {
+    const char* const known = std::getenv("KIOTO_FUZZ_IGNORE");
+    if (known == nullptr) return;
+    std::istringstream texts(known);
+    for (std::string text; std::getline(texts, text, '|');)
+      std::erase_if(said_, [&](const auto& s) { return s.find(text) != std::string::npos; });
+  }
+
   void say(const node& n, const char* what) {
     said_.push_back(fmt::format("{} #{} ({}): {}", name_of(n.what.what), n.what.number,
                                 name_of(n.end.load()), what));

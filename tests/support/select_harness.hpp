@@ -16,6 +16,7 @@
 //     is_strict                it can always be withdrawn: never completes beside another one
 //     is_spontaneous           happens by itself, if it comes
 //     is_level                 stays as it is for everybody; there is no unit
+//     is_immediate             is ready as soon as it has happened
 //     holds_up                 cannot be withdrawn: a select that it loses waits for it
 
 #include <array>
@@ -68,6 +69,7 @@ class any_kind {
   static constexpr bool is_spontaneous = false;
   static constexpr bool is_level = false;
   static constexpr bool holds_up = false;
+  static constexpr bool is_immediate = true;
 };
 
 /// How a result is read.
@@ -308,6 +310,7 @@ struct pairing {
   bool drops_others = false;                  ///< `when_any`: a second value is dropped by right
   std::array<bool, 2> spontaneous{};
   std::array<bool, 2> holds_up{};
+  bool first_is_immediate = true;
   std::function<void()> prepare = [] {};       ///< before the first round on a scheduler
   std::function<kioto::task<>()> clean_up;     ///< after the last one
   /// Makes both kinds; each comes by itself as told, if it does at all.
@@ -322,6 +325,7 @@ pairing promises_of(const char* combinator) {
   p.strict = A::is_strict && B::is_strict;
   p.spontaneous = {A::is_spontaneous, B::is_spontaneous};
   p.holds_up = {A::holds_up, B::holds_up};
+  p.first_is_immediate = A::is_immediate && !A::is_spontaneous;
   p.kinds = [](bool a, bool b) {
     return std::pair<std::unique_ptr<any_kind>, std::unique_ptr<any_kind>>(
         std::make_unique<A>(a), std::make_unique<B>(b));
@@ -452,7 +456,7 @@ inline kioto::task<> play_round(const pairing& p, moment when, bool in_order, re
     complain("the wrong one came first");
   if (when == moment::second_alone && !p.spontaneous[0] && winner != 1)
     complain("the wrong one came first");
-  if (when == moment::both_before && in_order && !p.spontaneous[0] && !p.drops_others &&
+  if (when == moment::both_before && in_order && p.first_is_immediate && !p.drops_others &&
       p.strict && winner != 0)
     complain("biased, and the first one was ready");
 

@@ -271,6 +271,7 @@ struct notify_one : any_kind {
 };
 // The others of the group go on when it is complete: that cannot be withdrawn.
 struct barrier_wait : any_kind {
+  static constexpr bool is_immediate = false;
   static constexpr const char* name = "barrier wait";
   static constexpr bool is_strict = false;
   explicit barrier_wait(bool) {}
@@ -328,6 +329,7 @@ inline got look_at_joined(joined&& r) {
 }
 
 struct join : any_kind {
+  static constexpr bool is_immediate = false;
   static constexpr const char* name = "join_handle";
   explicit join(bool) {}
   auto& branch() { return handle; }
@@ -343,6 +345,7 @@ struct join : any_kind {
   kioto::join_handle<std::unique_ptr<int>> handle = kioto::spawn(value_behind(g));
 };
 struct join_set_next : any_kind {
+  static constexpr bool is_immediate = false;
   static constexpr const char* name = "join_next";
   explicit join_set_next(bool) { set.spawn(value_behind(g)); }
   auto branch() { return set.join_next(); }
@@ -360,6 +363,7 @@ struct join_set_next : any_kind {
   kioto::join_set<std::unique_ptr<int>> set;
 };
 struct blocking_join : any_kind {
+  static constexpr bool is_immediate = false;
   static constexpr const char* name = "spawn_blocking";
   explicit blocking_join(bool) {
     handle = kioto::spawn_blocking([f = flag] {
@@ -586,8 +590,9 @@ struct socket_accept : any_kind {
   }
   void happen() override { client.set(native.connect()); }
   kioto::task<bool> settle(got received) override {
-    const auto left = listener.try_accept();
-    co_return left.has_value() == (received == got::nothing);
+    if (received == got::unit) co_return !listener.try_accept().has_value();
+    const auto left = co_await soon(listener.accept());
+    co_return left && left->has_value();
   }
 
   native_listener native;
@@ -670,6 +675,7 @@ struct around : any_kind {
   static constexpr bool is_strict = K::is_strict;
   static constexpr bool is_spontaneous = K::is_spontaneous;
   static constexpr bool is_level = K::is_level;
+  static constexpr bool is_immediate = K::is_immediate;
 
   K inner;
 };
