@@ -47,7 +47,14 @@ pairing timeout_race() {
             out.value[1] = got::unit;
           };
           try {
-            auto value = detail::take_stored(operation);
+            auto value = [&operation] {
+              if constexpr (std::is_void_v<decltype(operation.await_resume())>) {
+                operation.await_resume();
+                return std::monostate();
+              } else {
+                return operation.await_resume();
+              }
+            }();
             if constexpr (detail::is_result<decltype(value)>) {
               if (!value && value.error() == std::errc::timed_out) {
                 timed_out();
