@@ -482,6 +482,7 @@ inline kioto::task<> play_pairs(const std::vector<pairing>& pairs, std::size_t r
   constexpr auto moments = static_cast<std::size_t>(moment::last);
   constexpr auto readings = static_cast<std::size_t>(reading::last);
   for (const pairing& p : pairs) {
+    dog.begin([&p] { return p.name + ", before or after its rounds"; });
     p.prepare();
     for (std::size_t i = 0; i != rounds; ++i) {
       const auto when = static_cast<moment>(i % moments);
@@ -489,6 +490,7 @@ inline kioto::task<> play_pairs(const std::vector<pairing>& pairs, std::size_t r
       co_await play_round(p, when, random() % 2 == 0, static_cast<reading>(random() % readings),
                           threads, wrong);
     }
+    dog.begin([&p] { return p.name + ", before or after its rounds"; });
     if (p.clean_up) co_await p.clean_up();
   }
 }
