@@ -91,7 +91,7 @@ class any_race {
   virtual ~any_race() = default;
 
   using promise = kioto::task<race_outcome>::promise_type;
-  virtual bool suspend(std::coroutine_handle<promise> frame) = 0;
+  virtual std::coroutine_handle<> suspend(std::coroutine_handle<promise> frame) = 0;
   virtual race_outcome resume() = 0;
 };
 
@@ -101,7 +101,8 @@ class [[nodiscard]] race_awaiter {
   race_awaiter(const race_awaiter&) = delete;
   race_awaiter& operator=(const race_awaiter&) = delete;
   [[nodiscard]] static bool await_ready() noexcept { return false; }
-  [[nodiscard]] bool await_suspend(std::coroutine_handle<any_race::promise> frame) const {
+  [[nodiscard]] std::coroutine_handle<> await_suspend(
+      std::coroutine_handle<any_race::promise> frame) const {
     return race_->suspend(frame);
   }
   [[nodiscard]] race_outcome await_resume() const { return race_->resume(); }
@@ -120,9 +121,14 @@ class race_of final : public any_race {
 
  public:
   race_of(Make make, Read read) : operation_(make()), read_(std::move(read)) {}
-  bool suspend(std::coroutine_handle<promise> frame) override {
-    if (operation_.await_ready()) return false;
-    return operation_.await_suspend(frame);
+  std::coroutine_handle<> suspend(std::coroutine_handle<promise> frame) override {
+    if (operation_.await_ready()) return frame;
+    if constexpr (std::is_same_v<decltype(operation_.await_suspend(frame)), bool>) {
+      if (!operation_.await_suspend(frame)) return frame;
+      return std::noop_coroutine();
+    } else {
+      return operation_.await_suspend(frame);
+    }
   }
   race_outcome resume() override { return read_(operation_); }
 
