@@ -67,7 +67,8 @@ class outsider {
         if (pause > 12) {
           std::this_thread::sleep_for(std::chrono::microseconds(random_() % 300));
         } else {
-          const auto until = std::chrono::steady_clock::now() + std::chrono::microseconds(pause * 2);
+          const auto until =
+              std::chrono::steady_clock::now() + std::chrono::microseconds(pause * 2);
           while (std::chrono::steady_clock::now() < until) {
           }
         }
@@ -296,8 +297,8 @@ TEST_CASE("a runtime that is shut down under random trees destroys all of them")
     for (const plan& p : plans) worlds.push_back(std::make_unique<world>(p));
     std::optional<runtime> rt(std::move(builder.build()).value());
     dog.begin([&] {
-      std::string text = fmt::format("KIOTO_FUZZ_SEED={}, the shutdown of {} workers hangs\n", seed,
-                                     workers);
+      std::string text =
+          fmt::format("KIOTO_FUZZ_SEED={}, the shutdown of {} workers hangs\n", seed, workers);
       for (const auto& w : worlds) text += to_text(*w);
       return text;
     });

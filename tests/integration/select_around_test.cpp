@@ -21,9 +21,9 @@ using some = block<mpsc_recv, semaphore_acquire, notify_one, join, sleeping, soc
 using wrapped = block<in_task<semaphore_acquire>, in_task<join>, in_task<socket_read>,
                       in_timeout<notify_one>, in_select<mpsc_recv>, in_select<mutex_lock>,
                       in_token<oneshot_recv>, in_task<in_select<mpsc_send>>>;
-using stubborn = block<in_as_result<mpsc_recv>, in_as_result<socket_read>, in_shield<mpsc_recv>,
-                       in_shield<mutex_lock>, in_task<in_shield<oneshot_recv>>,
-                       in_as_result<in_task<join>>>;
+using stubborn =
+    block<in_as_result<mpsc_recv>, in_as_result<socket_read>, in_shield<mpsc_recv>,
+          in_shield<mutex_lock>, in_task<in_shield<oneshot_recv>>, in_as_result<in_task<join>>>;
 
 template <class A, class... B>
 void add_pairs_with(std::vector<pairing>& to, block<B...>) {
@@ -136,15 +136,19 @@ task<> hand_on(bool channel_first, complaints& wrong) {
   follower behind;
   join_handle<> line;
   if constexpr (std::is_same_v<K, notify_one>)
-    line = spawn([](K* what, follower* f) -> task<> {
-      co_await yield_now();  // the select goes first
-      co_await follow_notice(what->n, *f);
-    }, &k, &behind);
+    line = spawn(
+        [](K* what, follower* f) -> task<> {
+          co_await yield_now();  // the select goes first
+          co_await follow_notice(what->n, *f);
+        },
+        &k, &behind);
   else
-    line = spawn([](K* what, follower* f) -> task<> {
-      co_await yield_now();
-      co_await follow(*what, *f);
-    }, &k, &behind);
+    line = spawn(
+        [](K* what, follower* f) -> task<> {
+          co_await yield_now();
+          co_await follow(*what, *f);
+        },
+        &k, &behind);
   any_kind* const first = channel_first ? static_cast<any_kind*>(&other) : &k;
   any_kind* const second = channel_first ? static_cast<any_kind*>(&k) : &other;
   auto opener = spawn(open_both(first, second));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// The k-th allocation fails, for every k, in every public operation. Each ends by std::bad_alloc, by
-// an error result, or with success; never by ending the program, by a hang, or with something lost.
+// The k-th allocation fails, for every k, in every public operation. Each ends by std::bad_alloc,
+// by an error result, or with success; never by ending the program, by a hang, or with something
+// lost.
 //
 // Each scenario runs in a process of its own, so that one that ends the program is a failure like
 // others, and names the allocation. KIOTO_MEMORY_SCENARIO=name plays one of them alone.
@@ -51,8 +52,8 @@ namespace {
 /// A lack of memory that an operation reports as an error is as good as an exception.
 void expect(std::error_code error, const char* what) {
   if (!error) return;
-  if (error == std::errc::not_enough_memory ||
-      error == std::errc::resource_unavailable_try_again || error == std::errc::no_buffer_space)
+  if (error == std::errc::not_enough_memory || error == std::errc::resource_unavailable_try_again ||
+      error == std::errc::no_buffer_space)
     throw std::bad_alloc();
   throw std::runtime_error(std::string(what) + ": " + error.message());
 }
@@ -126,12 +127,14 @@ task<> bounded_channel() {
 }
 task<> full_channel() {
   auto [tx, rx] = sync::mpsc::channel<std::string>(2);
-  auto producer = spawn([](sync::mpsc::sender<std::string> to) -> task<> {
-    for (int i = 0; i != 80; ++i) {
-      auto sent = co_await to.send("a text that is too long to lie in the object");
-      expect_success(sent, "send");
-    }
-  }, tx);
+  auto producer = spawn(
+      [](sync::mpsc::sender<std::string> to) -> task<> {
+        for (int i = 0; i != 80; ++i) {
+          auto sent = co_await to.send("a text that is too long to lie in the object");
+          expect_success(sent, "send");
+        }
+      },
+      tx);
   const auto last = std::move(tx);
   for (int i = 0; i != 80; ++i) {
     auto v = co_await select(rx.recv(), producer);
@@ -172,11 +175,13 @@ task<> send_with_limit() {
 }
 task<> oneshot_channel() {
   auto [tx, rx] = sync::oneshot::channel<std::string>();
-  auto h = spawn([](sync::oneshot::sender<std::string> to) -> task<> {
-    auto sent = to.send("a text that is too long to lie in the object");
-    expect_true(sent.has_value(), "oneshot");
-    co_return;
-  }, std::move(tx));
+  auto h = spawn(
+      [](sync::oneshot::sender<std::string> to) -> task<> {
+        auto sent = to.send("a text that is too long to lie in the object");
+        expect_true(sent.has_value(), "oneshot");
+        co_return;
+      },
+      std::move(tx));
   auto v = co_await rx.recv();
   auto r = co_await std::move(h);
   std::move(r).value();
@@ -353,7 +358,8 @@ task<> buffered_streams() {
   auto s = numbers(6) | streams::map([](int i) { return value(i); }) | streams::buffered(3);
   const int n = co_await count_of(std::move(s));
   expect_true(n == 6, "buffered");
-  auto t = numbers(6) | streams::map([](int i) { return value(i); }) | streams::buffered_unordered(3);
+  auto t =
+      numbers(6) | streams::map([](int i) { return value(i); }) | streams::buffered_unordered(3);
   const int m = co_await count_of(std::move(t));
   expect_true(m == 6, "buffered_unordered");
 }
@@ -431,10 +437,12 @@ task<> locks() {
     auto a = co_await sync::mutex<int>::lock_owned(m);
     auto b = co_await sync::semaphore::acquire_many_owned(s, 2);
     auto c = co_await sync::rw_lock<int>::write_owned(l);
-    auto h = spawn([](std::shared_ptr<sync::mutex<int>> of) -> task<> {
-      auto guard = co_await of->lock();
-      ++*guard;
-    }, m);
+    auto h = spawn(
+        [](std::shared_ptr<sync::mutex<int>> of) -> task<> {
+          auto guard = co_await of->lock();
+          ++*guard;
+        },
+        m);
     co_await yield_now();
     a.unlock();
     auto r = co_await std::move(h);
@@ -713,9 +721,8 @@ TEST_CASE("every operation survives that an allocation fails, on a worker") {
 TEST_CASE("a runtime is built, used and destroyed although an allocation fails") {
   for (const flavour f : {flavour::current_thread, flavour::four_workers}) {
     const no_descriptor_leak leak;
-    const std::string failures = failures_of("build", [f](long k, shortage how) {
-      return build_and_drop(f, k, how);
-    });
+    const std::string failures =
+        failures_of("build", [f](long k, shortage how) { return build_and_drop(f, k, how); });
     INFO(failures);
     CHECK(failures.empty());
   }

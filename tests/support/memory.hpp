@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Allocations that fail. The program has an operator new of its own (tests/memory/operator_new.cpp),
-// and is therefore one of its own.
+// Allocations that fail. The program has an operator new of its own
+// (tests/memory/operator_new.cpp), and is therefore one of its own.
 
 #include <cstddef>
 

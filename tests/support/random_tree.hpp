@@ -5,10 +5,10 @@
 //
 // A node of a tree is a coroutine that runs its children in some way, and ends with its own number,
 // with an exception of a leaf below it, or stopped. It notes how it ended, and when. What happens
-// to a tree from outside (messages, notices, aborts, cancelled tokens) comes from threads, at random
-// moments, and is noted as well. When everything has ended, `judge` walks the tree and asks of each
-// node whether it was allowed to end as it did, given how its children ended and who had asked it to
-// stop. Nothing that it checks depends on time, but that no timeout comes early.
+// to a tree from outside (messages, notices, aborts, cancelled tokens) comes from threads, at
+// random moments, and is noted as well. When everything has ended, `judge` walks the tree and asks
+// of each node whether it was allowed to end as it did, given how its children ended and who had
+// asked it to stop. Nothing that it checks depends on time, but that no timeout comes early.
 
 #include <algorithm>
 #include <array>
@@ -45,15 +45,15 @@ enum class kind : std::uint8_t {
   throws,
   yields,
   sleeps,
-  receives,        ///< from a bounded channel
-  sends,           ///< into one that is full
+  receives,  ///< from a bounded channel
+  sends,     ///< into one that is full
   awaits_oneshot,
   awaits_broadcast,
   awaits_watch,
   awaits_notice,
-  blocks,          ///< on the blocking pool
-  never,           ///< sleeps for an hour: somebody has to stop it
-  takes_one,       ///< a select over operations, without tasks: exactly one takes effect
+  blocks,     ///< on the blocking pool
+  never,      ///< sleeps for an hour: somebody has to stop it
+  takes_one,  ///< a select over operations, without tasks: exactly one takes effect
   // with children
   selects,
   selects_range,
@@ -61,33 +61,33 @@ enum class kind : std::uint8_t {
   all_of,
   all_of_range,
   tries_all,
-  in_time,         ///< timeout
+  in_time,  ///< timeout
   scopes,
-  scope_cancels,   ///< the body cancels the scope when it ends
+  scope_cancels,  ///< the body cancels the scope when it ends
   shields,
-  as_value,        ///< as_result
+  as_value,  ///< as_result
   until_token,
-  spawns,          ///< and joins
-  spawns_owned,    ///< and joins, or aborts
+  spawns,        ///< and joins
+  spawns_owned,  ///< and joins, or aborts
   joins_set,
   one_by_one,
-  locks,           ///< a mutex, around its child
-  permits,         ///< the same with a semaphore
-  writes,          ///< the same with an rw_lock
-  generates,       ///< runs its children in a generator
-  impatient,       ///< the same, and cancels next() again and again
-  merges,          ///< one generator for each child, merged
-  maps,            ///< a stream_map of them
+  locks,      ///< a mutex, around its child
+  permits,    ///< the same with a semaphore
+  writes,     ///< the same with an rw_lock
+  generates,  ///< runs its children in a generator
+  impatient,  ///< the same, and cancels next() again and again
+  merges,     ///< one generator for each child, merged
+  maps,       ///< a stream_map of them
   last,
 };
 inline const char* name_of(kind k) {
   constexpr std::array names{
-      "ready",     "throws",       "yields",      "sleeps",    "receives", "sends",
-      "oneshot",   "broadcast",    "watch",       "notified",  "blocks",   "never",
-      "takes_one", "select",       "select(vec)", "when_any",  "when_all", "when_all(vec)",
-      "try_all",   "timeout",      "scope",       "scope!",    "shield",   "as_result",
-      "until",     "spawn",        "spawn_owned", "join_set",  "seq",      "mutex",
-      "semaphore", "rw_lock",      "generator",   "impatient", "merge",    "stream_map"};
+      "ready",     "throws",    "yields",      "sleeps",    "receives", "sends",
+      "oneshot",   "broadcast", "watch",       "notified",  "blocks",   "never",
+      "takes_one", "select",    "select(vec)", "when_any",  "when_all", "when_all(vec)",
+      "try_all",   "timeout",   "scope",       "scope!",    "shield",   "as_result",
+      "until",     "spawn",     "spawn_owned", "join_set",  "seq",      "mutex",
+      "semaphore", "rw_lock",   "generator",   "impatient", "merge",    "stream_map"};
   static_assert(names.size() == static_cast<std::size_t>(kind::last));
   return names[static_cast<std::size_t>(k)];
 }
@@ -270,11 +270,11 @@ struct leaf_things {
   std::pair<kioto::sync::watch::sender<int>, kioto::sync::watch::receiver<int>> state =
       kioto::sync::watch::channel<int>(0);
   kioto::sync::notify news;
-  std::atomic<int> sent{0};      ///< from outside, into `channel`, `once` or `all`
-  std::atomic<int> received{0};  ///< by the leaf
-  std::atomic<int> noticed{0};   ///< by `takes_one`
-  std::atomic<int> taken{0};     ///< from outside, out of `channel`
-  std::atomic<int> delivered{0}; ///< by the leaf, into `channel`
+  std::atomic<int> sent{0};       ///< from outside, into `channel`, `once` or `all`
+  std::atomic<int> received{0};   ///< by the leaf
+  std::atomic<int> noticed{0};    ///< by `takes_one`
+  std::atomic<int> taken{0};      ///< from outside, out of `channel`
+  std::atomic<int> delivered{0};  ///< by the leaf, into `channel`
 };
 
 struct node {
@@ -288,8 +288,8 @@ struct node {
   std::atomic<bool> aborted{false};          ///< from outside
   std::atomic<bool> token_cancelled{false};  ///< from outside
   std::atomic<bool> cancelled_scope{false};
-  std::atomic<int> effects{0};               ///< branches of `takes_one` that took effect
-  std::atomic<std::int64_t> began{0};        ///< ns
+  std::atomic<int> effects{0};         ///< branches of `takes_one` that took effect
+  std::atomic<std::int64_t> began{0};  ///< ns
   std::atomic<std::int64_t> ended{0};
   int chosen = -1;
   std::unique_ptr<leaf_things> things;
@@ -546,10 +546,12 @@ inline body scopes(world& w, node& n) {
   const bool cancels = n.what.what == kind::scope_cancels;
   co_await kioto::scope([&](kioto::task_scope& s) -> kioto::task<> {
     for (std::size_t i = 1; i < n.children.size(); ++i)
-      s.spawn([](world* of, node* child) -> kioto::task<> {
-        const int v = co_await run(*of, *child);
-        expect_child(*child, v);
-      }, &w, n.children[i].get());
+      s.spawn(
+          [](world* of, node* child) -> kioto::task<> {
+            const int v = co_await run(*of, *child);
+            expect_child(*child, v);
+          },
+          &w, n.children[i].get());
     const int v = co_await run(w, *n.children[0]);
     expect_child(*n.children[0], v);
     if (cancels) {
@@ -667,7 +669,8 @@ inline body writes(world& w, node& n) {
   expect_child(*n.children[0], v);
   co_return n.what.number;
 }
-inline kioto::async_generator<int> elements(world& w, node& n, std::size_t first, std::size_t last) {
+inline kioto::async_generator<int> elements(world& w, node& n, std::size_t first,
+                                            std::size_t last) {
   for (std::size_t i = first; i != last; ++i) {
     const int v = co_await run(w, *n.children[i]);
     expect_child(*n.children[i], v);
@@ -717,43 +720,78 @@ inline body maps(world& w, node& n) {
 
 inline body make_body(world& w, node& n) {
   switch (n.what.what) {
-    case kind::throws: return throws(w, n);
-    case kind::yields: return yields(n);
-    case kind::sleeps: return sleeps(n);
-    case kind::receives: return receives(n);
-    case kind::sends: return sends(n);
-    case kind::awaits_oneshot: return awaits_oneshot(n);
-    case kind::awaits_broadcast: return awaits_broadcast(n);
-    case kind::awaits_watch: return awaits_watch(n);
-    case kind::awaits_notice: return awaits_notice(n);
-    case kind::blocks: return blocks(n);
-    case kind::never: return never(n);
-    case kind::takes_one: return takes_one(n);
-    case kind::selects: return selects(w, n);
-    case kind::selects_range: return selects_range(w, n);
-    case kind::any_of: return any_of(w, n);
-    case kind::all_of: return all_of(w, n);
-    case kind::all_of_range: return all_of_range(w, n);
-    case kind::tries_all: return tries_all(w, n);
-    case kind::in_time: return in_time(w, n);
+    case kind::throws:
+      return throws(w, n);
+    case kind::yields:
+      return yields(n);
+    case kind::sleeps:
+      return sleeps(n);
+    case kind::receives:
+      return receives(n);
+    case kind::sends:
+      return sends(n);
+    case kind::awaits_oneshot:
+      return awaits_oneshot(n);
+    case kind::awaits_broadcast:
+      return awaits_broadcast(n);
+    case kind::awaits_watch:
+      return awaits_watch(n);
+    case kind::awaits_notice:
+      return awaits_notice(n);
+    case kind::blocks:
+      return blocks(n);
+    case kind::never:
+      return never(n);
+    case kind::takes_one:
+      return takes_one(n);
+    case kind::selects:
+      return selects(w, n);
+    case kind::selects_range:
+      return selects_range(w, n);
+    case kind::any_of:
+      return any_of(w, n);
+    case kind::all_of:
+      return all_of(w, n);
+    case kind::all_of_range:
+      return all_of_range(w, n);
+    case kind::tries_all:
+      return tries_all(w, n);
+    case kind::in_time:
+      return in_time(w, n);
     case kind::scopes:
-    case kind::scope_cancels: return scopes(w, n);
-    case kind::shields: return shields(w, n);
-    case kind::as_value: return as_value(w, n);
-    case kind::until_token: return until_token(w, n);
-    case kind::spawns: return spawns(w, n);
-    case kind::spawns_owned: return spawns_owned(w, n);
-    case kind::joins_set: return joins_set(w, n);
-    case kind::one_by_one: return one_by_one(w, n);
-    case kind::locks: return locks(w, n);
-    case kind::permits: return permits(w, n);
-    case kind::writes: return writes(w, n);
-    case kind::generates: return generates(w, n);
-    case kind::impatient: return impatient(w, n);
-    case kind::merges: return merges(w, n);
-    case kind::maps: return maps(w, n);
+    case kind::scope_cancels:
+      return scopes(w, n);
+    case kind::shields:
+      return shields(w, n);
+    case kind::as_value:
+      return as_value(w, n);
+    case kind::until_token:
+      return until_token(w, n);
+    case kind::spawns:
+      return spawns(w, n);
+    case kind::spawns_owned:
+      return spawns_owned(w, n);
+    case kind::joins_set:
+      return joins_set(w, n);
+    case kind::one_by_one:
+      return one_by_one(w, n);
+    case kind::locks:
+      return locks(w, n);
+    case kind::permits:
+      return permits(w, n);
+    case kind::writes:
+      return writes(w, n);
+    case kind::generates:
+      return generates(w, n);
+    case kind::impatient:
+      return impatient(w, n);
+    case kind::merges:
+      return merges(w, n);
+    case kind::maps:
+      return maps(w, n);
     case kind::ready:
-    case kind::last: break;
+    case kind::last:
+      break;
   }
   return [](int number) -> body { co_return number; }(n.what.number);
 }
@@ -922,8 +960,7 @@ class judge {
     const bool value = end == ending::value;
     const bool exception = end == ending::exception;
     const bool stopped = end == ending::stopped;
-    const bool child_completed =
-        any_child(n, ending::value) || any_child(n, ending::exception);
+    const bool child_completed = any_child(n, ending::value) || any_child(n, ending::exception);
     const bool child_failed = any_child(n, ending::exception);
     const bool child_stopped = any_child(n, ending::stopped) || any_child(n, ending::none);
     const auto look_at_all = [&](bool ask) {
@@ -939,13 +976,16 @@ class judge {
       case kind::any_of: {
         std::size_t completed = 0;
         for (auto& c : n.children) completed += c->completed() ? 1 : 0;
-        for (auto& c : n.children) look(*c, asked || completed > (c->completed() ? 1U : 0U), pauses);
+        for (auto& c : n.children)
+          look(*c, asked || completed > (c->completed() ? 1U : 0U), pauses);
         if (value) {
-          allow(n.chosen >= 0 && n.children[static_cast<std::size_t>(n.chosen)]->end == ending::value,
-                "the branch that it says came first has no value");
+          allow(
+              n.chosen >= 0 && n.children[static_cast<std::size_t>(n.chosen)]->end == ending::value,
+              "the branch that it says came first has no value");
         }
         allow(!exception || child_failed, "an exception from nowhere");
-        allow(!stopped || !child_completed || pauses, "was stopped although a branch had completed");
+        allow(!stopped || !child_completed || pauses,
+              "was stopped although a branch had completed");
         return;
       }
       case kind::all_of:
@@ -1101,16 +1141,15 @@ class judge {
 
 /// The tree with what has become of it, one node a line.
 inline void print(const node& n, unsigned depth, std::string& out) {
-  out += fmt::format("{:{}}{} #{} amount {}{}: {}{}{}{}{}\n", "", 2 * depth, name_of(n.what.what),
-                     n.what.number, n.what.amount,
-                     n.what.what == kind::locks || n.what.what == kind::permits ||
-                             n.what.what == kind::writes
-                         ? fmt::format(" lock {}", n.what.lock)
-                         : std::string(),
-                     name_of(n.end.load()), n.aborted ? ", aborted" : "",
-                     n.token_cancelled ? ", token cancelled" : "",
-                     n.cancelled_scope ? ", scope cancelled" : "",
-                     n.chosen >= 0 ? fmt::format(", chose {}", n.chosen) : std::string());
+  out += fmt::format(
+      "{:{}}{} #{} amount {}{}: {}{}{}{}{}\n", "", 2 * depth, name_of(n.what.what), n.what.number,
+      n.what.amount,
+      n.what.what == kind::locks || n.what.what == kind::permits || n.what.what == kind::writes
+          ? fmt::format(" lock {}", n.what.lock)
+          : std::string(),
+      name_of(n.end.load()), n.aborted ? ", aborted" : "",
+      n.token_cancelled ? ", token cancelled" : "", n.cancelled_scope ? ", scope cancelled" : "",
+      n.chosen >= 0 ? fmt::format(", chose {}", n.chosen) : std::string());
   for (const auto& c : n.children) print(*c, depth + 1, out);
 }
 inline std::string to_text(const world& w) {

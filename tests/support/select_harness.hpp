@@ -205,21 +205,21 @@ std::unique_ptr<any_race> when_any_race(A& a, B& b) {
 
 /// What happens to a race, and when.
 enum class moment : std::uint8_t {
-  first_alone,       ///< the other one does not happen
+  first_alone,  ///< the other one does not happen
   second_alone,
-  first_before,      ///< before the select begins; the other one while it waits
+  first_before,  ///< before the select begins; the other one while it waits
   second_before,
   both_before,
-  first_then_second, ///< while it waits, from a task
+  first_then_second,  ///< while it waits, from a task
   second_then_first,
   from_two_threads,
   thread_and_task,
   last,
 };
 inline const char* name_of(moment m) {
-  constexpr std::array names{"first alone",       "second alone",      "first before",
-                             "second before",     "both before",       "first then second",
-                             "second then first", "from two threads",  "from a thread and a task"};
+  constexpr std::array names{"first alone",       "second alone",     "first before",
+                             "second before",     "both before",      "first then second",
+                             "second then first", "from two threads", "from a thread and a task"};
   return names[static_cast<std::size_t>(m)];
 }
 
@@ -312,13 +312,13 @@ class complaints {
 /// One pair of kinds: how its race is made, and what is promised.
 struct pairing {
   std::string name;
-  bool strict = true;                         ///< exactly one completes
-  bool drops_others = false;                  ///< `when_any`: a second value is dropped by right
+  bool strict = true;         ///< exactly one completes
+  bool drops_others = false;  ///< `when_any`: a second value is dropped by right
   std::array<bool, 2> spontaneous{};
   std::array<bool, 2> holds_up{};
   bool first_is_immediate = true;
-  std::function<void()> prepare = [] {};       ///< before the first round on a scheduler
-  std::function<kioto::task<>()> clean_up;     ///< after the last one
+  std::function<void()> prepare = [] {};    ///< before the first round on a scheduler
+  std::function<kioto::task<>()> clean_up;  ///< after the last one
   /// Makes both kinds; each comes by itself as told, if it does at all.
   std::function<std::pair<std::unique_ptr<any_kind>, std::unique_ptr<any_kind>>(bool, bool)> kinds;
   std::function<std::unique_ptr<any_race>(any_kind&, any_kind&, bool, reading)> race;
@@ -333,8 +333,8 @@ pairing promises_of(const char* combinator) {
   p.holds_up = {A::holds_up, B::holds_up};
   p.first_is_immediate = A::is_immediate && !A::is_spontaneous;
   p.kinds = [](bool a, bool b) {
-    return std::pair<std::unique_ptr<any_kind>, std::unique_ptr<any_kind>>(
-        std::make_unique<A>(a), std::make_unique<B>(b));
+    return std::pair<std::unique_ptr<any_kind>, std::unique_ptr<any_kind>>(std::make_unique<A>(a),
+                                                                           std::make_unique<B>(b));
   };
   return p;
 }
@@ -477,9 +477,7 @@ inline kioto::task<> play_round(const pairing& p, moment when, bool in_order, re
   }
 }
 
-inline std::string describe(const pairing& p, moment m) {
-  return p.name + ", " + name_of(m);
-}
+inline std::string describe(const pairing& p, moment m) { return p.name + ", " + name_of(m); }
 
 inline kioto::task<> play_pairs(const std::vector<pairing>& pairs, std::size_t rounds,
                                 std::uint64_t seed, two_threads& threads, complaints& wrong,
@@ -506,9 +504,8 @@ inline kioto::task<> play_pairs(const std::vector<pairing>& pairs, std::size_t r
 inline void play_on_every_scheduler(const std::vector<pairing>& pairs) {
   const auto wanted = from_environment("KIOTO_SELECT_ROUNDS", 0);
   const auto seed = from_environment("KIOTO_SELECT_SEED", std::random_device{}());
-  const std::size_t rounds =
-      std::max<std::size_t>(static_cast<std::size_t>(wanted) / pairs.size(),
-                            2 * static_cast<std::size_t>(moment::last));
+  const std::size_t rounds = std::max<std::size_t>(static_cast<std::size_t>(wanted) / pairs.size(),
+                                                   2 * static_cast<std::size_t>(moment::last));
   INFO("KIOTO_SELECT_SEED=" << seed);
   watchdog dog(std::chrono::seconds(60));
   two_threads threads;
@@ -587,12 +584,13 @@ class block_pairs<block<A...>, block<B...>> {
                                                    std::index_sequence<J...>) {
       return make_race(
           [&, i, j, in_order] {
-            return in_order
-                       ? kioto::select(kioto::biased,
-                                       kioto::when(I == i, branch_of(I == i, a, *get<I>(rest.a)))...,
-                                       kioto::when(J == j, branch_of(J == j, b, *get<J>(rest.b)))...)
-                       : kioto::select(kioto::when(I == i, branch_of(I == i, a, *get<I>(rest.a)))...,
-                                       kioto::when(J == j, branch_of(J == j, b, *get<J>(rest.b)))...);
+            return in_order ? kioto::select(
+                                  kioto::biased,
+                                  kioto::when(I == i, branch_of(I == i, a, *get<I>(rest.a)))...,
+                                  kioto::when(J == j, branch_of(J == j, b, *get<J>(rest.b)))...)
+                            : kioto::select(
+                                  kioto::when(I == i, branch_of(I == i, a, *get<I>(rest.a)))...,
+                                  kioto::when(J == j, branch_of(J == j, b, *get<J>(rest.b)))...);
           },
           [i, j](auto& operation) {
             auto hit = operation.await_resume();
@@ -602,7 +600,8 @@ class block_pairs<block<A...>, block<B...>> {
             if (hit.index() == size_a + j) out.index = 1;
             const auto note = [&]<std::size_t N, class K>(std::size_t expected, std::size_t which) {
               auto& value = hit.template get<N>();
-              if (value) out.value[which] = N == expected ? K::look(std::move(*value)) : got::nonsense;
+              if (value)
+                out.value[which] = N == expected ? K::look(std::move(*value)) : got::nonsense;
             };
             (note.template operator()<I, A>(i, 0), ...);
             (note.template operator()<size_a + J, B>(size_a + j, 1), ...);

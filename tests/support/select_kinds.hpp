@@ -35,7 +35,8 @@ inline got is_the_value(int v) { return v == the_value ? got::unit : got::nonsen
 
 /// The result of an operation that is known not to be waited for in vain; empty if it is.
 template <class A>
-kioto::task<std::optional<kioto::detail::stored<kioto::detail::await_result<A>>>> soon(A operation) {
+kioto::task<std::optional<kioto::detail::stored<kioto::detail::await_result<A>>>> soon(
+    A operation) {
   auto both = co_await kioto::select(kioto::biased, std::move(operation), kioto::sleep(20s));
   co_return std::move(both.template get<0>());
 }
@@ -50,7 +51,7 @@ struct mpsc_recv : any_kind {
   void happen() override { sent = ends.first.try_send(the_value).has_value(); }
   kioto::task<bool> settle(got received) override {
     const auto left = ends.second.try_recv();
-    co_return sent && left.has_value() == (received == got::nothing);
+    co_return sent&& left.has_value() == (received == got::nothing);
   }
 
   std::pair<kioto::sync::mpsc::sender<int>, kioto::sync::mpsc::receiver<int>> ends =
@@ -66,8 +67,8 @@ struct mpsc_recv_many : any_kind {
   void happen() override { sent = ends.first.send(std::make_unique<int>(the_value)).has_value(); }
   kioto::task<bool> settle(got received) override {
     if (received == got::unit)
-      co_return sent && values.size() == 1 && *values[0] == the_value && ends.second.is_empty();
-    co_return sent && values.empty() && ends.second.len() == 1;
+      co_return sent&& values.size() == 1 && *values[0] == the_value&& ends.second.is_empty();
+    co_return sent&& values.empty() && ends.second.len() == 1;
   }
 
   std::vector<std::unique_ptr<int>> values;
@@ -95,7 +96,7 @@ struct mpsc_send : full_channel {
   kioto::task<bool> settle(got received) override {
     auto in_it = ends.second.try_recv();
     if (in_it.has_value() && *in_it != the_value) co_return false;
-    co_return ready && in_it.has_value() == (received == got::unit) && ends.first.capacity() == 1;
+    co_return ready&& in_it.has_value() == (received == got::unit) && ends.first.capacity() == 1;
   }
 };
 struct mpsc_reserve : full_channel {
@@ -106,7 +107,7 @@ struct mpsc_reserve : full_channel {
     return r.has_value() && r->count() == 1 ? got::unit : got::nonsense;
   }
   // A permit that was received was dropped.
-  kioto::task<bool> settle(got) override { co_return ready && ends.first.capacity() == 1; }
+  kioto::task<bool> settle(got) override { co_return ready&& ends.first.capacity() == 1; }
 };
 struct mpsc_closed : any_kind {
   static constexpr const char* name = "mpsc closed";
@@ -131,7 +132,7 @@ struct oneshot_recv : any_kind {
   void happen() override { sent = ends.first.send(std::make_unique<int>(the_value)).has_value(); }
   kioto::task<bool> settle(got received) override {
     const auto left = ends.second.try_recv();
-    co_return sent && left.has_value() == (received == got::nothing);
+    co_return sent&& left.has_value() == (received == got::nothing);
   }
 
   std::pair<kioto::sync::oneshot::sender<std::unique_ptr<int>>,
@@ -150,7 +151,7 @@ struct broadcast_recv : any_kind {
   void happen() override { sent = ends.first.send(the_value).receivers() == 1; }
   kioto::task<bool> settle(got received) override {
     const auto left = ends.second.try_recv();
-    co_return sent && left.has_value() == (received == got::nothing);
+    co_return sent&& left.has_value() == (received == got::nothing);
   }
 
   std::pair<kioto::sync::broadcast::sender<int>, kioto::sync::broadcast::receiver<int>> ends =
@@ -166,7 +167,7 @@ struct watch_changed : any_kind {
   void happen() override { sent = ends.first.send(the_value).has_value(); }
   kioto::task<bool> settle(got received) override {
     const auto left = ends.second.has_changed();
-    co_return sent && left.has_value() && *left == (received == got::nothing);
+    co_return sent&& left.has_value() && *left == (received == got::nothing);
   }
 
   std::pair<kioto::sync::watch::sender<int>, kioto::sync::watch::receiver<int>> ends =
@@ -279,7 +280,8 @@ struct barrier_wait : any_kind {
   auto branch() { return phase.wait(); }
   static got look(const kioto::sync::barrier_wait_result&) { return got::unit; }
   void happen() override {
-    other = home.spawn([](kioto::sync::barrier* b) -> kioto::task<> { co_await b->wait(); }, &phase);
+    other =
+        home.spawn([](kioto::sync::barrier* b) -> kioto::task<> { co_await b->wait(); }, &phase);
   }
   kioto::task<bool> settle(got received) override {
     if (received == got::nothing) {
@@ -325,9 +327,7 @@ inline kioto::task<std::unique_ptr<int>> value_behind(std::shared_ptr<gate> g) {
   co_return std::make_unique<int>(the_value);
 }
 using joined = kioto::join_result<std::unique_ptr<int>>;
-inline got look_at_joined(joined&& r) {
-  return r.has_value() ? is_the_value(**r) : got::nonsense;
-}
+inline got look_at_joined(joined&& r) { return r.has_value() ? is_the_value(**r) : got::nonsense; }
 
 struct join : any_kind {
   static constexpr bool is_immediate = false;
@@ -357,7 +357,7 @@ struct join_set_next : any_kind {
   kioto::task<bool> settle(got received) override {
     if (received == got::unit) co_return set.empty();
     auto left = co_await set.join_next();
-    co_return left && look_at_joined(std::move(*left)) == got::unit && set.empty();
+    co_return left&& look_at_joined(std::move(*left)) == got::unit&& set.empty();
   }
 
   std::shared_ptr<gate> g = std::make_shared<gate>();
@@ -532,7 +532,7 @@ struct socket_readable : socket_read {
   static got look(const kioto::result<void>& r) { return r ? got::unit : got::nonsense; }
   kioto::task<bool> settle(got) override {
     const auto left = co_await soon(stream->read(buffer));
-    co_return sent && left && *left && **left == 1;
+    co_return sent&& left && *left && **left == 1;
   }
 };
 struct socket_write : connected {
@@ -574,8 +574,7 @@ struct socket_write : connected {
   ssize_t take_some(int flags) {
     std::vector<char> some(1 << 16);
     const ssize_t n = ::recv(peer.get(), some.data(), some.size(), flags);
-    if (n > 0)
-      xs += static_cast<std::size_t>(std::count(some.begin(), some.begin() + n, 'x'));
+    if (n > 0) xs += static_cast<std::size_t>(std::count(some.begin(), some.begin() + n, 'x'));
     if (n > 0) seen += static_cast<std::size_t>(n);
     return n;
   }

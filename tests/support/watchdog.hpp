@@ -16,8 +16,7 @@ namespace kioto_test {
 /// Ends the program with a message if it makes no progress: a hang is a failure that says where.
 class watchdog {
  public:
-  explicit watchdog(std::chrono::seconds limit)
-      : limit_(limit), thread_([this] { watch(); }) {}
+  explicit watchdog(std::chrono::seconds limit) : limit_(limit), thread_([this] { watch(); }) {}
   watchdog(const watchdog&) = delete;
   watchdog& operator=(const watchdog&) = delete;
   ~watchdog() {
