@@ -58,7 +58,10 @@ TEST_CASE("room for no message waited behind those who want some") {
     auto [tx, rx] = mpsc::channel<int>(1);
     CHECK(tx.try_send(1));
     CHECK(tx.try_reserve_many(0).has_value());
-    auto waits = spawn([](mpsc::sender<int> to) -> task<> { co_await to.send(2); }(tx));
+    auto waits = spawn([](mpsc::sender<int> to) -> task<> {
+      const auto sent = co_await to.send(2);
+      CHECK_FALSE(sent);
+    }(tx));
     co_await settle();
     CHECK_FALSE(waits.is_finished());
     auto none = tx.try_reserve_many(0);
@@ -181,7 +184,10 @@ TEST_CASE("a semaphore refuses more permits than it can have, also without waiti
 TEST_CASE("no permits of a semaphore are there at once, whoever waits") {
   in_order([]() -> task<> {
     semaphore s(0);
-    auto waits = spawn([](semaphore* of) -> task<> { co_await of->acquire(); }(&s));
+    auto waits = spawn([](semaphore* of) -> task<> {
+      const auto got = co_await of->acquire();
+      CHECK(got.error() == error::closed);
+    }(&s));
     co_await settle();
     auto none = co_await s.acquire_many(0);
     REQUIRE(none.has_value());
