@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <kioto/detail/frame_allocator.hpp>
+
 #include "support/catch.hpp"
 #include "support/child.hpp"
 #include "support/flag.hpp"
@@ -364,7 +366,8 @@ TEST_CASE("a task that suspended in a forked child went on with the tasks of the
           co_return child.wait();
         }(d));
         auto result = co_await forks;
-        co_await behind;
+        const auto ended = co_await behind;
+        CHECK(ended.has_value());
         co_return std::move(result).value();
       }(what, ran));
       CHECK_THAT(said, Catch::Matchers::Contains("signal 6"));
@@ -399,6 +402,8 @@ TEST_CASE("block_on of a current-thread runtime returns also in the child of its
 
 // The locks that all threads share were held by threads that the child does not have.
 TEST_CASE("a forked child found the locks of the frame pool, or of the tasks, held for ever") {
+  // The allocators of sanitizers, which then serve instead, keep their locks over a fork().
+  if (!detail::frame_pool_enabled()) return;
   std::optional<runtime> rt(make_runtime(flavour::four_workers));
   const flag stop = make_flag();
   std::vector<join_handle<>> noise;
@@ -408,7 +413,7 @@ TEST_CASE("a forked child found the locks of the frame pool, or of the tasks, he
         std::vector<join_handle<>> many;
         for (int n = 0; n != 300; ++n)
           many.push_back(spawn([]() -> task<> { co_await yield_now(); }));
-        for (auto& one : many) co_await one;
+        for (auto& one : many) static_cast<void>(co_await one);
       }
     }(stop)));
   const auto forks = [] {
@@ -429,5 +434,6 @@ TEST_CASE("a forked child found the locks of the frame pool, or of the tasks, he
           "0");
   }
   stop->store(true);
-  for (auto& one : noise) rt->block_on([](join_handle<>& h) -> task<> { co_await h; }(one));
+  for (auto& one : noise)
+    rt->block_on([](join_handle<>& h) -> task<> { static_cast<void>(co_await h); }(one));
 }
