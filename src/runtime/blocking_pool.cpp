@@ -63,6 +63,16 @@ int create_thread(std::size_t stack_size, void* (*entry)(void*), void* argument)
   return error;
 }
 
+// For a thread that has ended, but for the references that it drops last. With those the pool may
+// go, and then it is the thread itself that is here.
+void join(std::optional<pthread_t> ended) noexcept {
+  if (!ended) return;
+  if (pthread_equal(*ended, pthread_self()) != 0)
+    pthread_detach(*ended);
+  else
+    pthread_join(*ended, nullptr);
+}
+
 struct idle_thread_tag {};
 
 // A thread that waits for work. It may be gone as soon as it is woken.
@@ -110,14 +120,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   }
   state(const state&) = delete;
   state& operator=(const state&) = delete;
-  // A thread that ended has at most its references left to drop, so the wait is short.
-  ~state() {
-    if (!last_ended) return;
-    if (pthread_equal(*last_ended, pthread_self()) != 0)
-      pthread_detach(*last_ended);
-    else
-      pthread_join(*last_ended, nullptr);
-  }
+  ~state() { join(last_ended); }
 
   // Under the lock. 0 or an error number.
   int start_thread() noexcept {
@@ -272,7 +275,7 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
       --alive;
       if (closed) ended.notify_all();
     }
-    if (previous) pthread_join(*previous, nullptr);
+    join(previous);
   }
 
   const process_mark process;
@@ -373,7 +376,7 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
   const bool all = s.alive == 0;
   const std::optional<pthread_t> last = std::exchange(s.last_ended, std::nullopt);
   lock.unlock();
-  if (last) pthread_join(*last, nullptr);
+  join(last);
   return all;
 }
 
@@ -383,7 +386,7 @@ void blocking_pool::abandon() noexcept {
   s.detaches = true;
   const std::optional<pthread_t> last = std::exchange(s.last_ended, std::nullopt);
   lock.unlock();
-  if (last) pthread_join(*last, nullptr);
+  join(last);
 }
 
 bool blocking_pool::runs_on_this_thread() const noexcept {

@@ -43,7 +43,16 @@ void on_every_runtime(Body body) {
   body(rt);
 }
 
-task<> yields() { co_await yield_now(); }
+/// Until every other task waits for something.
+task<> all_wait() {
+  for (;;) {
+    bool all = true;
+    for (const task_dump& t : handle::current().dump())
+      if (t.id != current_task_id() && t.now != task_dump::state::suspended) all = false;
+    if (all) co_return;
+    co_await yield_now();
+  }
+}
 
 std::size_t threads_of_process() {
   std::size_t n = 0;
@@ -91,7 +100,7 @@ TEST_CASE("a repeated shutdown said that everything had ended while a task was s
     auto h = rt->handle().spawn(
         [](signal* from, shared_probe) -> task<> { co_await shield(from->wait()); }, &s,
         shared_probe(destroyed));
-    rt->block_on(yields());
+    rt->block_on(all_wait());
     CHECK_FALSE(rt->shutdown(1ms));
     CHECK_FALSE(rt->shutdown(1ms));
     CHECK(destroyed == 0);
@@ -187,7 +196,7 @@ TEST_CASE("a task that is shielded when its runtime goes is ended in the backgro
             (void)hit;
           },
           shared_probe(destroyed));
-      rt.block_on(yields());
+      rt.block_on(all_wait());
       CHECK_FALSE(rt.shutdown(1ms));
     }
     CHECK(destroyed == 0);
@@ -217,7 +226,7 @@ TEST_CASE("timers of a local runtime come at once when it has no time left") {
     rt.spawn(
         [](shared_probe) -> task<> { co_await shield(sleep_until(steady::time_point::max())); },
         shared_probe(destroyed));
-    rt.block_on(yields());
+    rt.block_on(all_wait());
     CHECK_FALSE(rt.shutdown(1ms));
     CHECK(destroyed == 0);
   }
@@ -266,7 +275,7 @@ TEST_CASE("a local runtime dropped by a task that its own shutdown ends") {
     for (int i = 0; i != 2; ++i)
       same.spawn([](shared_probe) -> task<> { co_await sleep(1h); }, shared_probe(destroyed));
     same.spawn([](std::unique_ptr<local_runtime>) -> task<> { co_await sleep(1h); }, std::move(rt));
-    same.block_on(yields());
+    same.block_on(all_wait());
     const captured_stderr said;
     CHECK(same.shutdown(20s));
   }
@@ -324,7 +333,7 @@ TEST_CASE("a shielded wait with a timeout hung in the shutdown") {
           ++*count;
         },
         shared_probe(destroyed), &later);
-    rt->block_on(yields());
+    rt->block_on(all_wait());
     rt.reset();
     CHECK(destroyed == 1);
     CHECK(later == 2);
@@ -344,7 +353,7 @@ TEST_CASE("a shielded wait hung in the shutdown of a runtime whose clock is paus
             (void)hit;
           },
           shared_probe(destroyed));
-      rt.block_on(yields());
+      rt.block_on(all_wait());
     }
     CHECK(destroyed == 1);
   }
@@ -376,7 +385,7 @@ TEST_CASE("a shutdown that misses its limit says what is left, and so does the d
     const flag begun = make_flag();
     const flag release = make_flag();
     auto waits = rt->spawn([](signal* from) -> task<> { co_await shield(from->wait()); }, &s);
-    rt->block_on(yields());
+    rt->block_on(all_wait());
     auto call = rt->handle().spawn_blocking([=] {
       begun->store(true);
       comes_true(*release);
@@ -439,7 +448,7 @@ TEST_CASE("a worker whose task blocks in place after a missed shutdown has anoth
   };
   rt.spawn([](raises_at_end) -> task<> { co_await shield(sleep(50ms)); },
            raises_at_end(other_ended));
-  rt.block_on(yields());
+  rt.block_on(all_wait());
   rt.spawn([=]() -> task<> {
     begun->store(true);
     while (!shut->load()) std::this_thread::sleep_for(1ms);
