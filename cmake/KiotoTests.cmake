@@ -22,7 +22,7 @@ function(kioto_add_catch_support)
   endif()
   file(GLOB sources CONFIGURE_DEPENDS "${CMAKE_CURRENT_SOURCE_DIR}/support/*.cpp")
   add_library(kioto_test_support STATIC ${sources})
-  target_include_directories(kioto_test_support PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}")
+  target_include_directories(kioto_test_support PUBLIC "${CMAKE_CURRENT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/src")
   target_link_libraries(kioto_test_support PUBLIC kioto::kioto)
   set_target_properties(kioto_test_support PROPERTIES CXX_EXTENSIONS OFF)
   if(TARGET Catch2::Catch2WithMain)
@@ -79,7 +79,7 @@ function(kioto_add_program_tests kind)
       CXX_EXTENSIONS OFF
       RUNTIME_OUTPUT_DIRECTORY "${CMAKE_CURRENT_BINARY_DIR}/${kind}"
       OUTPUT_NAME ${stem})
-    target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}")
+    target_include_directories(${target} PRIVATE "${CMAKE_CURRENT_SOURCE_DIR}" "${PROJECT_SOURCE_DIR}/src")
     target_link_libraries(${target} PRIVATE kioto_interface)
     if(kind STREQUAL "model")
       # Relacy redefines names of the standard library by macros; its warnings say nothing about us.

@@ -9,7 +9,7 @@
 #include <variant>
 
 #include <kioto/config.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 #include <kioto/result.hpp>
 
 namespace kioto {

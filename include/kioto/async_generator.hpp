@@ -13,10 +13,10 @@
 #include <type_traits>
 #include <utility>
 
-#include <kioto/detail/branch.hpp>
-#include <kioto/detail/frame_allocator.hpp>
-#include <kioto/detail/pausable.hpp>
-#include <kioto/detail/promise.hpp>
+#include <kioto/detail/base/frame_allocator.hpp>
+#include <kioto/detail/task/branch.hpp>
+#include <kioto/detail/task/pausable.hpp>
+#include <kioto/detail/task/promise.hpp>
 
 namespace kioto {
 

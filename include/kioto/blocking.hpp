@@ -11,9 +11,9 @@
 #include <utility>
 
 #include <kioto/config.hpp>
-#include <kioto/detail/blocking_pool.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/spawn_support.hpp>
+#include <kioto/detail/task/blocking_pool.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/task/spawn_support.hpp>
 #include <kioto/runtime.hpp>
 #include <kioto/spawn.hpp>
 

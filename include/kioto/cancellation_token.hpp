@@ -7,9 +7,9 @@
 #include <stop_token>
 #include <utility>
 
-#include <kioto/detail/branch.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/wait_list.hpp>
+#include <kioto/detail/base/event_waiters.hpp>
+#include <kioto/detail/task/branch.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 
 namespace kioto {
 

@@ -9,8 +9,8 @@
 #include <utility>
 #include <variant>
 
-#include <kioto/detail/fork.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/fork.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 #include <kioto/task_id.hpp>
 
 namespace kioto {

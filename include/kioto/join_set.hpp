@@ -9,8 +9,8 @@
 #include <vector>
 
 #include <kioto/blocking.hpp>
-#include <kioto/detail/join_set_core.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/join_set_core.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 #include <kioto/join_handle.hpp>
 #include <kioto/runtime.hpp>
 #include <kioto/spawn.hpp>

@@ -10,7 +10,7 @@
 #include <utility>
 
 #include <kioto/as_result.hpp>
-#include <kioto/detail/branch.hpp>
+#include <kioto/detail/task/branch.hpp>
 
 namespace kioto {
 namespace detail {

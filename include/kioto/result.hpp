@@ -13,7 +13,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <kioto/detail/is_result.hpp>
+#include <kioto/detail/base/is_result.hpp>
 
 namespace kioto {
 

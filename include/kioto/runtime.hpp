@@ -13,9 +13,9 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/saturating.hpp>
-#include <kioto/detail/spawn_support.hpp>
-#include <kioto/detail/thread_wait.hpp>
+#include <kioto/detail/base/saturating.hpp>
+#include <kioto/detail/task/spawn_support.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
 #include <kioto/metrics.hpp>
 #include <kioto/result.hpp>
 #include <kioto/time/clock.hpp>

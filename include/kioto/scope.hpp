@@ -13,10 +13,10 @@
 
 #include <kioto/as_result.hpp>
 #include <kioto/config.hpp>
-#include <kioto/detail/branch.hpp>
-#include <kioto/detail/count.hpp>
-#include <kioto/detail/scope_core.hpp>
-#include <kioto/detail/spawn_support.hpp>
+#include <kioto/detail/base/count.hpp>
+#include <kioto/detail/task/branch.hpp>
+#include <kioto/detail/task/scope_core.hpp>
+#include <kioto/detail/task/spawn_support.hpp>
 #include <kioto/join_handle.hpp>
 #include <kioto/task.hpp>
 

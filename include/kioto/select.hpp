@@ -9,7 +9,7 @@
 #include <vector>
 
 #include <kioto/config.hpp>
-#include <kioto/detail/branch_set.hpp>
+#include <kioto/detail/task/branch_set.hpp>
 #include <kioto/select_result.hpp>
 
 namespace kioto {
@@ -277,7 +277,8 @@ template <class A>
 ///   `otherwise`, which completes then.
 /// - Cancellation: passed on to every branch. If one completes nevertheless, that counts.
 /// - In a select: as a branch of another one it is withdrawn with all its branches.
-/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what has a
+/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what has
+/// a
 ///   name outlives it. The frame of a branch that is a task is destroyed as soon as the branch has
 ///   ended, or does not take part. Nothing is allocated, unless a branch is an adaptor such as
 ///   `as_result(…)` or an awaitable of your own, which runs in a task of its own frame.

@@ -5,8 +5,8 @@
 #include <utility>
 
 #include <kioto/as_result.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/pausable.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/task/pausable.hpp>
 
 namespace kioto {
 namespace detail {

@@ -4,7 +4,7 @@
 #include <source_location>
 #include <utility>
 
-#include <kioto/detail/spawn_support.hpp>
+#include <kioto/detail/task/spawn_support.hpp>
 
 namespace kioto {
 

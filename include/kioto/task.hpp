@@ -7,7 +7,7 @@
 #include <utility>
 
 #include <kioto/config.hpp>
-#include <kioto/detail/promise.hpp>
+#include <kioto/detail/task/promise.hpp>
 
 namespace kioto {
 

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include <kioto/config.hpp>
-#include <kioto/detail/branch.hpp>
-#include <kioto/detail/combinator.hpp>
+#include <kioto/detail/task/branch.hpp>
+#include <kioto/detail/task/combinator.hpp>
 
 namespace kioto {
 namespace detail {

@@ -11,9 +11,9 @@
 
 #include <kioto/as_result.hpp>
 #include <kioto/blocking.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/spawn_support.hpp>
-#include <kioto/detail/tracker_count.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/task/spawn_support.hpp>
+#include <kioto/detail/task/tracker_count.hpp>
 #include <kioto/runtime.hpp>
 #include <kioto/spawn.hpp>
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include <kioto/as_result.hpp>
-#include <kioto/detail/branch.hpp>
+#include <kioto/detail/task/branch.hpp>
 #include <kioto/result.hpp>
 #include <kioto/task.hpp>
 #include <kioto/time/sleep.hpp>

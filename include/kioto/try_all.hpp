@@ -12,7 +12,7 @@
 
 #include <kioto/as_result.hpp>
 #include <kioto/config.hpp>
-#include <kioto/detail/branch_set.hpp>
+#include <kioto/detail/task/branch_set.hpp>
 #include <kioto/result.hpp>
 
 namespace kioto {

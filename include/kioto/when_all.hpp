@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/branch_set.hpp>
+#include <kioto/detail/task/branch_set.hpp>
 
 namespace kioto {
 namespace detail {

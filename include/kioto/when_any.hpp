@@ -10,7 +10,7 @@
 #include <vector>
 
 #include <kioto/config.hpp>
-#include <kioto/detail/branch_set.hpp>
+#include <kioto/detail/task/branch_set.hpp>
 
 namespace kioto {
 

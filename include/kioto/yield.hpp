@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 
 namespace kioto {
 namespace detail {

@@ -3,13 +3,13 @@
 #include <sys/socket.h>
 #include <algorithm>
 #include <cerrno>
-#include <kioto/detail/sys.hpp>
+#include <kioto/detail/net/sys.hpp>
 #include <kioto/net/resolve.hpp>
 #include <memory>
 #include <new>
 #include <string>
 
-#include "sockaddr.hpp"
+#include "net/sockaddr.hpp"
 
 namespace kioto::detail {
 namespace {

@@ -6,10 +6,10 @@
 #include <sys/uio.h>
 #include <algorithm>
 #include <cerrno>
-#include <kioto/detail/socket.hpp>
+#include <kioto/detail/net/socket.hpp>
 #include <limits>
 
-#include "sockaddr.hpp"
+#include "net/sockaddr.hpp"
 
 namespace kioto::detail {
 namespace {

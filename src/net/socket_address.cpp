@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "sockaddr.hpp"
+#include "net/sockaddr.hpp"
 
 #include <fmt/format.h>
 #include <netinet/in.h>

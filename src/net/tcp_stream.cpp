@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "lookup.hpp"
+#include "net/lookup.hpp"
 
 namespace kioto::net {
 namespace {

@@ -3,8 +3,8 @@
 
 #include <stdexcept>
 
-#include "core.hpp"
-#include "multi_thread.hpp"
+#include "scheduler/core.hpp"
+#include "scheduler/multi_thread.hpp"
 
 namespace kioto::detail {
 

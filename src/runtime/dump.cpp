@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 
-#include <kioto/detail/promise.hpp>
+#include <kioto/detail/task/promise.hpp>
 
-#include "core.hpp"
+#include "scheduler/core.hpp"
 
 namespace kioto {
 namespace detail {

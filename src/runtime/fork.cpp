@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What becomes of runtimes in a child of fork().
-#include <kioto/detail/fork.hpp>
+#include <kioto/detail/task/fork.hpp>
 
 #include <pthread.h>
 
@@ -10,10 +10,10 @@
 
 #include <fmt/format.h>
 
-#include <kioto/detail/frame_allocator.hpp>
+#include <kioto/detail/base/frame_allocator.hpp>
 
-#include "core.hpp"
-#include "scheduler.hpp"
+#include "scheduler/core.hpp"
+#include "scheduler/scheduler.hpp"
 
 namespace kioto::detail {
 

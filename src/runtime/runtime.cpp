@@ -13,13 +13,13 @@
 #include <fmt/format.h>
 
 #include <kioto/blocking.hpp>
-#include <kioto/detail/promise.hpp>
+#include <kioto/detail/task/promise.hpp>
 #include <kioto/parallelism.hpp>
 #include <kioto/time/sleep.hpp>
 
-#include "core.hpp"
-#include "current_thread.hpp"
-#include "multi_thread.hpp"
+#include "scheduler/core.hpp"
+#include "scheduler/current_thread.hpp"
+#include "scheduler/multi_thread.hpp"
 
 namespace kioto {
 namespace detail {
@@ -224,6 +224,7 @@ static inline runtime_core& entered_core(const char* what) {
 }
 
 KIOTO_NOINLINE runtime_core& current_core(const char* what) { return entered_core(what); }
+io_driver& current_io_driver(const char* what) { return *current_core(what).io; }
 
 KIOTO_NOINLINE scheduler& current_scheduler(const char* what) {
   runtime_core& core = entered_core(what);
@@ -321,7 +322,8 @@ void report_exception(task_header& task, runtime_core* core, std::exception_ptr 
     return;
   }
   describe(std::move(error), [&](const char* what) {
-    std::fprintf(stderr, "kioto: task %llu, spawned at %s:%u: an exception that nobody awaits: %s\n",
+    std::fprintf(stderr,
+                 "kioto: task %llu, spawned at %s:%u: an exception that nobody awaits: %s\n",
                  static_cast<unsigned long long>(task.id_), where.file_name(),
                  static_cast<unsigned>(where.line()), what);
   });

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/acquire_operation.hpp>
+#include <kioto/detail/sync/acquire_operation.hpp>
 
 template class kioto::detail::basic_semaphore_core<kioto::detail::std_sync,
                                                    kioto::detail::acquire_operation>;

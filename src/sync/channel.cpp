@@ -3,7 +3,7 @@
 #include <new>
 #include <stdexcept>
 
-#include <kioto/detail/mpsc_operation.hpp>
+#include <kioto/detail/sync/mpsc_operation.hpp>
 
 namespace kioto::detail {
 

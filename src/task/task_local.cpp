@@ -3,7 +3,7 @@
 
 #include <stdexcept>
 
-#include "../runtime/scheduler.hpp"
+#include "scheduler/scheduler.hpp"
 
 namespace kioto::detail {
 

@@ -7,10 +7,10 @@
 #include <stdexcept>
 #include <string>
 
-#include <kioto/detail/intrusive_list.hpp>
+#include <kioto/detail/base/intrusive_list.hpp>
 #include <kioto/testing/paused.hpp>
 
-#include "../runtime/core.hpp"
+#include "scheduler/core.hpp"
 
 namespace kioto::detail {
 

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "../runtime/core.hpp"
+#include "scheduler/core.hpp"
 
 namespace kioto {
 namespace detail {

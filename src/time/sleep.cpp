@@ -3,7 +3,7 @@
 
 #include <kioto/timeout.hpp>
 
-#include "../runtime/core.hpp"
+#include "scheduler/core.hpp"
 
 namespace kioto {
 namespace detail {

@@ -12,12 +12,12 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/time_driver.hpp>
 #include <kioto/kioto.hpp>
 #include <kioto/select.hpp>
 #include <kioto/testing/driven.hpp>
 #include <kioto/testing/paused.hpp>
 #include <kioto/time/interval.hpp>
+#include "driver/time_driver.hpp"
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/socket.hpp>
+#include <kioto/detail/net/socket.hpp>
 
 #include "support/cancel_harness.hpp"
 #include "support/catch.hpp"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A barrier: groups, their leader, and waiters that leave before their group is complete.
 
-#include <kioto/detail/barrier_core.hpp>
+#include <kioto/detail/sync/barrier_core.hpp>
 
 #include "model_leaf.hpp"
 #include "relacy_policy.hpp"

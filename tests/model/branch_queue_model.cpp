@@ -4,7 +4,7 @@
 
 #include <array>
 
-#include <kioto/detail/branch_queue.hpp>
+#include <kioto/detail/task/branch_queue.hpp>
 
 #include "relacy_policy.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A broadcast channel: sending against receiving, lagging, giving up and leaving.
 
-#include <kioto/detail/broadcast_core.hpp>
+#include <kioto/detail/sync/broadcast_core.hpp>
 
 #include "relacy_policy.hpp"
 

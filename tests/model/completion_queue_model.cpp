@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Ends of tasks against the one who takes them in: waiting, giving up, going away.
 
-#include <kioto/detail/completion_queue.hpp>
+#include <kioto/detail/task/completion_queue.hpp>
 
 #include "relacy_policy.hpp"
 

@@ -5,8 +5,8 @@
 #include <cstddef>
 #include <optional>
 
-#include <kioto/detail/idle_set.hpp>
-#include <kioto/detail/parker.hpp>
+#include "base/parker.hpp"
+#include "scheduler/idle_set.hpp"
 
 #include "relacy_policy.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A task and its join handle: the end of the task against waiting, giving up, and detaching.
 
-#include <kioto/detail/join_state.hpp>
+#include <kioto/detail/task/join_state.hpp>
 
 #include "relacy_policy.hpp"
 

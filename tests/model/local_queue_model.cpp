@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <kioto/detail/local_queue.hpp>
+#include "scheduler/local_queue.hpp"
 
 #include "relacy_policy.hpp"
 

@@ -2,10 +2,10 @@
 #pragma once
 
 // A task that waits in one operation, for the models of primitives: the protocol of
-// kioto/detail/context.hpp and of task_header::enter() on the real suspension word. Whoever comes
-// to own the strand runs it, on the spot.
+// kioto/detail/task/strand.hpp and of task_header::enter() on the real suspension word. Whoever
+// comes to own the strand runs it, on the spot.
 
-#include <kioto/detail/suspension.hpp>
+#include <kioto/detail/task/suspension.hpp>
 
 #include "relacy_policy.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // An mpsc channel: sending against receiving, waiting for room, giving up, closing and leaving.
 
-#include <kioto/detail/mpsc_core.hpp>
+#include <kioto/detail/sync/mpsc_core.hpp>
 
 #include "relacy_policy.hpp"
 

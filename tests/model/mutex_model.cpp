@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The mutex: who waits for it gets it, and what one holder wrote the next one sees.
 
-#include <kioto/detail/mutex.hpp>
+#include <kioto/detail/base/mutex.hpp>
 
 #include "relacy_policy.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Notices: stored, given, handed on by a cancelled waiter, and given to all who are there.
 
-#include <kioto/detail/notify_core.hpp>
+#include <kioto/detail/sync/notify_core.hpp>
 
 #include "model_leaf.hpp"
 #include "relacy_policy.hpp"

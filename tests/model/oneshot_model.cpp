@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A one-shot channel: sending against waiting, giving up, closing and leaving, on both sides.
 
-#include <kioto/detail/oneshot_state.hpp>
+#include <kioto/detail/sync/oneshot_state.hpp>
 
 #include "relacy_policy.hpp"
 

@@ -5,7 +5,7 @@
 #include <chrono>
 #include <optional>
 
-#include <kioto/detail/parker.hpp>
+#include "base/parker.hpp"
 
 #include "relacy_policy.hpp"
 

@@ -5,7 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <kioto/detail/registration.hpp>
+#include <kioto/detail/net/registration.hpp>
 
 #include "relacy_policy.hpp"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Runs a template over a sync policy (kioto/detail/sync_policy.hpp) under Relacy, which explores
-// interleavings and stale reads, and reports races, deadlocks, leaks and failed checks.
+// Runs a template over a sync policy (kioto/detail/base/sync_policy.hpp) under Relacy, which
+// explores interleavings and stale reads, and reports races, deadlocks, leaks and failed checks.
 //
 //   #include <kioto/detail/thing.hpp>             // before or after this header
 //   #include "relacy_policy.hpp"

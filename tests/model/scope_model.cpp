@@ -4,7 +4,7 @@
 #include <array>
 #include <optional>
 
-#include <kioto/detail/scope_state.hpp>
+#include <kioto/detail/task/scope_state.hpp>
 
 #include "relacy_policy.hpp"
 

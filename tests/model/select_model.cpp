@@ -4,8 +4,8 @@
 
 #include <array>
 
-#include <kioto/detail/branch_queue.hpp>
-#include <kioto/detail/suspension.hpp>
+#include <kioto/detail/task/branch_queue.hpp>
+#include <kioto/detail/task/suspension.hpp>
 
 #include "relacy_policy.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The counting core: fast paths, the line, the gathering head, cancellation and close.
 
-#include <kioto/detail/semaphore_core.hpp>
+#include <kioto/detail/sync/semaphore_core.hpp>
 
 #include "model_leaf.hpp"
 #include "relacy_policy.hpp"

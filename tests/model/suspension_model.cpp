@@ -2,7 +2,7 @@
 // The strand: suspended by its owner, completed by a backend, stopped by anybody, borrowed by a
 // dump.
 
-#include <kioto/detail/suspension.hpp>
+#include <kioto/detail/task/suspension.hpp>
 
 #include "relacy_policy.hpp"
 

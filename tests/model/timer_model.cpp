@@ -7,8 +7,8 @@
 #include <cstdint>
 #include <optional>
 
-#include <kioto/detail/driver_seat.hpp>
-#include <kioto/detail/time_driver.hpp>
+#include "driver/driver.hpp"
+#include "driver/time_driver.hpp"
 
 #include "relacy_policy.hpp"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A watch channel: new values against waiting for them, giving up and leaving.
 
-#include <kioto/detail/watch_core.hpp>
+#include <kioto/detail/sync/watch_core.hpp>
 
 #include "relacy_policy.hpp"
 

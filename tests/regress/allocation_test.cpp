@@ -21,7 +21,7 @@
 #include <new>
 #include <utility>
 
-#include <kioto/detail/mpsc_core.hpp>
+#include <kioto/detail/sync/mpsc_core.hpp>
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"

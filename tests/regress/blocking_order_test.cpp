@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include <kioto/detail/sys.hpp>
+#include <kioto/detail/net/sys.hpp>
 
 #include "support/catch.hpp"
 #include "support/flag.hpp"

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/blocking_pool.hpp>
+#include <kioto/detail/task/blocking_pool.hpp>
 #include <kioto/kioto.hpp>
 
 #include "support/catch.hpp"

@@ -8,9 +8,9 @@
 #include <thread>
 #include <vector>
 
-#include <kioto/detail/barrier_core.hpp>
-#include <kioto/detail/local_queue.hpp>
-#include <kioto/detail/mpsc_core.hpp>
+#include <kioto/detail/sync/barrier_core.hpp>
+#include <kioto/detail/sync/mpsc_core.hpp>
+#include "scheduler/local_queue.hpp"
 
 #include "support/catch.hpp"
 

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 
 #include "support/catch.hpp"
 #include "support/death.hpp"

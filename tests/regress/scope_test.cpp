@@ -5,7 +5,7 @@
 #include <memory>
 #include <thread>
 
-#include <kioto/detail/scope_state.hpp>
+#include <kioto/detail/task/scope_state.hpp>
 
 #include "support/catch.hpp"
 

@@ -7,7 +7,7 @@
 #include <optional>
 #include <thread>
 
-#include <kioto/detail/sys.hpp>
+#include <kioto/detail/net/sys.hpp>
 
 #include "support/catch.hpp"
 #include "support/flag.hpp"

@@ -3,7 +3,7 @@
 
 #include <mutex>
 
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 
 namespace kioto_test {
 

@@ -3,8 +3,8 @@
 
 #include <kioto/kioto.hpp>
 
-#include <kioto/detail/join_state.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/join_state.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 
 namespace kioto_test {
 

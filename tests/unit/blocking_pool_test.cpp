@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/blocking_pool.hpp>
+#include <kioto/detail/task/blocking_pool.hpp>
 
 #include <pthread.h>
 

@@ -15,9 +15,9 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/random.hpp>
 #include <kioto/kioto.hpp>
 #include <kioto/testing/paused.hpp>
+#include "base/random.hpp"
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"

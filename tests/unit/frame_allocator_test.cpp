@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/frame_allocator.hpp>
+#include <kioto/detail/base/frame_allocator.hpp>
 
 #include <algorithm>
 #include <atomic>

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/frame_allocator.hpp>
+#include <kioto/detail/base/frame_allocator.hpp>
 
 #include "support/catch.hpp"
 

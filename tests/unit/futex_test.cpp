@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/futex.hpp>
+#include <kioto/detail/base/futex.hpp>
 
 #include <atomic>
 #include <cerrno>

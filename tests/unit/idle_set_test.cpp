@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/idle_set.hpp>
+#include "scheduler/idle_set.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include <kioto/detail/inject_queue.hpp>
-#include <kioto/detail/parker.hpp>
+#include "base/parker.hpp"
+#include "scheduler/inject_queue.hpp"
 
 #include "support/catch.hpp"
 

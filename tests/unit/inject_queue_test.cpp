@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/inject_queue.hpp>
+#include "scheduler/inject_queue.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include <kioto/detail/spinlock.hpp>
+#include <kioto/detail/base/spinlock.hpp>
 
 #include "support/catch.hpp"
 

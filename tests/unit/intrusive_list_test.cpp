@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/intrusive_list.hpp>
+#include <kioto/detail/base/intrusive_list.hpp>
 
 #include <array>
 #include <vector>

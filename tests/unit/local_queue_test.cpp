@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/local_queue.hpp>
+#include "scheduler/local_queue.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include <kioto/detail/inject_queue.hpp>
+#include "scheduler/inject_queue.hpp"
 
 #include "support/catch.hpp"
 

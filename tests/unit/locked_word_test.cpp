@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/locked_word.hpp>
+#include <kioto/detail/base/locked_word.hpp>
 
 #include <thread>
 #include <vector>

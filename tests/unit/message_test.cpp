@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/message.hpp>
+#include <kioto/detail/sync/message.hpp>
 
 #include <array>
 #include <atomic>

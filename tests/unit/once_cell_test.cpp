@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/late_value.hpp>
+#include <kioto/detail/base/manual_lifetime.hpp>
 
 #include "support/catch.hpp"
 #include "support/runtimes.hpp"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/parker.hpp>
+#include "base/parker.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/pooled.hpp>
+#include <kioto/detail/base/pooled.hpp>
 
 #include <atomic>
 #include <stdexcept>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/random.hpp>
+#include "base/random.hpp"
 
 #include <array>
 #include <cstdint>

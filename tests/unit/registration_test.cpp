@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/io_driver.hpp>
-#include <kioto/detail/registration.hpp>
+#include <kioto/detail/net/reactor.hpp>
+#include <kioto/detail/net/registration.hpp>
 
 #include <malloc.h>
 #include <sys/socket.h>
@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/sys.hpp>
+#include <kioto/detail/net/sys.hpp>
 
 #include "support/catch.hpp"
 

@@ -5,7 +5,7 @@
 #include <netinet/in.h>
 #include <atomic>
 #include <cerrno>
-#include <kioto/detail/sys.hpp>
+#include <kioto/detail/net/sys.hpp>
 #include <kioto/net/resolve.hpp>
 #include <string>
 #include <string_view>

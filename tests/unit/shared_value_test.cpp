@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/shared_value.hpp>
+#include <kioto/detail/sync/shared_value.hpp>
 
 #include <atomic>
 #include <thread>

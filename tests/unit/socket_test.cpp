@@ -8,7 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
-#include <kioto/detail/socket.hpp>
+#include <kioto/detail/net/socket.hpp>
 #include <string>
 #include <vector>
 

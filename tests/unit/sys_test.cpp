@@ -7,7 +7,7 @@
 #include <unistd.h>
 #include <atomic>
 #include <cerrno>
-#include <kioto/detail/sys.hpp>
+#include <kioto/detail/net/sys.hpp>
 #include <thread>
 
 namespace sys = kioto::detail::sys;

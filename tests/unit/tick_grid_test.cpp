@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/tick_grid.hpp>
+#include <kioto/detail/time/tick_grid.hpp>
 
 #include <chrono>
 #include <cstdint>

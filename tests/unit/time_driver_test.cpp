@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/time_driver.hpp>
+#include "driver/time_driver.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/timer_wheel.hpp>
+#include <kioto/detail/time/timer_wheel.hpp>
 
 #include <algorithm>
 #include <cstdint>

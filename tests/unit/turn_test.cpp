@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#include <kioto/detail/turn.hpp>
+#include <kioto/detail/sync/turn.hpp>
 
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/semaphore_core.hpp>
+#include <kioto/detail/sync/semaphore_core.hpp>
 #include <kioto/kioto.hpp>
 #include <kioto/sync/mpsc.hpp>
 #include <kioto/testing/paused.hpp>

@@ -5,7 +5,7 @@
 #include <string>
 #include <utility>
 
-#include <kioto/detail/io_operation.hpp>
+#include <kioto/detail/net/io_operation.hpp>
 #include <kioto/net/socket_address.hpp>
 #include <kioto/net/tcp_stream.hpp>
 #include <kioto/result.hpp>

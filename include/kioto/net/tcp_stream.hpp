@@ -11,7 +11,7 @@
 #include <utility>
 
 #include <kioto/buffer.hpp>
-#include <kioto/detail/stream_operation.hpp>
+#include <kioto/detail/net/stream_operation.hpp>
 #include <kioto/net/interest.hpp>
 #include <kioto/net/socket_address.hpp>
 #include <kioto/result.hpp>
@@ -24,9 +24,9 @@ namespace kioto::net {
 /// Common to all operations:
 /// - Errors keep their `std::error_code`. After the shutdown of its runtime every operation fails
 ///   with `error::runtime_shutdown`. Writing to a connection that the peer has closed gives
-///   `errc::broken_pipe`, never SIGPIPE. In a child of fork() a stream that was made before fails with
-///   `error::inherited_by_fork`, but may be destroyed, or given to a runtime of the child through
-///   `into_native` and `from_native`.
+///   `errc::broken_pipe`, never SIGPIPE. In a child of fork() a stream that was made before fails
+///   with `error::inherited_by_fork`, but may be destroyed, or given to a runtime of the child
+///   through `into_native` and `from_native`.
 /// - Cancellation: at once. A cancelled operation has moved no byte, but for `write_all` and
 ///   `read_exact`, which may have moved a part: after those the stream is of use only to be closed.
 /// - Zero-length buffers complete at once with 0 bytes, whatever the state of the connection.

@@ -10,9 +10,9 @@
 
 #include <kioto/abort_on_drop.hpp>
 #include <kioto/async_generator.hpp>
-#include <kioto/detail/arrival.hpp>
-#include <kioto/detail/branch.hpp>
-#include <kioto/detail/count.hpp>
+#include <kioto/detail/base/count.hpp>
+#include <kioto/detail/stream/next_outcome.hpp>
+#include <kioto/detail/task/branch.hpp>
 #include <kioto/join_set.hpp>
 #include <kioto/select.hpp>
 #include <kioto/spawn.hpp>

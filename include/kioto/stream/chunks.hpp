@@ -8,8 +8,8 @@
 #include <vector>
 
 #include <kioto/async_generator.hpp>
-#include <kioto/detail/arrival.hpp>
-#include <kioto/detail/count.hpp>
+#include <kioto/detail/base/count.hpp>
+#include <kioto/detail/stream/next_outcome.hpp>
 #include <kioto/select.hpp>
 #include <kioto/stream/stream.hpp>
 #include <kioto/time/sleep.hpp>

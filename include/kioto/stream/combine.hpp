@@ -9,7 +9,7 @@
 
 #include <kioto/async_generator.hpp>
 #include <kioto/config.hpp>
-#include <kioto/detail/branch.hpp>
+#include <kioto/detail/task/branch.hpp>
 #include <kioto/stream/stream.hpp>
 
 namespace kioto {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/count.hpp>
+#include <kioto/detail/base/count.hpp>
 #include <kioto/stream/stream.hpp>
 #include <kioto/sync/mutex.hpp>
 #include <kioto/sync/notify.hpp>

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include <kioto/async_generator.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 #include <kioto/result.hpp>
 #include <kioto/stream/stream.hpp>
 

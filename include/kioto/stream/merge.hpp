@@ -8,9 +8,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <kioto/detail/arrival.hpp>
-#include <kioto/detail/branch.hpp>
-#include <kioto/detail/element_race.hpp>
+#include <kioto/detail/stream/first_element.hpp>
+#include <kioto/detail/stream/next_outcome.hpp>
+#include <kioto/detail/task/branch.hpp>
 #include <kioto/stream/stream.hpp>
 
 namespace kioto {

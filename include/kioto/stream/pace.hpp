@@ -9,7 +9,7 @@
 
 #include <kioto/as_result.hpp>
 #include <kioto/async_generator.hpp>
-#include <kioto/detail/arrival.hpp>
+#include <kioto/detail/stream/next_outcome.hpp>
 #include <kioto/result.hpp>
 #include <kioto/select.hpp>
 #include <kioto/stream/stream.hpp>

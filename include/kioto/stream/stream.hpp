@@ -10,8 +10,8 @@
 #include <utility>
 
 #include <kioto/as_result.hpp>
-#include <kioto/detail/branch.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/task/branch.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 
 namespace kioto {
 namespace detail {

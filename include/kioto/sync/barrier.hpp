@@ -3,9 +3,9 @@
 
 #include <cstddef>
 
-#include <kioto/detail/barrier_core.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/thread_wait.hpp>
+#include <kioto/detail/sync/barrier_core.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
 
 namespace kioto {
 namespace detail {

@@ -8,12 +8,12 @@
 #include <utility>
 
 #include <kioto/as_result.hpp>
-#include <kioto/detail/broadcast_core.hpp>
-#include <kioto/detail/count.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/message.hpp>
-#include <kioto/detail/shared_value.hpp>
-#include <kioto/detail/thread_wait.hpp>
+#include <kioto/detail/base/count.hpp>
+#include <kioto/detail/sync/broadcast_core.hpp>
+#include <kioto/detail/sync/message.hpp>
+#include <kioto/detail/sync/shared_value.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
 #include <kioto/result.hpp>
 #include <kioto/sync/send_result.hpp>
 

@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <kioto/detail/core_owner.hpp>
+#include <kioto/detail/sync/semaphore_ref.hpp>
 
 namespace kioto {
 namespace detail {

@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/count.hpp>
-#include <kioto/detail/mpsc_operation.hpp>
-#include <kioto/detail/thread_wait.hpp>
+#include <kioto/detail/base/count.hpp>
+#include <kioto/detail/sync/mpsc_operation.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
 #include <kioto/result.hpp>
 #include <kioto/sync/send_result.hpp>
 #include <kioto/task.hpp>

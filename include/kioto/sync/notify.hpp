@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/notify_core.hpp>
+#include <kioto/detail/sync/notify_core.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 
 namespace kioto {
 namespace detail {

@@ -9,8 +9,8 @@
 #include <utility>
 
 #include <kioto/config.hpp>
-#include <kioto/detail/acquire_operation.hpp>
-#include <kioto/detail/late_value.hpp>
+#include <kioto/detail/base/manual_lifetime.hpp>
+#include <kioto/detail/sync/acquire_operation.hpp>
 #include <kioto/result.hpp>
 #include <kioto/task.hpp>
 

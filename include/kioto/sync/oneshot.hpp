@@ -6,10 +6,10 @@
 #include <system_error>
 #include <utility>
 
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/message.hpp>
-#include <kioto/detail/oneshot_state.hpp>
-#include <kioto/detail/thread_wait.hpp>
+#include <kioto/detail/sync/message.hpp>
+#include <kioto/detail/sync/oneshot_state.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
 #include <kioto/result.hpp>
 #include <kioto/sync/send_result.hpp>
 

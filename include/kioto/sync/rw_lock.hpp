@@ -6,8 +6,8 @@
 #include <type_traits>
 #include <utility>
 
-#include <kioto/detail/acquire_operation.hpp>
-#include <kioto/detail/thread_wait.hpp>
+#include <kioto/detail/sync/acquire_operation.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
 #include <kioto/sync/lock_guard.hpp>
 
 namespace kioto::sync {

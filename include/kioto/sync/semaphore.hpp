@@ -7,9 +7,9 @@
 #include <optional>
 #include <utility>
 
-#include <kioto/detail/acquire_operation.hpp>
-#include <kioto/detail/core_owner.hpp>
-#include <kioto/detail/thread_wait.hpp>
+#include <kioto/detail/sync/acquire_operation.hpp>
+#include <kioto/detail/sync/semaphore_ref.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
 #include <kioto/result.hpp>
 
 namespace kioto {

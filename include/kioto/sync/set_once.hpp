@@ -6,9 +6,9 @@
 #include <type_traits>
 #include <utility>
 
-#include <kioto/detail/acquire_operation.hpp>
-#include <kioto/detail/late_value.hpp>
-#include <kioto/detail/thread_wait.hpp>
+#include <kioto/detail/base/manual_lifetime.hpp>
+#include <kioto/detail/sync/acquire_operation.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
 
 namespace kioto {
 namespace detail {

@@ -11,10 +11,10 @@
 #include <utility>
 
 #include <kioto/config.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/message.hpp>
-#include <kioto/detail/shared_value.hpp>
-#include <kioto/detail/watch_core.hpp>
+#include <kioto/detail/sync/message.hpp>
+#include <kioto/detail/sync/shared_value.hpp>
+#include <kioto/detail/sync/watch_core.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 #include <kioto/result.hpp>
 #include <kioto/sync/send_result.hpp>
 

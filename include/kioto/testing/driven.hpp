@@ -7,7 +7,7 @@
 #include <type_traits>
 #include <utility>
 
-#include <kioto/detail/spawn_support.hpp>
+#include <kioto/detail/task/spawn_support.hpp>
 #include <kioto/join_handle.hpp>
 #include <kioto/task.hpp>
 

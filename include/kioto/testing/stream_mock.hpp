@@ -13,10 +13,10 @@
 #include <vector>
 
 #include <kioto/buffer.hpp>
-#include <kioto/detail/intrusive_list.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/socket.hpp>
-#include <kioto/detail/timer_operation.hpp>
+#include <kioto/detail/base/intrusive_list.hpp>
+#include <kioto/detail/net/socket.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/time/timer_operation.hpp>
 #include <kioto/result.hpp>
 #include <kioto/time/deadline.hpp>
 

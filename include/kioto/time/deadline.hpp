@@ -4,7 +4,7 @@
 #include <chrono>
 #include <compare>
 
-#include <kioto/detail/saturating.hpp>
+#include <kioto/detail/base/saturating.hpp>
 #include <kioto/time/clock.hpp>
 
 namespace kioto {

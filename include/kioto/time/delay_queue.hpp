@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/tick_grid.hpp>
-#include <kioto/detail/timer_operation.hpp>
-#include <kioto/detail/timer_wheel.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/time/tick_grid.hpp>
+#include <kioto/detail/time/timer_operation.hpp>
+#include <kioto/detail/time/timer_wheel.hpp>
 #include <kioto/time/deadline.hpp>
 
 namespace kioto {

@@ -3,8 +3,8 @@
 
 #include <chrono>
 
-#include <kioto/detail/intrusive_list.hpp>
-#include <kioto/detail/leaf_awaiter.hpp>
+#include <kioto/detail/base/intrusive_list.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
 #include <kioto/time/deadline.hpp>
 
 // A clock that tests control. It belongs to a current-thread or local runtime; with several workers

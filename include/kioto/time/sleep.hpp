@@ -4,8 +4,8 @@
 #include <chrono>
 #include <utility>
 
-#include <kioto/detail/leaf_awaiter.hpp>
-#include <kioto/detail/timer_operation.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/time/timer_operation.hpp>
 #include <kioto/time/deadline.hpp>
 
 namespace kioto {

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+#include <mutex>
+#include <utility>
+
+#include <kioto/detail/base/intrusive_list.hpp>
+#include <kioto/detail/base/spinlock.hpp>
+
+namespace kioto::detail {
+
+/// Base of what waits in a `basic_wait_list`.
+template <class Sync>
+class basic_wait_node : public list_node<> {
+ protected:
+  basic_wait_node() noexcept = default;
+  ~basic_wait_node() = default;
+
+ private:
+  template <class, class>
+  friend class basic_wait_list;
+  typename Sync::template var<std::uint64_t> generation_{0};
+};
+
+/// Waiters for an event that wakes all of them. `Waiter` has the base `basic_wait_node<Sync>`.
+///
+/// Invariants:
+/// - W1 The event is brought about under the lock (`take_all`), and a waiter links itself only
+///   after it has seen, under the lock, that the event has not come (`add`). None is missed.
+/// - W2 A waiter is linked, or it is taken, and then belongs to who took it: `remove` tells which.
+///   All waiters that are linked are of the current generation, and `take_all` begins the next one,
+///   so this costs nothing per waiter.
+///
+/// Memory order: everything is under the lock.
+template <class Sync, class Waiter>
+class basic_wait_list {
+ public:
+  using list = intrusive_list<Waiter>;
+
+  basic_wait_list() = default;
+  basic_wait_list(const basic_wait_list&) = delete;
+  basic_wait_list& operator=(const basic_wait_list&) = delete;
+
+  /// Links the waiter if `must_wait()`, which is called under the lock, is true.
+  template <class Condition>
+  [[nodiscard]] bool add(Waiter& waiter, Condition&& must_wait) noexcept {
+    const std::lock_guard lock(lock_);
+    if (!must_wait()) return false;
+    waiter.generation_.set(generation_.get());
+    waiters_.push_back(waiter);
+    return true;
+  }
+
+  /// True: the waiter is unlinked and will not be fired. False: it has been taken.
+  [[nodiscard]] bool remove(Waiter& waiter) noexcept {
+    const std::lock_guard lock(lock_);
+    if (waiter.generation_.get() != generation_.get()) return false;
+    waiters_.erase(waiter);
+    return true;
+  }
+
+  /// Calls `happens()`, which brings the event about, under the lock. If it returns true, appends
+  /// the waiters to `taken`, in order; the caller fires them.
+  template <class Event>
+  void take_all(list& taken, Event&& happens) noexcept {
+    const std::lock_guard lock(lock_);
+    if (!happens()) return;
+    generation_.set(generation_.get() + 1);
+    taken.splice_back(waiters_);
+  }
+
+ private:
+  basic_spinlock<Sync> lock_;
+  typename Sync::template var<std::uint64_t> generation_{0};
+  list waiters_;
+};
+
+}  // namespace kioto::detail

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <utility>
+
+#include <kioto/detail/net/reactor.hpp>
+#include <kioto/detail/net/socket.hpp>
+
+namespace kioto::detail {
+
+/// A descriptor with its registration: what every socket consists of.
+class io_source {
+ public:
+  io_source(io_source&& other) noexcept
+      : fd_(std::move(other.fd_)), registration_(std::exchange(other.registration_, nullptr)) {}
+  io_source& operator=(io_source&& other) noexcept {
+    if (this != &other) {
+      reset();
+      fd_ = std::move(other.fd_);
+      registration_ = std::exchange(other.registration_, nullptr);
+    }
+    return *this;
+  }
+  ~io_source() { reset(); }
+
+  /// Takes the descriptor over in any case: on an error it is closed.
+  static result<io_source> create(io_driver& driver, unique_fd fd, net::ready initial) noexcept {
+    auto added = driver.add(fd.get(), initial);
+    if (!added) return added.error();
+    return io_source(std::move(fd), **added);
+  }
+
+  /// Takes over a descriptor from outside, which becomes non-blocking. On an error it stays the
+  /// caller's.
+  static result<io_source> from_native(io_driver& driver, int fd, net::ready initial) noexcept {
+    if (const auto set = set_nonblocking(fd, true); !set) return set.error();
+    auto added = driver.add(fd, initial);
+    if (!added) return added.error();
+    return io_source(unique_fd(fd), **added);
+  }
+
+  [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  [[nodiscard]] detail::registration& registration() const noexcept { return *registration_; }
+
+  /// Gives the descriptor away; it is no longer registered.
+  [[nodiscard]] unique_fd release() noexcept {
+    deregister();
+    return std::move(fd_);
+  }
+
+ private:
+  io_source(unique_fd fd, detail::registration& which) noexcept
+      : fd_(std::move(fd)), registration_(&which) {}
+
+  // False: the descriptor was closed by somebody else.
+  bool deregister() noexcept {
+    return registration_ == nullptr ||
+           io_driver::remove(*std::exchange(registration_, nullptr), fd_.get());
+  }
+  void reset() noexcept {
+    if (deregister()) [[likely]]
+      fd_.reset();
+    else
+      static_cast<void>(fd_.release());
+  }
+
+  unique_fd fd_;
+  detail::registration* registration_ = nullptr;
+};
+
+}  // namespace kioto::detail

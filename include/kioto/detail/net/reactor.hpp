@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <optional>
+#include <vector>
+
+#include <kioto/config.hpp>
+#include <kioto/detail/base/intrusive_list.hpp>
+#include <kioto/detail/net/reactor_backend.hpp>
+#include <kioto/detail/net/registration.hpp>
+#include <kioto/detail/task/fork.hpp>
+#include <kioto/result.hpp>
+
+namespace kioto::detail {
+
+class io_driver;
+using io_driver_pointer = std::shared_ptr<io_driver>;
+
+struct driver_set_tag {};
+
+/// A registration in its driver. Keeps the driver alive until it is removed from it.
+class alignas(cache_line) registration : public basic_registration<std_sync>,
+                                         public list_node<driver_set_tag> {
+ public:
+  registration(io_driver_pointer driver, net::ready initial) noexcept
+      : basic_registration(initial), driver_(std::move(driver)) {}
+
+  // From where frames come: it is as short-lived as the task that reads from it, and the general
+  // allocator spends some 80 bytes more on one that is aligned.
+  static void* operator new(std::size_t bytes, std::align_val_t alignment,
+                            const std::nothrow_t&) noexcept;
+  KIOTO_NOINLINE static void operator delete(void* memory, std::size_t bytes,
+                                             std::align_val_t alignment) noexcept;
+
+  /// Valid until the registration is removed.
+  [[nodiscard]] io_driver& driver() const noexcept { return *driver_; }
+
+  /// What the backend holds for this life of it.
+  [[nodiscard]] std::uint64_t token() const noexcept {
+    return reinterpret_cast<std::uintptr_t>(this) | life();
+  }
+  /// Null for the token of an earlier life.
+  [[nodiscard]] static registration* of_token(std::uint64_t token) noexcept {
+    auto* const which = reinterpret_cast<registration*>(token & ~std::uint64_t{last_life});
+    return which->life() == (token & last_life) ? which : nullptr;
+  }
+
+ private:
+  friend class io_driver;
+  // The life is told in the bits of the address that the alignment leaves free.
+  static constexpr std::uint8_t last_life = cache_line - 1;
+
+  io_driver_pointer driver_;
+  std::atomic<bool> displaced_{false};  ///< another descriptor has its number
+  bool is_haunted_ = false;  ///< by the mutex of the driver: events of an earlier life may come
+};
+
+struct io_metrics {
+  std::uint64_t registered = 0;
+  std::uint64_t deregistered = 0;
+  std::uint64_t ready_events = 0;
+};
+
+/// The reactor of a runtime: owns the registrations and the backend that feeds them.
+///
+/// The token that the backend holds is the address of the registration. Lifetime: a registration
+/// that was removed is freed at the beginning of a turn, or with the driver, and turns never
+/// overlap; so no turn meets a freed one (D1). At most 16 of them pile up before a sleeping turn is
+/// ended.
+///
+/// A descriptor that was closed behind the back of its registration may live on in a duplicate, and
+/// the backend report it. If the backend cannot remove it, because its number is closed or that of
+/// another file, the registration is not freed (D2): it waits for another descriptor to be
+/// registered, and begins another life, of which the token tells. After 64 lives it just stays. If
+/// the number is registered for another file meanwhile, removing it would hit that one: so the
+/// driver knows which registration has a number, and does not (D3).
+///
+/// A child of fork() shares the backend's set with its parent, and may find the mutex locked for
+/// ever: for a driver that it inherited nothing is done, and what was registered stays (D4).
+///
+/// Thread safety: `turn()` is called by one thread at a time, everything else by any.
+class io_driver : public std::enable_shared_from_this<io_driver> {
+ public:
+  /// With the backend that suits the platform. Throws std::bad_alloc.
+  static result<io_driver_pointer> create();
+  explicit io_driver(std::unique_ptr<reactor_backend> backend) noexcept;
+  ~io_driver();
+
+  /// Registers a descriptor, which starts with the readiness `initial`. Errors: those of the
+  /// system, `errc::not_enough_memory`, and `error::runtime_shutdown` after shutdown.
+  result<registration*> add(int fd, net::ready initial) noexcept;
+  /// Ends a registration, before its descriptor is closed. Operations in flight end with
+  /// `errc::operation_canceled`. False: the descriptor was closed behind the back of its
+  /// registration, and the number may be somebody else's; it must not be closed.
+  static bool remove(registration& which, int fd) noexcept;
+
+  /// What one turn brings at most. More would wait behind each other in the queue of one thread,
+  /// which may lose its processor; in the system they wait for whoever comes first.
+  static constexpr std::size_t max_events = 64;
+
+  /// Brings at most `limit` events, at least 1; the others stay for the next turn.
+  void turn(std::optional<std::chrono::nanoseconds> timeout,
+            std::size_t limit = std::numeric_limits<std::size_t>::max()) noexcept;
+  void unpark() noexcept { backend_->unpark(); }
+
+  /// Every operation in flight, and every later one, ends with `error::runtime_shutdown`.
+  /// Idempotent.
+  void shutdown() noexcept;
+
+  /// This is a child of fork(), and the driver one of the parent.
+  [[nodiscard]] bool is_inherited() const noexcept { return process_.is_inherited(); }
+  /// Of a child that inherited it: lets go of its descriptors.
+  void abandon() noexcept { backend_->abandon(); }
+
+  [[nodiscard]] const char* backend_name() const noexcept { return backend_->name(); }
+  [[nodiscard]] io_metrics metrics() const noexcept;
+
+ private:
+  static constexpr std::size_t max_pending = 16;
+  using registration_list = intrusive_list<registration, driver_set_tag>;
+
+  void free_pending() noexcept;
+  [[nodiscard]] registration* make(net::ready initial) noexcept;
+  [[nodiscard]] bool note_number(int fd, registration& which) noexcept;
+  void take_number(int fd, registration& which) noexcept;
+  static void free_all(registration_list& list) noexcept;
+
+  const process_mark process_;
+  std::unique_ptr<reactor_backend> backend_;
+  mutable std::mutex mutex_;
+  // Guarded by the mutex.
+  registration_list live_;
+  registration_list ended_;     ///< shut down, not removed yet
+  registration_list pending_;   ///< removed, not freed yet
+  registration_list haunted_;   ///< as pending, but events may still come: for another life (D2)
+  registration_list worn_out_;  ///< the same after the last life
+  std::vector<registration*> holders_;  ///< of each number, or null
+  bool shut_down_ = false;
+  unsigned walks_ = 0;  ///< over registrations, without the mutex: nothing is freed
+  std::uint64_t registered_ = 0;
+  std::uint64_t deregistered_ = 0;
+  std::atomic<std::size_t> pending_count_{0};  ///< written under the mutex, read also without
+  std::atomic<bool> has_haunted_{false};       ///< the same
+  std::atomic<std::uint64_t> ready_events_{0};
+};
+
+/// The driver of the runtime that the calling thread is in; throws std::logic_error that names
+/// `what` outside of one.
+io_driver& current_io_driver(const char* what);
+
+}  // namespace kioto::detail

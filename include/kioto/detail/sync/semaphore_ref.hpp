@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include <kioto/detail/sync/acquire_operation.hpp>
+
+namespace kioto::detail {
+
+/// What a guard or a permit holds on to: a plain pointer to the core, or a share in the object that
+/// the core is part of.
+using borrowed_core = semaphore_core*;
+using shared_core = std::shared_ptr<semaphore_core>;
+
+/// Base of an operation that keeps the object it waits for. It comes before the operation among the
+/// bases: then it is destroyed after it.
+template <class Owner>
+class core_owner;
+
+template <>
+class core_owner<borrowed_core> {
+ public:
+  explicit core_owner(borrowed_core) noexcept {}
+  [[nodiscard]] static borrowed_core release(semaphore_core& core) noexcept { return &core; }
+};
+
+template <>
+class core_owner<shared_core> {
+ public:
+  explicit core_owner(shared_core owner) noexcept : owner_(std::move(owner)) {}
+  [[nodiscard]] shared_core release(semaphore_core&) noexcept { return std::move(owner_); }
+
+ private:
+  shared_core owner_;
+};
+
+}  // namespace kioto::detail

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstdint>
+
+#include <kioto/detail/base/intrusive_list.hpp>
+#include <kioto/detail/base/sync_policy.hpp>
+
+namespace kioto::detail {
+
+/// Nodes that come from any thread, for one consumer who may wait for the next: one word that is
+/// both the list and the decision who wakes the consumer.
+///
+/// States: *empty*, *waiting* (empty, and the consumer sleeps), *closed* (the consumer is gone), or
+/// a list of nodes, newest first. `Node` has a public member `Node* queue_next`.
+///
+/// Invariants:
+/// - Q1 Exactly one party takes the queue out of *waiting*, by a read-modify-write: the consumer,
+///   or the producer who then wakes it. The consumer goes on only when it was woken.
+/// - Q2 A producer whose push is `queued` touches nothing afterwards: the consumer may be gone. One
+///   that is to wake the consumer may use what belongs to the consumer until it has done so.
+/// - Q3 Nothing enters a closed queue; the producer keeps its node.
+///
+/// Memory order: a push releases the node, taking the list acquires it. Waiting releases what the
+/// consumer prepared to the producer who wakes it; closing does to those who come too late.
+template <class Sync, class Node>
+class basic_completion_queue {
+ public:
+  enum class pushed : std::uint8_t { queued, wake, closed };
+
+  basic_completion_queue() : word_(empty) {}
+  basic_completion_queue(const basic_completion_queue&) = delete;
+  basic_completion_queue& operator=(const basic_completion_queue&) = delete;
+
+  /// Any thread.
+  [[nodiscard]] pushed push(Node* node) noexcept {
+    std::uintptr_t old = word_.load(std::memory_order_acquire);
+    for (;;) {
+      if (old == closed) return pushed::closed;
+      node->queue_next = is_list(old) ? reinterpret_cast<Node*>(old) : nullptr;
+      if (word_.compare_exchange_weak(old, reinterpret_cast<std::uintptr_t>(node),
+                                      std::memory_order_acq_rel, std::memory_order_acquire))
+        return old == waiting ? pushed::wake : pushed::queued;
+    }
+  }
+
+  /// Consumer: begins to wait. False: there are nodes.
+  [[nodiscard]] bool wait() noexcept {
+    std::uintptr_t expected = empty;
+    return word_.compare_exchange_strong(expected, waiting, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed);
+  }
+  /// Consumer: gives up waiting. False: a producer is about to wake it.
+  [[nodiscard]] bool stop_waiting() noexcept {
+    std::uintptr_t expected = waiting;
+    return word_.compare_exchange_strong(expected, empty, std::memory_order_acq_rel,
+                                         std::memory_order_relaxed);
+  }
+  /// Consumer: all nodes, in the order in which they came. It goes on waiting if it does.
+  [[nodiscard]] intrusive_queue<Node> take() noexcept {
+    if (!is_list(word_.load(std::memory_order_relaxed))) return {};
+    return in_order(word_.exchange(empty, std::memory_order_acq_rel));
+  }
+  /// Consumer, not waiting: the last look.
+  [[nodiscard]] intrusive_queue<Node> close() noexcept {
+    return in_order(word_.exchange(closed, std::memory_order_acq_rel));
+  }
+
+ private:
+  static constexpr std::uintptr_t empty = 0;
+  static constexpr std::uintptr_t waiting = 1;
+  static constexpr std::uintptr_t closed = 2;
+  static constexpr bool is_list(std::uintptr_t word) noexcept { return word > closed; }
+
+  static intrusive_queue<Node> in_order(std::uintptr_t word) noexcept {
+    intrusive_queue<Node> nodes;
+    Node* node = is_list(word) ? reinterpret_cast<Node*>(word) : nullptr;
+    while (node != nullptr) {
+      Node* const older = node->queue_next;
+      nodes.push_front(node);
+      node = older;
+    }
+    return nodes;
+  }
+
+  typename Sync::template atomic<std::uintptr_t> word_;
+};
+
+}  // namespace kioto::detail

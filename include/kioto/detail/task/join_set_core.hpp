@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <kioto/detail/base/intrusive_list.hpp>
+#include <kioto/detail/task/completion_queue.hpp>
+#include <kioto/detail/task/join_state.hpp>
+#include <kioto/detail/task/leaf_awaiter.hpp>
+#include <kioto/detail/task/task_header.hpp>
+
+namespace kioto::detail {
+
+[[noreturn]] void die_join_set_in_use() noexcept;
+
+/// The part of a `join_set` that does not depend on the type of the results.
+///
+/// Each task has an *entry*: who learns of its end, node of the queue of ended tasks, and the set's
+/// pointer to it. Entries come in blocks and are reused. The set owns the join handle of each task.
+///
+/// Invariants:
+/// - S1 The entry of a running task is linked in its join state. The end of the task pushes it; or
+///   `dispose()` unlinks it; which of them is decided by the word of the join state.
+/// - S2 When the set goes while ends of tasks are under way, the last of these frees the core.
+class join_set_core {
+ public:
+  join_set_core() noexcept = default;
+  join_set_core(const join_set_core&) = delete;
+  join_set_core& operator=(const join_set_core&) = delete;
+
+  /// Makes room for one more task.
+  void reserve();
+  /// Takes over the join handle of a task. There is room.
+  void add(task_header& task) noexcept;
+  /// The set goes: lets go of all tasks, and deletes this.
+  void dispose(bool abort) noexcept;
+
+  void abort_all() noexcept;
+  /// The same, unless it was done since the last task was added.
+  void abort_all_once() noexcept {
+    if (!std::exchange(aborted_, true)) abort_all();
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// Looks at what has ended since the last look.
+  void take_ended() noexcept;
+  /// Whether a task has ended whose result has not been taken.
+  [[nodiscard]] bool has_ended() noexcept {
+    if (ended_.empty()) take_ended();
+    return !ended_.empty();
+  }
+  [[nodiscard]] bool all_ended() const noexcept { return ended_count_ == size_; }
+  /// Whether one of those ended without a value.
+  [[nodiscard]] bool has_failed() const noexcept { return failed_count_ != 0; }
+
+  /// Lets go of a task, and with it of what is left of its result.
+  class ended_task {
+   public:
+    explicit ended_task(task_header* task) noexcept : task_(task) {}
+    ended_task(const ended_task&) = delete;
+    ended_task& operator=(const ended_task&) = delete;
+    ~ended_task() { task_->release_handle(); }
+    [[nodiscard]] task_header& operator*() const noexcept { return *task_; }
+
+   private:
+    task_header* task_;
+  };
+  /// The first task that ended; there is one.
+  [[nodiscard]] ended_task pop_ended() noexcept;
+
+  /// Takes all tasks that have ended out of the set.
+  class clears_at_end {
+   public:
+    explicit clears_at_end(join_set_core& core) noexcept : core_(core) {}
+    clears_at_end(const clears_at_end&) = delete;
+    clears_at_end& operator=(const clears_at_end&) = delete;
+    ~clears_at_end() {
+      while (core_.has_ended()) const ended_task dropped = core_.pop_ended();
+    }
+
+   private:
+    join_set_core& core_;
+  };
+
+  // For the operation that waits: at most one, which says so until it has ended.
+  void begin_wait() noexcept {
+    if (std::exchange(is_awaited_, true)) [[unlikely]]
+      die_join_set_in_use();
+  }
+  void end_wait() noexcept { is_awaited_ = false; }
+  [[nodiscard]] bool wait(leaf_operation& waiter) noexcept {
+    waiter_ = &waiter;
+    return queue_.wait();
+  }
+  [[nodiscard]] bool stop_waiting() noexcept { return queue_.stop_waiting(); }
+
+ private:
+  struct entry : join_waiter {
+    entry() noexcept : join_waiter(&entry::on_task_ended) {}
+    static void on_task_ended(join_waiter& waiter, trampoline&) noexcept;
+
+    entry* queue_next = nullptr;
+    join_set_core* core = nullptr;
+    task_header* task = nullptr;  ///< null while the entry is free
+  };
+  struct block {
+    std::unique_ptr<entry[]> entries;
+    std::size_t count;
+  };
+  using queue = basic_completion_queue<std_sync, entry>;
+
+  ~join_set_core() = default;
+  static void release(entry& ended) noexcept;
+  void drop(std::size_t references) noexcept;
+  void note(entry& ended) noexcept;
+
+  queue queue_;
+  leaf_operation* waiter_ = nullptr;
+  intrusive_queue<entry> ended_;  ///< taken from the queue
+  intrusive_queue<entry> free_;
+  std::vector<block> blocks_;
+  std::size_t size_ = 0;
+  std::size_t ended_count_ = 0;
+  std::size_t failed_count_ = 0;  ///< of those in `ended_`
+  bool aborted_ = false;
+  bool is_awaited_ = false;
+  std::atomic<std::size_t> under_way_{0};  ///< ends of tasks that the disposed set waits for
+};
+
+/// Base of the operations on a set: `Derived::is_satisfied()` looks at what has ended.
+template <class Derived>
+class [[nodiscard]] join_set_operation : public leaf_awaiter<Derived> {
+ public:
+  attempt try_or_wait() noexcept override {
+    let_go();
+    if (core_ == nullptr || static_cast<Derived*>(this)->is_satisfied()) return attempt::ready;
+    core_->begin_wait();
+    holds_ = true;
+    for (;;) {
+      const attempt result = this->wait([this]() noexcept { return core_->wait(*this); });
+      if (result == attempt::suspended) return result;
+      // Stopped; or not linked, or fired at once: something has ended.
+      if (result == attempt::stopped || static_cast<Derived*>(this)->is_satisfied()) {
+        let_go();
+        return result;
+      }
+    }
+  }
+  bool cancel() noexcept override {
+    if (!core_->stop_waiting()) return false;
+    let_go();
+    return true;
+  }
+  bool withdraw() noexcept override {  // the ended task stays in the set
+    let_go();
+    return true;
+  }
+
+ protected:
+  explicit join_set_operation(join_set_core* core) noexcept : core_(core) { this->retries_ = true; }
+  join_set_operation(join_set_operation&& other) noexcept
+      : leaf_awaiter<Derived>(static_cast<leaf_awaiter<Derived>&&>(other)), core_(other.core_) {}
+  ~join_set_operation() { let_go(); }
+
+  join_set_core* core_;
+
+ private:
+  void let_go() noexcept {
+    if (std::exchange(holds_, false)) core_->end_wait();
+  }
+
+  bool holds_ = false;  ///< it is what the set is awaited by
+};
+
+}  // namespace kioto::detail

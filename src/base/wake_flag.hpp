@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include <kioto/detail/base/sync_policy.hpp>
+
+namespace kioto::detail {
+
+/// Tells who brings work whether the one thread that does it has to be woken.
+///
+/// The sleeper: `fall_asleep()`, then a last look for work, then it sleeps, then `wake_up()`.
+/// Whoever brings work calls `must_wake()` afterwards, and wakes the sleeper if that is true: once,
+/// however many come.
+///
+/// Invariant: work that the last look of the sleeper misses is brought by somebody for whom
+/// `must_wake()` is true, or beside whom somebody else wakes it.
+///
+/// Memory order: all three are read-modify-writes, so each acquires what all of them before it have
+/// released. A bringer either finds the mark, or comes before `fall_asleep()`, which then makes its
+/// work visible to the last look. That holds also for one who comes between the wake-up and
+/// `wake_up()`; were that a plain store, it would end the release sequence of that bringer.
+template <class Sync>
+class basic_sleep_mark {
+ public:
+  basic_sleep_mark() : word_(std::uint32_t{0}) {}
+  basic_sleep_mark(const basic_sleep_mark&) = delete;
+  basic_sleep_mark& operator=(const basic_sleep_mark&) = delete;
+
+  void fall_asleep() noexcept { word_.exchange(1, std::memory_order_acq_rel); }
+  void wake_up() noexcept { word_.exchange(0, std::memory_order_acq_rel); }
+  [[nodiscard]] bool must_wake() noexcept {
+    return word_.exchange(0, std::memory_order_acq_rel) != 0;
+  }
+
+ private:
+  typename Sync::template atomic<std::uint32_t> word_;
+};
+
+using sleep_mark = basic_sleep_mark<std_sync>;
+
+}  // namespace kioto::detail

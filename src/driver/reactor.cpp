@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: MIT
+#include <kioto/detail/net/reactor.hpp>
+
+#include <algorithm>
+#include <new>
+#include <utility>
+
+#include <kioto/detail/base/frame_allocator.hpp>
+
+namespace kioto::detail {
+
+io_driver::io_driver(std::unique_ptr<reactor_backend> backend) noexcept
+    : backend_(std::move(backend)) {}
+
+io_driver::~io_driver() {
+  // Each live registration holds the driver: none is left. Nor is there another turn, so those that
+  // events may still come for can go.
+  free_pending();
+  free_all(haunted_);
+  free_all(worn_out_);
+}
+
+void io_driver::free_all(registration_list& list) noexcept {
+  while (registration* r = list.pop_front()) delete r;
+}
+
+// The size of a registration is a multiple of its alignment: so its memory has that, too.
+void* registration::operator new(std::size_t bytes, std::align_val_t,
+                                 const std::nothrow_t&) noexcept {
+  try {
+    return allocate_frame(bytes);
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+void registration::operator delete(void* memory, std::size_t bytes, std::align_val_t) noexcept {
+  deallocate_frame(memory, bytes);
+}
+
+result<io_driver_pointer> io_driver::create() {
+  watch_forks();
+  auto backend = make_epoll_backend();
+  if (!backend) return backend.error();
+  return std::make_shared<io_driver>(std::move(*backend));
+}
+
+// One that waits for another life, or a new one.
+registration* io_driver::make(net::ready initial) noexcept {
+  registration* made = nullptr;
+  // Relaxed: to miss one costs an allocation.
+  if (has_haunted_.load(std::memory_order_relaxed)) [[unlikely]] {
+    const std::lock_guard lock(mutex_);
+    made = haunted_.pop_front();
+    has_haunted_.store(!haunted_.empty(), std::memory_order_relaxed);
+  }
+  if (made == nullptr) return new (std::nothrow) registration(shared_from_this(), initial);
+  made->driver_ = shared_from_this();
+  made->displaced_.store(false, std::memory_order_relaxed);
+  made->begin_anew(initial);
+  return made;
+}
+
+// Under the mutex: `which` is to have the number, unless another one has. False: no memory.
+bool io_driver::note_number(int fd, registration& which) noexcept {
+  if (fd < 0) return true;
+  const auto number = static_cast<std::size_t>(fd);
+  if (number >= holders_.size()) {
+    try {
+      holders_.resize(std::max(number + 1, holders_.size() * 2));
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+  }
+  if (holders_[number] == nullptr) holders_[number] = &which;
+  return true;
+}
+
+// The backend took the descriptor. If the number is that of another registration, whose descriptor
+// it took as well, that one was closed behind its back: otherwise this would have been refused. Its
+// operations would go to the new descriptor from now on, so they end.
+void io_driver::take_number(int fd, registration& which) noexcept {
+  registration* displaced = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    displaced = std::exchange(holders_[static_cast<std::size_t>(fd)], &which);
+    if (displaced == nullptr) return;
+    displaced->displaced_.store(true, std::memory_order_relaxed);
+    displaced->is_haunted_ = true;
+    ++walks_;
+  }
+  displaced->close();
+  const std::lock_guard lock(mutex_);
+  --walks_;
+}
+
+result<registration*> io_driver::add(int fd, net::ready initial) noexcept {
+  registration* const added = make(initial);
+  if (added == nullptr) return std::errc::not_enough_memory;
+  std::error_code failure;
+  bool has_number = true;
+  {
+    const std::lock_guard lock(mutex_);
+    live_.push_back(*added);
+    ++registered_;
+    if (shut_down_) {
+      failure = error::runtime_shutdown;
+    } else if (!note_number(fd, *added)) {
+      failure = std::make_error_code(std::errc::not_enough_memory);
+    } else if (fd >= 0) {
+      has_number = holders_[static_cast<std::size_t>(fd)] == added;
+    }
+  }
+  if (!failure) failure = backend_->add(fd, *added);
+  if (failure) {
+    // No event can name it, unless it has had another life: it goes as soon as no shutdown is just
+    // walking over it.
+    if (has_number && fd >= 0) {
+      const std::lock_guard lock(mutex_);
+      const auto number = static_cast<std::size_t>(fd);
+      if (number < holders_.size() && holders_[number] == added) holders_[number] = nullptr;
+    }
+    remove(*added, -1);
+    return failure;
+  }
+  if (!has_number) [[unlikely]]
+    take_number(fd, *added);
+  return added;
+}
+
+bool io_driver::remove(registration& which, int fd) noexcept {
+  if (is_forked_child() && which.driver_->is_inherited()) [[unlikely]]
+    return true;
+  // The registration may hold the last reference, and then is freed by the driver's destructor.
+  const io_driver_pointer driver = std::move(which.driver_);
+  // Relaxed: who closes a descriptor behind its back, on another thread, has to see to it that the
+  // owner learns of that before it removes it.
+  bool removed = true;
+  if (fd >= 0)
+    removed = !which.displaced_.load(std::memory_order_relaxed) && !driver->backend_->remove(fd);
+  which.close();
+  bool many = false;
+  {
+    const std::lock_guard lock(driver->mutex_);
+    registration_list::erase(which);
+    const auto number = static_cast<std::size_t>(fd);
+    if (fd >= 0 && number < driver->holders_.size() && driver->holders_[number] == &which)
+      driver->holders_[number] = nullptr;
+    if (!removed) which.is_haunted_ = true;
+    driver->pending_.push_back(which);
+    ++driver->deregistered_;
+    const std::size_t count = driver->pending_count_.load(std::memory_order_relaxed) + 1;
+    driver->pending_count_.store(count, std::memory_order_relaxed);
+    many = count == max_pending;
+  }
+  if (many) driver->unpark();
+  return removed;
+}
+
+void io_driver::turn(std::optional<std::chrono::nanoseconds> timeout, std::size_t limit) noexcept {
+  // Relaxed: a removal that is missed is found at the next turn, and the sixteenth unparks.
+  if (pending_count_.load(std::memory_order_relaxed) != 0) free_pending();
+  const std::size_t events = backend_->turn(timeout, limit);
+  if (events != 0)
+    ready_events_.store(ready_events_.load(std::memory_order_relaxed) + events,
+                        std::memory_order_relaxed);
+}
+
+void io_driver::free_pending() noexcept {
+  registration_list gone;
+  {
+    const std::lock_guard lock(mutex_);
+    if (walks_ != 0) return;
+    while (registration* r = pending_.pop_front()) {
+      if (!r->is_haunted_) [[likely]] {
+        gone.push_back(*r);
+      } else if (r->life() == registration::last_life) {
+        worn_out_.push_back(*r);
+      } else {
+        haunted_.push_back(*r);
+        has_haunted_.store(true, std::memory_order_relaxed);
+      }
+    }
+    pending_count_.store(0, std::memory_order_relaxed);
+  }
+  free_all(gone);
+}
+
+void io_driver::shutdown() noexcept {
+  std::unique_lock lock(mutex_);
+  if (std::exchange(shut_down_, true)) return;
+  ++walks_;
+  while (registration* r = live_.pop_front()) {
+    ended_.push_back(*r);  // from where remove() takes it
+    lock.unlock();
+    r->shutdown();
+    lock.lock();
+  }
+  --walks_;
+}
+
+io_metrics io_driver::metrics() const noexcept {
+  const std::lock_guard lock(mutex_);
+  return {registered_, deregistered_, ready_events_.load(std::memory_order_relaxed)};
+}
+
+}  // namespace kioto::detail

@@ -1,0 +1,595 @@
+// SPDX-License-Identifier: MIT
+#include "scheduler/multi_thread.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include <kioto/detail/base/frame_allocator.hpp>
+#include <kioto/detail/task/thread_wait.hpp>
+
+#include "scheduler/core.hpp"
+
+namespace kioto::detail {
+
+using std::chrono::steady_clock;
+
+worker::worker(multi_thread_scheduler& home, std::size_t index) noexcept
+    : executor(home, index),
+      home_(home),
+      index_(index),
+      random_(static_cast<std::uint32_t>(index) * 0x9E3779B9U + 0x7F4A7C15U) {
+  handover_.self = this;
+  handover_.urgent = true;
+}
+
+std::uint32_t worker::random() noexcept {
+  // xorshift32 (Marsaglia, "Xorshift RNGs", 2003).
+  random_ ^= random_ << 13;
+  random_ ^= random_ >> 17;
+  random_ ^= random_ << 5;
+  return random_;
+}
+
+void worker::run() noexcept {
+  thread_state& thread = this_thread();
+  thread.current = this;
+  const enter_guard* const outer = std::exchange(thread.guard, nullptr);  // of a hook
+  measured_ = busy_since_ = steady_clock::now();
+  next_run last;
+  for (;;) {
+    if (--runs_to_poll_ == 0) [[unlikely]]
+      maintain();
+    task_header* const called = take_called(last);
+    task_header* task = called != nullptr ? called : next();
+    if (task == nullptr) task = take_yielded();
+    if (task == nullptr) [[unlikely]]
+      task = steal();
+    if (task != nullptr) {
+      last = execute(thread, *task, called != nullptr);
+      if (thread.current != this) {  // the task handed the worker over and never got it back
+        if (home_.core().process.is_inherited()) die_in_child("a task that called fork()");
+        thread.guard = outer;
+        if (last.who == next_run::relation::caller) schedule_task(thread, *last.task);
+        return;
+      }
+      continue;
+    }
+    last = {};
+    if (home_.core().shutting_down.load(std::memory_order_acquire) && home_.core().owned.empty())
+      break;
+    // Most often as a searcher, so nobody else is woken for what comes.
+    if (wait_for_job([this] { return !home_.injected_.is_empty(); })) continue;
+    park();
+  }
+  if (searching_) end_search();
+  thread.current = nullptr;
+  thread.guard = outer;
+  home_.loop_ended();
+}
+
+inline next_run worker::execute(thread_state& thread, task_header& task, bool called) noexcept {
+  if (searching_) [[unlikely]]
+    end_search();
+  polls_.add();
+  return run_task(thread, task, called);
+}
+
+// The last searcher looks again: what was published while it searched counted on it. Where there is
+// nothing, nobody has to be woken, as in a conversation with a thread outside. (A worker that
+// pushes at this moment, and only looks at the searchers, may be missed: it runs the task itself,
+// or the sentinel wakes somebody.)
+void worker::end_search() noexcept {
+  searching_ = false;
+  if (home_.idle_.transition_from_searching() && home_.work_pending()) home_.notify_one();
+}
+
+// Instead of the callee, which may be anywhere by now, the newest task: most often it was spawned
+// by the same one. Breadth first, a tree of tasks would fill the memory with tasks that have begun.
+inline task_header* worker::take_called(next_run last) noexcept {
+  using enum next_run::relation;
+  if (last.who == none) {
+    calls_ = 0;
+    return nullptr;
+  }
+  if (calls_ == call_streak_limit) return end_of_calls(last);
+  task_header* task = last.task;
+  if (last.who != caller) {
+    task = take_slot();
+    if (task == nullptr) task = queue_.pop_newest();
+    if (task == nullptr) {
+      calls_ = 0;
+      return nullptr;
+    }
+  }
+  ++calls_;
+  return task;
+}
+
+// It is the turn of others: of the oldest task, of those that gave way, and of what came from
+// outside.
+KIOTO_NOINLINE task_header* worker::end_of_calls(next_run last) noexcept {
+  if (last.who == next_run::relation::caller) push(*last.task);
+  promote_yielded();
+  calls_ = 0;
+  slot_streak_ = slot_streak_limit;
+  runs_to_injected_ = 1;
+  return nullptr;
+}
+
+inline task_header* worker::next() noexcept {
+  if (--runs_to_injected_ == 0) [[unlikely]] {
+    runs_to_injected_ = inject_interval;
+    if (task_header* task = take_injected()) return task;
+  }
+  if (slot_streak_ != slot_streak_limit) {
+    if (task_header* task = take_slot()) {
+      ++slot_streak_;
+      return task;
+    }
+  }
+  slot_streak_ = 0;
+  if (task_header* task = queue_.pop()) return task;
+  if (task_header* task = take_injected()) return task;
+  return take_slot();
+}
+
+inline task_header* worker::take_slot() noexcept {
+  if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
+  // Acquire is not needed for what this thread put in; the exchange only decides against a thief.
+  return slot_.exchange(nullptr, std::memory_order_relaxed);
+}
+
+// Once in a round of those that yielded, others are asked for help.
+inline task_header* worker::take_yielded() noexcept {
+  task_header* const task = yielded_.pop();
+  if (task == nullptr) return nullptr;
+  if (left_of_round_ != 0) {
+    --left_of_round_;
+  } else if (left_of_round_ = yielded_.size(); left_of_round_ != 0) {
+    notify_of_push();
+  }
+  return task;
+}
+
+// Takes a fair share of what came from outside: the rest is for the other workers.
+task_header* worker::take_injected() noexcept {
+  const std::size_t length = home_.injected_.size();
+  if (length == 0) return nullptr;
+  std::size_t share = length / home_.workers_.size() + 1;
+  // A ring that is filled to the brim gives half of it back at the next task that is woken.
+  const std::size_t half = queue_.capacity() / 2;
+  const std::size_t used = queue_.capacity() - queue_.free_slots();
+  share = std::min(share, used < half ? half : 1);
+  auto batch = home_.injected_.pop_n(share);
+  if (batch.count == 0) return nullptr;
+  task_header* first = batch.first;
+  if (batch.count > 1) queue_.push_batch(first->queue_next, batch.count - 1);
+  first->queue_next = nullptr;
+  return first;
+}
+
+task_header* worker::steal() noexcept {
+  const std::size_t workers = home_.workers_.size();
+  if (workers > 1) {
+    if (!searching_) {
+      if (!home_.idle_.transition_to_searching()) return nullptr;
+      searching_ = true;
+    }
+    const std::size_t start = random() % workers;
+    for (std::size_t i = 0; i != workers; ++i) {
+      worker& victim = *home_.workers_[(start + i) % workers];
+      if (&victim == this) continue;
+      std::size_t stolen = 0;
+      task_header* task = victim.queue_.steal_into(queue_, stolen);
+      if (task == nullptr) task = victim.yielded_.steal_into(queue_, stolen);
+      if (task != nullptr) {
+        steals_.add(stolen);
+        steal_operations_.add();
+        return task;
+      }
+    }
+  }
+  return take_injected();
+}
+
+inline void worker::push_ring(task_header* task) noexcept {
+  if (!queue_.try_push_back(task)) [[unlikely]]
+    push_full(task);
+}
+
+KIOTO_NOINLINE void worker::push_full(task_header* task) noexcept {
+  const bool fitted =
+      queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
+        // Refused only once no task is left, and these are tasks.
+        if (!home_.injected_.push_batch(first, last, n)) std::terminate();
+      });
+  if (!fitted) overflows_.add();
+}
+
+void worker::push(task_header& task) noexcept {
+  local_schedules_.add();
+  // What a turn of the driver makes ready runs in its order: nothing of it is warm.
+  if (in_driver_) return push_ring(&task);
+  if (slot_.load(std::memory_order_relaxed) == nullptr) {
+    // Release: a thief acquires the task with the slot. Nobody else fills the slot, so the plain
+    // store overwrites nothing.
+    slot_.store(&task, std::memory_order_release);
+    return;
+  }
+  task_header* displaced = slot_.exchange(&task, std::memory_order_acq_rel);
+  if (displaced == nullptr) return;  // a thief was faster
+  push_ring(displaced);
+  notify_of_push();
+}
+
+// There is something that others could steal. Work is not lost when this notifies nobody, because
+// this worker is awake and runs it; so a relaxed look comes first, and the shared word is left
+// alone while everybody is busy.
+void worker::notify_if_useful() noexcept {
+  if (home_.idle_.parked() != 0 && home_.idle_.searching() == 0) home_.notify_one();
+}
+
+// Most often a task is done in microseconds, like a request that is read and answered: one worker
+// does a batch of them in the time that a second one needs to wake, to get hold of some and to read
+// what they work with. What a run costs is estimated from those before. If the estimate is wrong
+// because a task takes longer than usual, the sentinel finds this worker stuck.
+//
+// How many wait behind a full turn is not known: they are taken for as many as the ring holds.
+void worker::notify_if_worthwhile() noexcept {
+  const std::size_t batch = turn_was_full_ ? queue_.capacity() : queue_.size() + yielded_.size();
+  if (time_of_runs_ * batch >= worth_a_worker * number_of_runs_) notify_if_useful();
+}
+
+// A task that the running one woke or spawned. It may spawn others in its turn, so a worker that
+// has been busy for a while takes all the help it can get.
+void worker::notify_of_push() noexcept {
+  if (takes_help_)
+    notify_if_useful();
+  else if (home_.idle_.parked() != 0)
+    notify_if_worthwhile();
+}
+
+void worker::measure_runs(steady_clock::time_point now) noexcept {
+  const std::uint64_t polls = polls_.get();
+  time_of_runs_ += now - measured_;
+  number_of_runs_ += polls - measured_polls_;
+  measured_ = now;
+  measured_polls_ = polls;
+  if (number_of_runs_ >= 128) {  // older ones count less and less
+    time_of_runs_ /= 2;
+    number_of_runs_ /= 2;
+  }
+}
+
+// The newer half of them goes to the injection queue, where it waits behind all that is ready.
+KIOTO_NOINLINE void worker::defer_full(task_header& task) noexcept {
+  const bool fitted =
+      yielded_.push_back(&task, [this](task_header* first, task_header* last, std::size_t n) {
+        if (!home_.injected_.push_batch(first, last, n)) std::terminate();  // see push_full()
+      });
+  if (fitted) return;
+  overflows_.add();
+  notify_of_push();
+}
+
+// It is the turn of those that yielded, although others are ready: behind these. What the ring has
+// no room for goes on waiting; but one goes on in any case, if need be through the injection queue.
+void worker::promote_yielded() noexcept {
+  if (yielded_.is_empty()) return;
+  left_of_round_ = 0;
+  if (!yielded_.move_into(queue_))
+    if (task_header* const task = yielded_.pop()) push_ring(task);
+  if (queue_.size() > 1) notify_of_push();
+}
+
+// `turn` brings at most so many events.
+template <class Turn>
+void worker::in_turn(std::size_t limit, Turn&& turn) noexcept {
+  const std::uint64_t before = local_schedules_.get();
+  in_driver_ = true;
+  turn();
+  in_driver_ = false;
+  turn_was_full_ = local_schedules_.get() - before >= std::min(limit, io_driver::max_events);
+}
+
+// As many as were in the ring after a sleep. But some events come also while the ring is full of
+// other tasks: at most half as many as tasks have run since the last turn, for which there is room
+// if it was events that filled it.
+void worker::poll_driver() noexcept {
+  const std::size_t waiting = std::min(queue_.size(), io_driver::max_events);
+  const std::size_t limit = std::max<std::size_t>(io_driver::max_events - waiting,
+                                                  home_.core().options.event_interval / 2 + 1);
+  in_turn(limit, [&]() noexcept { parker_.poll(home_.seat_, limit); });
+}
+
+void worker::maintain() noexcept {
+  runs_to_poll_ = home_.core().options.event_interval;
+  const auto now = steady_clock::now();
+  measure_runs(now);
+  limit_calls(now);
+  // Not in a series of calls: they would be the newest. Nor while they have their turn.
+  if (calls_ == 0 && (slot_.load(std::memory_order_relaxed) != nullptr || !queue_.is_empty() ||
+                      !home_.injected_.is_empty()))
+    promote_yielded();
+  if (poll_is_due(now)) poll_driver();
+  if (!takes_help_ && now - busy_since_ >= worth_a_worker) {
+    takes_help_ = true;
+    if (has_open_work()) notify_if_useful();
+  } else {
+    notify_if_worthwhile();
+  }
+}
+
+void worker::park() noexcept {
+  const auto& options = home_.core().options;
+  if (home_.idle_.transition_to_parked(index_, searching_)) {
+    // The last searcher looks again: what was published before it stopped searching counted on it.
+    if (home_.work_pending()) home_.notify_one();
+  }
+  searching_ = false;
+  parks_.add();
+  const auto now = steady_clock::now();
+  measure_runs(now);
+  busy_ns_.add(static_cast<std::uint64_t>((now - busy_since_).count()));
+  if (options.on_thread_park) options.on_thread_park();
+
+  for (;;) {
+    if (!has_work()) sleep();  // the hook may have made something ready
+    if (!home_.idle_.is_parked(index_)) {
+      searching_ = true;  // named by a notifier
+      break;
+    }
+    const bool ending = home_.core().shutting_down.load(std::memory_order_acquire);
+    if (has_work() || ending || home_.work_pending()) {
+      searching_ = !home_.idle_.unpark(index_);
+      break;
+    }
+  }
+  home_.sentinel_.work_begins();
+
+  takes_help_ = false;
+  measured_ = busy_since_ = steady_clock::now();
+  if (options.on_thread_unpark) options.on_thread_unpark();
+  if (!searching_) notify_if_worthwhile();  // otherwise one more worker is on its way
+}
+
+void worker::sleep() noexcept {
+  std::optional<std::chrono::nanoseconds> limit;
+  if (const auto rest = frame_pool_idle(); rest.count() != 0) limit = rest;
+  in_turn(io_driver::max_events, [&]() noexcept { parker_.park(home_.seat_, limit); });
+  runs_to_poll_ = home_.core().options.event_interval;
+}
+
+bool worker::hand_over() noexcept {
+  poll_driver();
+  // Where others can reach it: this worker may have no thread for a while.
+  if (task_header* task = take_slot()) push_ring(task);
+  measure_runs(steady_clock::now());
+  // It takes a while until the other thread begins, if one is to be had at all.
+  if (has_open_work()) notify_if_useful();
+  handover_.run = [](blocking_job* job) noexcept { static_cast<handover_job*>(job)->self->run(); };
+  this_thread().current = nullptr;
+  if (home_.core().blocking.submit(handover_)) return true;
+  this_thread().current = this;
+  return false;
+}
+
+bool worker::take_back() noexcept {
+  if (!home_.core().blocking.try_remove(handover_)) return false;
+  this_thread().current = this;
+  return true;
+}
+
+void worker::unpark() noexcept { parker_.unpark(home_.seat_); }
+
+void worker::read_metrics(worker_metrics& out) const noexcept {
+  out.polls = polls_.get();
+  out.steals = steals_.get();
+  out.steal_operations = steal_operations_.get();
+  out.parks = parks_.get();
+  out.local_schedules = local_schedules_.get();
+  out.overflows = overflows_.get();
+  out.busy = std::chrono::nanoseconds(busy_ns_.get());
+  out.queue_depth = queue_.size();
+}
+
+multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t workers)
+    : scheduler(core),
+      idle_(workers),
+      seat_(*core.io, core.timers, core.clock),
+      seen_polls_(workers),
+      was_stuck_(workers) {
+  for (std::size_t i = 0; i != workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
+}
+
+// If a shutdown missed its deadline, the threads have gone on by themselves, looked after by the
+// sentinel, and with references to the core. One of them may be the last to let go, and is here.
+multi_thread_scheduler::~multi_thread_scheduler() {
+  join_threads();
+  wait_for_remote_calls();
+}
+
+std::error_code multi_thread_scheduler::start() {
+  threads_.reserve(workers_.size());  // once a thread runs, nothing may throw
+  loops_running_ = workers_.size();
+  for (auto& w : workers_) {
+    os_thread thread;
+    if (const auto error = thread.start(core(), [self = w.get()] { self->run(); })) {
+      const std::lock_guard lock(end_mutex_);
+      loops_running_ = threads_.size();
+      return error;
+    }
+    threads_.push_back(std::move(thread));
+  }
+  if (workers_.size() == 1) return {};  // nobody could help
+  return sentinel_thread_.start(
+      core(),
+      [this] {
+        sentinel_.run(
+            sentinel_period, [this] { return look_round(); },
+            [this] { return idle_.parked() == workers_.size(); });
+      },
+      os_thread::hooks::silent);
+}
+
+void multi_thread_scheduler::schedule_remote(task_header& task) noexcept {
+  if (is_forked_child() && core().process.is_inherited()) [[unlikely]]
+    return;  // it will never run here
+  const remote_call call(*this);
+  // Never closed while a task is left to be pushed.
+  if (!injected_.push(&task)) std::terminate();
+  notify_one();
+}
+
+void multi_thread_scheduler::notify_one() noexcept {
+  if (const auto index = idle_.worker_to_notify()) workers_[*index]->unpark();
+}
+
+bool multi_thread_scheduler::work_pending() const noexcept {
+  if (!injected_.is_empty()) return true;
+  for (const auto& w : workers_)
+    if (w->has_open_work()) return true;
+  return false;
+}
+
+// The sentinel, once in a period. A worker that has not begun another run since the last time is
+// stuck, or asleep, and then has nothing to be taken.
+bool multi_thread_scheduler::look_round() noexcept {
+  const bool can_help = idle_.parked() != 0;
+  bool news = !can_help;
+  for (std::size_t i = 0; i != workers_.size(); ++i) {
+    worker& w = *workers_[i];
+    const std::uint64_t polls = w.polls_.get();
+    const std::uint64_t runs = polls - std::exchange(seen_polls_[i], polls);
+    if (runs != 0) {
+      news = true;
+      was_stuck_[i] = false;
+      // The worker may have estimated too low what its batch costs, see notify_if_worthwhile().
+      const std::size_t waiting = w.queue_.size() + w.yielded_.size();
+      if (can_help && waiting * sentinel_period >= runs * worker::worth_a_worker) notify_one();
+    } else if (can_help) {
+      relieve(w);
+    } else if (was_stuck_[i]) {
+      evacuate(w);
+    } else {
+      was_stuck_[i] = true;
+    }
+  }
+  const std::uint64_t turns = seat_.turns();
+  const bool nobody_turned = std::exchange(seen_turns_, turns) == turns && !seat_.is_locked();
+  if (nobody_turned && can_help)
+    if (const auto sleeper = idle_.find_sleeper()) workers_[*sleeper]->unpark();
+  return news;
+}
+
+// What waits behind the task that `stuck` runs: the rings are open to others, the slot is not.
+void multi_thread_scheduler::relieve(worker& stuck) noexcept {
+  if (take_out_slot(stuck) || stuck.has_open_work() || !injected_.is_empty()) wake_somebody();
+}
+
+// Nobody is idle, and those who are busy steal nothing; but they look at the injection queue once
+// in a while. Only once this worker has been stuck for two looks, because what is taken out here
+// has lost its order and its warm place.
+void multi_thread_scheduler::evacuate(worker& stuck) noexcept {
+  take_out_slot(stuck);
+  for (local_queue<task_header>* from : {&stuck.queue_, &stuck.yielded_}) {
+    intrusive_queue<task_header> all;
+    std::size_t count = 0;
+    task_header* last = nullptr;
+    while (task_header* task = from->steal_into(moving_))
+      for (; task != nullptr; task = moving_.pop(), ++count) all.push_back(last = task);
+    if (!injected_.push_batch(all.front(), last, count)) std::terminate();
+  }
+}
+
+bool multi_thread_scheduler::take_out_slot(worker& stuck) noexcept {
+  task_header* task = stuck.slot_.load(std::memory_order_relaxed);
+  if (task == nullptr || !stuck.slot_.compare_exchange_strong(
+                             task, nullptr, std::memory_order_acquire, std::memory_order_relaxed))
+    return false;
+  if (!injected_.push(task)) std::terminate();  // never closed while there are tasks
+  return true;
+}
+
+// Also if somebody is searching: it may be a worker that is stuck in a hook.
+void multi_thread_scheduler::wake_somebody() noexcept {
+  auto index = idle_.worker_to_notify();
+  if (!index) index = idle_.find_sleeper();
+  if (index) workers_[*index]->unpark();
+}
+
+namespace {
+/// Waits for the end of a task and leaves its result.
+class join_wait final : public leaf_operation, private join_waiter {
+ public:
+  explicit join_wait(task_header& task) noexcept
+      : join_waiter([](join_waiter& waiter, trampoline&) noexcept {
+          complete(static_cast<join_wait&>(waiter));
+        }),
+        task_(task) {}
+  attempt try_or_wait() noexcept override {
+    if (task_.join_.is_done()) return attempt::ready;
+    return wait([this]() noexcept { return task_.join_.link(this); });
+  }
+  bool cancel() noexcept override { return task_.join_.unlink(this); }
+
+ private:
+  task_header& task_;
+};
+}  // namespace
+
+void multi_thread_scheduler::block_until_done(task_header& task) {
+  join_wait wait(task);
+  wait_on_thread(wait);
+}
+
+void multi_thread_scheduler::wake_all() noexcept {
+  for (auto& w : workers_) w->unpark();
+}
+
+void multi_thread_scheduler::loop_ended() noexcept {
+  wake_all();  // the others wait for the same end
+  const std::lock_guard lock(end_mutex_);
+  if (--loops_running_ != 0) return;
+  sentinel_.end();
+  ended_.notify_all();
+}
+
+bool multi_thread_scheduler::drain(std::optional<steady_clock::time_point> deadline) noexcept {
+  std::unique_lock lock(end_mutex_);
+  const auto over = [this] { return loops_running_ == 0; };
+  if (!deadline) {
+    ended_.wait(lock, over);
+    return true;
+  }
+  return ended_.wait_until(lock, *deadline, over);
+}
+
+void multi_thread_scheduler::join_threads() noexcept {
+  for (os_thread& thread : threads_) thread.join();
+  sentinel_thread_.join();
+}
+
+bool multi_thread_scheduler::runs_on_this_thread() const noexcept {
+  const thread_state& thread = this_thread();
+  return thread.running != nullptr && thread.running->scheduler_ == this;
+}
+
+std::uint32_t multi_thread_scheduler::random() noexcept {
+  // Of the thread, not of a worker: a task that blocks in place has no worker.
+  std::optional<random_source>& mine = this_thread().random;
+  if (!mine) mine.emplace(fresh_seed());
+  return mine->next();
+}
+
+void multi_thread_scheduler::read_metrics(runtime_metrics& out) const {
+  out.workers.resize(workers_.size());
+  for (std::size_t i = 0; i != workers_.size(); ++i) workers_[i]->read_metrics(out.workers[i]);
+  out.injection_depth = injected_.size();
+  out.remote_schedules = remote_schedules();
+}
+
+}  // namespace kioto::detail

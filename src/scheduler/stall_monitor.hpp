@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include <kioto/detail/base/sync_policy.hpp>
+#include "base/parker.hpp"
+#include "base/wake_flag.hpp"
+
+namespace kioto::detail {
+
+/// Looks after workers that are stuck in one task: a thread that looks round every few
+/// milliseconds, and rests while all workers sleep and nothing happens.
+///
+/// Source: the thread `sysmon` of Go's scheduler.
+///
+/// Guarantee: while a worker does something, the sentinel looks round once in a period.
+///
+/// Why it does not rest too long. A worker that begins is out of the idle set first, and then calls
+/// `work_begins()`; the sentinel sets its mark and then looks whether all are asleep. By
+/// `basic_sleep_mark` either it sees that they are not, or it is woken.
+template <class Sync>
+class basic_sentinel {
+ public:
+  basic_sentinel() = default;
+  basic_sentinel(const basic_sentinel&) = delete;
+  basic_sentinel& operator=(const basic_sentinel&) = delete;
+
+  /// The thread of the sentinel, until `end()`. `look_round()` says whether anything has happened
+  /// since the last time; when there was nothing several times in a row, and `all_asleep()`, it
+  /// rests. A look may also come early.
+  template <class LookRound, class AllAsleep>
+  void run(std::chrono::nanoseconds period, LookRound&& look_round, AllAsleep&& all_asleep) {
+    unsigned in_vain = 0;
+    while (!ended_.load(std::memory_order_relaxed)) {
+      if (in_vain == looks_before_rest) {
+        in_vain = 0;
+        mark_.fall_asleep();
+        if (all_asleep()) parker_.park();
+        mark_.wake_up();
+        continue;
+      }
+      parker_.park_for(period);
+      in_vain = look_round() ? 0 : in_vain + 1;
+    }
+  }
+
+  /// A worker, when it has left the idle set and before it runs anything.
+  void work_begins() {
+    if (mark_.must_wake()) parker_.unpark();
+  }
+
+  void end() {
+    ended_.store(true, std::memory_order_relaxed);  // published by the wake-up
+    parker_.unpark();
+  }
+
+ private:
+  // So that those who sleep for a moment only need not wake the sentinel each time.
+  static constexpr unsigned looks_before_rest = 5;
+
+  typename Sync::template atomic<bool> ended_{false};
+  basic_sleep_mark<Sync> mark_;
+  basic_thread_parker<Sync> parker_;
+};
+
+using sentinel = basic_sentinel<std_sync>;
+
+}  // namespace kioto::detail

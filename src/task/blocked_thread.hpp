@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <kioto/detail/task/strand.hpp>
+#include "base/parker.hpp"
+
+namespace kioto::detail {
+
+/// A thread that blocks in one operation. Ends as soon as it is woken, which the parker allows: the
+/// waker touches nothing after that.
+class thread_strand final : public context {
+ public:
+  thread_strand() noexcept : context(strand::thread) {}
+  void unpark() { parker_.unpark(); }
+  void park() { parker_.park(); }
+
+ private:
+  thread_parker parker_;
+};
+
+}  // namespace kioto::detail
