@@ -31,7 +31,7 @@ namespace detail {
 class generator_promise_base : public promise_base {
  public:
   generator_promise_base() noexcept {
-    context_ = &strand_;
+    strand_ = &branch_;
     rewind();
   }
 
@@ -54,20 +54,20 @@ class generator_promise_base : public promise_base {
 
   /// The strand goes on in this frame.
   void rewind() noexcept {
-    strand_.entry_ = entry::resume;
-    strand_.frame_ = this;
+    branch_.entry_ = entry::resume;
+    branch_.frame_ = this;
   }
   /// Destroys the frames, the innermost first.
   void destroy() noexcept;
 
   void unhandled_exception() noexcept {
-    if (context_ == nullptr) [[unlikely]]
+    if (strand_ == nullptr) [[unlikely]]
       die_of_destructor();
     error_ = std::current_exception();
   }
   void return_void() noexcept {}
 
-  pausable_branch strand_;
+  pausable_branch branch_;
   std::exception_ptr error_;
   bool has_element_ = false;  ///< that nobody has taken
   bool is_done_ = false;
@@ -202,7 +202,7 @@ class generator_operation : public pausable_operation {
 
  protected:
   explicit generator_operation(generator_owner& generator) noexcept
-      : pausable_operation(generator.promise_ != nullptr ? &generator.promise_->strand_ : nullptr),
+      : pausable_operation(generator.promise_ != nullptr ? &generator.promise_->branch_ : nullptr),
         promise_(generator.promise_),
         generator_(&generator) {}
   generator_operation(generator_operation&& other) noexcept

@@ -57,7 +57,7 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
   attempt try_or_wait() noexcept override {
     std::error_code refused;
     const attempt result = this->wait([&]() noexcept {
-      refused = submit_blocking(this->context_->task(), *this);
+      refused = submit_blocking(this->strand_->task(), *this);
       return !refused;
     });
     if (!refused) return result;
@@ -65,7 +65,7 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
     error_ = make_system_error(refused);
     return attempt::ready;
   }
-  bool cancel() noexcept override { return withdraw_blocking(this->context_->task(), *this); }
+  bool cancel() noexcept override { return withdraw_blocking(this->strand_->task(), *this); }
 
   value_type await_resume() {
     if (error_) std::rethrow_exception(std::move(error_));
@@ -84,7 +84,7 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
   static void on_run(blocking_job* job) noexcept {
     auto& self = *static_cast<blocking_operation*>(job);
     // Asked to stop, but nobody has withdrawn it yet: it has not begun, so it never does.
-    if (self.context_->must_stop())
+    if (self.strand_->must_stop())
       self.stopped_ = true;
     else
       self.call();

@@ -22,7 +22,7 @@ class stop_request_link;
 class stop_source_link;
 
 /// What a token wakes when it is cancelled.
-class cancellation_waiter : public basic_wait_node<std_sync> {
+class cancellation_waiter : public basic_event_waiter<std_sync> {
  public:
   using callback = void (*)(cancellation_waiter&) noexcept;
   explicit cancellation_waiter(callback on_cancelled) noexcept : fire(on_cancelled) {}
@@ -72,7 +72,7 @@ class cancellation_node : public list_node<> {
 
   std::atomic<std::uint32_t> references_{1};
   std::atomic<bool> cancelled_{false};
-  basic_wait_list<std_sync, cancellation_waiter> waiters_;
+  basic_event_waiters<std_sync, cancellation_waiter> waiters_;
   cancellation_tree* tree_ = nullptr;
   cancellation_node* parent_ = nullptr;
   intrusive_list<cancellation_node> children_;
@@ -130,7 +130,7 @@ class [[nodiscard]] until_cancelled_operation final : public combinator {
   }
 
  private:
-  bool settle(branch_context&) noexcept override { return true; }
+  bool settle(branch_strand&) noexcept override { return true; }
   attempt conclude() noexcept override {
     return operation_.has_result() || cancelled_.has_result() ? attempt::ready : attempt::stopped;
   }

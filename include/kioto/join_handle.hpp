@@ -196,7 +196,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
       return attempt::ready;  // it never ends here: see await_resume()
     // Once it has suspended, nothing of the strand may be touched; the loop may. A task of another
     // runtime is none that this one could run.
-    task_header& caller = this->context_->task();
+    task_header& caller = this->strand_->task();
     trampoline& loop = *caller.loop_;
     task_header* const callee = caller.scheduler_ == task_->scheduler_ ? task_ : nullptr;
     const attempt result = this->wait([this]() noexcept {
@@ -236,8 +236,8 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
  private:
   static void on_task_ended(join_waiter& waiter, trampoline& loop) noexcept {
     auto& self = static_cast<join_awaiter&>(waiter);
-    context& waiting = *self.context_;
-    if (loop.called && waiting.kind_ == strand::task &&
+    strand& waiting = *self.strand_;
+    if (loop.called && waiting.kind_ == strand_kind::task &&
         waiting.task().scheduler_ == self.task_->scheduler_) {
       if (waiting.word_.complete(self.fired_))
         loop.next = {&waiting.task(), next_run::relation::caller};

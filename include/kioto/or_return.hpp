@@ -54,7 +54,7 @@ class [[nodiscard]] or_return_awaiter final : private returning_hook {
       Promise& ending = static_cast<Promise&>(p);
       KIOTO_TRY { ending.return_value(error); }
       KIOTO_CATCH_ALL { ending.unhandled_exception(); }
-      if (p.parent_.is_at_root() && p.context_->kind_ == strand::task) ending.before_end();
+      if (p.parent_.is_at_root() && p.strand_->kind_ == strand_kind::task) ending.before_end();
     };
     push(self);
     const std::coroutine_handle<> next =

@@ -31,7 +31,7 @@ class [[nodiscard]] scope_join final : public leaf_awaiter<scope_join> {
       : leaf_awaiter(static_cast<leaf_awaiter&&>(other)), scope_(other.scope_) {}
 
   attempt try_or_wait() noexcept override {
-    if (scope_->contains(context_->task())) {
+    if (scope_->contains(strand_->task())) {
       from_inside_ = true;
       return attempt::ready;
     }
@@ -178,7 +178,7 @@ class scope_operation_base : public combinator {
   [[nodiscard]] outcome body_outcome() const noexcept { return body_outcome_; }
 
   /// Calls the body, which may throw, and returns its branch.
-  virtual branch_context& make_body() = 0;
+  virtual branch_strand& make_body() = 0;
   /// Whether the body, which has completed with a value, failed.
   virtual bool body_failed() noexcept = 0;
   virtual std::exception_ptr take_body_exception() noexcept = 0;
@@ -212,14 +212,14 @@ class scope_operation_base : public combinator {
   attempt join() noexcept;
   attempt finish() noexcept;
 
-  bool settle(branch_context& branch) noexcept override;
+  bool settle(branch_strand& branch) noexcept override;
   attempt conclude() noexcept override { return join(); }
   void stop_requested() noexcept override;
 
   task_scope scope_;
   std::size_t limit_;
   messenger messenger_{*this};
-  branch_context messenger_strand_;
+  branch_strand messenger_strand_;
   scope_waiter waiter_;
   outcome body_outcome_ = outcome::none;
   bool message_is_due_ = true;  ///< the messenger has not run
@@ -258,7 +258,7 @@ class [[nodiscard]] scope_operation final : public scope_operation_base {
   }
 
  private:
-  branch_context& make_body() override {
+  branch_strand& make_body() override {
     return branch_.emplace(std::invoke(body_, scope())).prepare(0);
   }
   bool body_failed() noexcept override {

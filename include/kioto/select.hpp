@@ -102,7 +102,7 @@ class select_base : public combinator {
   /// Where to begin, among `branches`.
   [[nodiscard]] std::size_t first_of(std::size_t branches) noexcept {
     if (biased_ || branches < 2) return 0;
-    return random_branch(*context_, static_cast<std::uint32_t>(branches));
+    return random_branch(*strand_, static_cast<std::uint32_t>(branches));
   }
   /// Takes the results of the branches that completed into `values`, in the order in which they
   /// did: `take(index, has_won)` for each. The exception of the first one passes.
@@ -111,14 +111,14 @@ class select_base : public combinator {
     if (completed_.empty())
       throw_no_branch("select() with every branch disabled: give `otherwise`");
     std::exception_ptr error;
-    const branch_context* const first = completed_.front();
-    while (branch_context* branch = completed_.pop_front()) {
+    const branch_strand* const first = completed_.front();
+    while (branch_strand* branch = completed_.pop_front()) {
       KIOTO_TRY { take(std::size_t{branch->index_}, branch == first); }
       KIOTO_CATCH_ALL {
         if (branch == first)
           error = std::current_exception();
         else
-          report_lost_exception(*context_, std::current_exception());
+          report_lost_exception(*strand_, std::current_exception());
       }
     }
     if (error == nullptr) return;
@@ -127,7 +127,7 @@ class select_base : public combinator {
   }
 
  private:
-  bool settle(branch_context& branch) noexcept override {
+  bool settle(branch_strand& branch) noexcept override {
     if (branch.outcome_ == outcome::stopped) return false;
     completed_.push_back(&branch);
     withdraws_branches_ = true;  // one has won
@@ -137,7 +137,7 @@ class select_base : public combinator {
     return completed_.empty() && !is_empty() ? attempt::stopped : attempt::ready;
   }
 
-  intrusive_queue<branch_context> completed_;  // no other queue holds a branch that has ended
+  intrusive_queue<branch_strand> completed_;  // no other queue holds a branch that has ended
   bool biased_;
 };
 
@@ -151,7 +151,7 @@ class [[nodiscard]] select_operation final : public select_base {
   select_operation(select_operation&&) = default;
 
   attempt try_or_wait() noexcept override {
-    std::array<branch_context*, sizeof...(A)> enabled;
+    std::array<branch_strand*, sizeof...(A)> enabled;
     std::size_t count = 0;
     branches_.for_each([&]<std::size_t I>(auto& branch) {
       using type = std::remove_reference_t<decltype(branch)>;

@@ -23,12 +23,12 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
     promise_base& self = frame.promise();
-    ++self.context_->shields_;
+    ++self.strand_->shields_;
     push(self);
     directly_.begin(self);
     const std::coroutine_handle<> next = start_inner(inner_, frame, [this, &self]() noexcept {
       pop(self);
-      --self.context_->shields_;
+      --self.strand_->shields_;
     });
     if (next != frame) return next;
     pop(self);
@@ -47,7 +47,7 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
   passage on_end(promise_base& frame, passage how) noexcept override {
     directly_.end();
     if (held_returning_) return passage::returning;
-    if (--frame.context_->shields_ != 0) return how;
+    if (--frame.strand_->shields_ != 0) return how;
     if (!pausing::hold_unshielded(frame, how == passage::stopped)) return how;
     if (how == passage::returning) {
       held_returning_ = true;

@@ -34,7 +34,7 @@ class [[nodiscard]] task_awaiter : public task_awaiter_base {
                   "a kioto::task can only be awaited by a kioto coroutine; from plain code use "
                   "runtime::block_on(task), and from other coroutines a join_handle");
     parent_ = &frame.promise();
-    child_->context_ = parent_->context_;
+    child_->strand_ = parent_->strand_;
     child_->parent_.set_awaiter(*this);
     return transfer_to(*child_);
   }

@@ -21,14 +21,14 @@ KIOTO_NOINLINE void* find_task_local(const void* key) noexcept;
 /// Makes code run as if it were part of a strand of the running task.
 class strand_scope {
  public:
-  explicit strand_scope(context& strand) noexcept;
+  explicit strand_scope(strand& where) noexcept;
   strand_scope(const strand_scope&) = delete;
   strand_scope& operator=(const strand_scope&) = delete;
   ~strand_scope();
 
  private:
   trampoline* loop_;
-  context* previous_ = nullptr;
+  strand* previous_ = nullptr;
 };
 
 /// What a task local is bound to, for the strands below a combinator. Lookups walk from the running
@@ -56,7 +56,7 @@ class local_binding : public combinator {
 
 /// Puts a strand below a combinator that is not awaited, and this below the running strand. False
 /// outside of a task.
-bool attach_below_running(combinator& owner, branch_context& below) noexcept;
+bool attach_below_running(combinator& owner, branch_strand& below) noexcept;
 
 template <class T, class A>
 class [[nodiscard]] local_scope_operation final : public local_binding<T> {
@@ -95,13 +95,13 @@ class [[nodiscard]] local_scope_operation final : public local_binding<T> {
   };
   void drop() noexcept {
     if (!operation_) return;
-    branch_context dropping;
+    branch_strand dropping;
     static_cast<void>(attach_below_running(*this, dropping));
     const strand_scope as_branch(dropping);
     operation_.reset();
   }
 
-  bool settle(branch_context&) noexcept override { return false; }
+  bool settle(branch_strand&) noexcept override { return false; }
   attempt conclude() noexcept override {
     return operation_->has_result() ? attempt::ready : attempt::stopped;
   }
@@ -117,7 +117,7 @@ class local_call final : public local_binding<T> {
 
   template <class F>
   decltype(auto) run(F&& callable) {
-    branch_context inside;
+    branch_strand inside;
     if (!attach_below_running(*this, inside)) throw_no_task();
     const strand_scope as_branch(inside);
     return std::invoke(std::forward<F>(callable));
@@ -125,7 +125,7 @@ class local_call final : public local_binding<T> {
 
  private:
   attempt try_or_wait() noexcept override { return attempt::ready; }
-  bool settle(branch_context&) noexcept override { return false; }
+  bool settle(branch_strand&) noexcept override { return false; }
   attempt conclude() noexcept override { return attempt::ready; }
 };
 

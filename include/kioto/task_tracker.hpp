@@ -40,7 +40,7 @@ class tracker_state : public basic_tracker_count<std_sync, tracker_wait_operatio
 };
 
 class [[nodiscard]] tracker_wait_operation final : public leaf_awaiter<tracker_wait_operation>,
-                                                   public basic_wait_node<std_sync> {
+                                                   public basic_event_waiter<std_sync> {
  public:
   explicit tracker_wait_operation(tracker_state* state) noexcept : state_(state) {
     state_->add_reference();

@@ -35,7 +35,7 @@ class limit_timer final : public leaf_operation {
 
   attempt try_or_wait() noexcept override {
     sleep_.emplace(sleep(limit_));
-    sleep_->context_ = context_;
+    sleep_->strand_ = strand_;
     return sleep_->try_or_wait();
   }
   // Once started, the strand waits in the inner operation.
@@ -75,9 +75,9 @@ class [[nodiscard]] timeout_operation final
   }
 
  private:
-  bool settle(branch_context& branch) noexcept override {
+  bool settle(branch_strand& branch) noexcept override {
     // A timer that met a stop which was pending tells nothing: the operation meets it, too.
-    return &branch != &timer_.strand() || !branch.inherits_stop_;
+    return &branch != &timer_.branch() || !branch.inherits_stop_;
   }
   attempt conclude() noexcept override {
     return operation_.has_result() || timer_.has_result() ? attempt::ready : attempt::stopped;

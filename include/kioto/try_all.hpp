@@ -41,7 +41,7 @@ class try_branch : public branch_of<A> {
 
   /// Whether the branch, which has completed, failed.
   bool look() noexcept {
-    if (this->strand().outcome_ == outcome::exception) return true;
+    if (this->branch().outcome_ == outcome::exception) return true;
     KIOTO_TRY { value_.emplace(take_stored(*this)); }
     KIOTO_CATCH_ALL {
       thrown_ = std::current_exception();
@@ -103,16 +103,16 @@ class try_all_base : public combinator {
     std::optional<std::error_code> error;
     if (!failed_) return error;
     branches_.at(*failed_, [&]<std::size_t>(auto& branch) { error = branch.error(); });
-    if (!error) rethrow_first(branches_, *failed_, *context_);
+    if (!error) rethrow_first(branches_, *failed_, *strand_);
     branches_.for_each([&]<std::size_t>(auto& branch) {
       if (std::exception_ptr e = branch.take_exception())
-        report_lost_exception(*context_, std::move(e));
+        report_lost_exception(*strand_, std::move(e));
     });
     return error;
   }
 
  private:
-  bool settle(branch_context& ended) noexcept override {
+  bool settle(branch_strand& ended) noexcept override {
     if (ended.outcome_ == outcome::stopped) return true;
     --missing_;
     bool failure = false;

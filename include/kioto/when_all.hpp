@@ -31,7 +31,7 @@ class when_all_base : public combinator {
   [[nodiscard]] const std::optional<std::size_t>& failed() const noexcept { return failed_; }
 
  private:
-  bool settle(branch_context& branch) noexcept override {
+  bool settle(branch_strand& branch) noexcept override {
     if (branch.outcome_ == outcome::exception && !failed_) failed_ = branch.index_;
     // Without a branch that stopped there is no result: the others work in vain, and leave what
     // comes for them where it is.
@@ -59,7 +59,7 @@ class [[nodiscard]] when_all_operation final : public when_all_base {
   attempt try_or_wait() noexcept override { return start_all(branches_); }
 
   result_type await_resume() {
-    if (failed()) rethrow_first(branches_, *failed(), *context_);
+    if (failed()) rethrow_first(branches_, *failed(), *strand_);
     return [this]<std::size_t... I>(std::index_sequence<I...>) {
       return result_type{take_stored(branches_.template get<I>())...};  // braces: in order
     }(std::index_sequence_for<A...>());
@@ -83,7 +83,7 @@ class [[nodiscard]] when_all_of_range final : public when_all_base {
   attempt try_or_wait() noexcept override { return start_all(branches_); }
 
   result_type await_resume() {
-    if (failed()) rethrow_first(branches_, *failed(), *context_);
+    if (failed()) rethrow_first(branches_, *failed(), *strand_);
     if constexpr (std::is_void_v<value_type>) {
       branches_.for_each([]<std::size_t>(auto& branch) { branch.take(); });
     } else {

@@ -51,12 +51,12 @@ class when_any_base : public combinator {
     branches.for_each([&]<std::size_t>(auto& branch) {
       if (index++ == *winner_) return;
       if (std::exception_ptr e = branch.take_exception())
-        report_lost_exception(*context_, std::move(e));
+        report_lost_exception(*strand_, std::move(e));
     });
   }
 
  private:
-  bool settle(branch_context& branch) noexcept override {
+  bool settle(branch_strand& branch) noexcept override {
     if (branch.outcome_ == outcome::stopped) return false;
     if (!winner_) winner_ = branch.index_;
     withdraws_branches_ = true;

@@ -14,7 +14,7 @@ class [[nodiscard]] yield_operation final : public leaf_awaiter<yield_operation>
   attempt try_or_wait() noexcept override {
     if (yielded_) return attempt::ready;
     yielded_ = true;
-    return give_way(context_->frame_ != nullptr ? entry::resume : entry::retry);
+    return give_way(strand_->frame_ != nullptr ? entry::resume : entry::retry);
   }
   // A yielded strand stays owned, so a stop request never asks for this.
   bool cancel() noexcept override { return false; }

@@ -125,11 +125,11 @@ class basic_parker {
   ///
   /// Without a timeout and away from the driver it never returns spuriously. If a notification came
   /// in during a turn, the result is `notified`; the events were dispatched all the same.
-  park_result park(Driver& driver, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
+  park_result park(Driver& d, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
     if (consume()) return park_result::notified;
-    if (driver.try_lock()) {
-      const driver_lock lock(driver);
-      return park_in_driver(driver, timeout);
+    if (d.try_lock()) {
+      const driver_lock lock(d);
+      return park_in_driver(d, timeout);
     }
     return park_alone(timeout);
   }
@@ -137,20 +137,20 @@ class basic_parker {
   /// Polls the driver, if it is free, for everything or as `limit` says. A notification stays for
   /// the next park.
   template <class... Limit>
-  bool poll(Driver& driver, Limit... limit) {
-    if (!driver.try_lock()) return false;
-    const driver_lock lock(driver);
-    driver.poll(limit...);
+  bool poll(Driver& d, Limit... limit) {
+    if (!d.try_lock()) return false;
+    const driver_lock lock(d);
+    d.poll(limit...);
     return true;
   }
 
-  void unpark(Driver& driver) {
+  void unpark(Driver& d) {
     switch (state_.exchange(notified, std::memory_order_release)) {
       case parked_alone:
         Sync::wake_one(state_);
         break;
       case parked_driver:
-        driver.unpark();
+        d.unpark();
         break;
       default:
         break;  // awake: it will see the state before it sleeps
@@ -165,7 +165,7 @@ class basic_parker {
 
   class driver_lock {
    public:
-    explicit driver_lock(Driver& driver) noexcept : driver_(driver) {}
+    explicit driver_lock(Driver& d) noexcept : driver_(d) {}
     driver_lock(const driver_lock&) = delete;
     driver_lock& operator=(const driver_lock&) = delete;
     ~driver_lock() { driver_.unlock(); }
@@ -174,9 +174,9 @@ class basic_parker {
     Driver& driver_;
   };
 
-  park_result park_in_driver(Driver& driver, std::optional<std::chrono::nanoseconds> timeout) {
+  park_result park_in_driver(Driver& d, std::optional<std::chrono::nanoseconds> timeout) {
     if (!prepare(parked_driver)) return park_result::notified;
-    driver.turn(timeout);
+    d.turn(timeout);
     return take() ? park_result::notified : park_result::turned;
   }
 

@@ -22,11 +22,11 @@ namespace kioto::detail {
 /// work visible to the last look. That holds also for one who comes between the wake-up and
 /// `wake_up()`; were that a plain store, it would end the release sequence of that bringer.
 template <class Sync>
-class basic_sleep_mark {
+class basic_wake_flag {
  public:
-  basic_sleep_mark() : word_(std::uint32_t{0}) {}
-  basic_sleep_mark(const basic_sleep_mark&) = delete;
-  basic_sleep_mark& operator=(const basic_sleep_mark&) = delete;
+  basic_wake_flag() : word_(std::uint32_t{0}) {}
+  basic_wake_flag(const basic_wake_flag&) = delete;
+  basic_wake_flag& operator=(const basic_wake_flag&) = delete;
 
   void fall_asleep() noexcept { word_.exchange(1, std::memory_order_acq_rel); }
   void wake_up() noexcept { word_.exchange(0, std::memory_order_acq_rel); }
@@ -38,6 +38,6 @@ class basic_sleep_mark {
   typename Sync::template atomic<std::uint32_t> word_;
 };
 
-using sleep_mark = basic_sleep_mark<std_sync>;
+using wake_flag = basic_wake_flag<std_sync>;
 
 }  // namespace kioto::detail

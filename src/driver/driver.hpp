@@ -20,12 +20,12 @@ namespace kioto::detail {
 /// `Io` has `turn(std::optional<nanoseconds>)` and `unpark()`, see `basic_parker`; `Timers` is a
 /// `basic_time_driver`; `Clock` has `now()`.
 template <class Sync, class Io, class Timers, class Clock>
-class basic_driver_seat {
+class basic_driver {
  public:
-  basic_driver_seat(Io& io, Timers& timers, const Clock& clock) noexcept
+  basic_driver(Io& io, Timers& timers, const Clock& clock) noexcept
       : io_(io), timers_(timers), clock_(clock) {}
-  basic_driver_seat(const basic_driver_seat&) = delete;
-  basic_driver_seat& operator=(const basic_driver_seat&) = delete;
+  basic_driver(const basic_driver&) = delete;
+  basic_driver& operator=(const basic_driver&) = delete;
 
   [[nodiscard]] bool try_lock() noexcept {
     return !locked_.load(std::memory_order_relaxed) &&
@@ -101,6 +101,6 @@ class basic_driver_seat {
   typename Sync::template atomic<std::uint64_t> turns_{0};  // written with the lock held
 };
 
-using driver_seat = basic_driver_seat<std_sync, io_driver, time_driver, runtime_clock>;
+using driver = basic_driver<std_sync, reactor, time_driver, runtime_clock>;
 
 }  // namespace kioto::detail

@@ -113,7 +113,7 @@ class epoll_backend final : public reactor_backend {
  private:
   unique_fd epoll_;
   unique_fd wakeup_;
-  std::array<epoll_event, io_driver::max_events> events_;
+  std::array<epoll_event, reactor::max_events> events_;
 };
 
 }  // namespace

@@ -9,10 +9,10 @@
 
 namespace kioto::detail {
 
-io_driver::io_driver(std::unique_ptr<reactor_backend> backend) noexcept
+reactor::reactor(std::unique_ptr<reactor_backend> backend) noexcept
     : backend_(std::move(backend)) {}
 
-io_driver::~io_driver() {
+reactor::~reactor() {
   // Each live registration holds the driver: none is left. Nor is there another turn, so those that
   // events may still come for can go.
   free_pending();
@@ -20,7 +20,7 @@ io_driver::~io_driver() {
   free_all(worn_out_);
 }
 
-void io_driver::free_all(registration_list& list) noexcept {
+void reactor::free_all(registration_list& list) noexcept {
   while (registration* r = list.pop_front()) delete r;
 }
 
@@ -37,15 +37,15 @@ void registration::operator delete(void* memory, std::size_t bytes, std::align_v
   deallocate_frame(memory, bytes);
 }
 
-result<io_driver_pointer> io_driver::create() {
+result<reactor_pointer> reactor::create() {
   watch_forks();
   auto backend = make_epoll_backend();
   if (!backend) return backend.error();
-  return std::make_shared<io_driver>(std::move(*backend));
+  return std::make_shared<reactor>(std::move(*backend));
 }
 
 // One that waits for another life, or a new one.
-registration* io_driver::make(net::ready initial) noexcept {
+registration* reactor::make(net::ready initial) noexcept {
   registration* made = nullptr;
   // Relaxed: to miss one costs an allocation.
   if (has_haunted_.load(std::memory_order_relaxed)) [[unlikely]] {
@@ -61,7 +61,7 @@ registration* io_driver::make(net::ready initial) noexcept {
 }
 
 // Under the mutex: `which` is to have the number, unless another one has. False: no memory.
-bool io_driver::note_number(int fd, registration& which) noexcept {
+bool reactor::note_number(int fd, registration& which) noexcept {
   if (fd < 0) return true;
   const auto number = static_cast<std::size_t>(fd);
   if (number >= holders_.size()) {
@@ -78,7 +78,7 @@ bool io_driver::note_number(int fd, registration& which) noexcept {
 // The backend took the descriptor. If the number is that of another registration, whose descriptor
 // it took as well, that one was closed behind its back: otherwise this would have been refused. Its
 // operations would go to the new descriptor from now on, so they end.
-void io_driver::take_number(int fd, registration& which) noexcept {
+void reactor::take_number(int fd, registration& which) noexcept {
   registration* displaced = nullptr;
   {
     const std::lock_guard lock(mutex_);
@@ -93,7 +93,7 @@ void io_driver::take_number(int fd, registration& which) noexcept {
   --walks_;
 }
 
-result<registration*> io_driver::add(int fd, net::ready initial) noexcept {
+result<registration*> reactor::add(int fd, net::ready initial) noexcept {
   registration* const added = make(initial);
   if (added == nullptr) return std::errc::not_enough_memory;
   std::error_code failure;
@@ -127,11 +127,11 @@ result<registration*> io_driver::add(int fd, net::ready initial) noexcept {
   return added;
 }
 
-bool io_driver::remove(registration& which, int fd) noexcept {
+bool reactor::remove(registration& which, int fd) noexcept {
   if (is_forked_child() && which.driver_->is_inherited()) [[unlikely]]
     return true;
   // The registration may hold the last reference, and then is freed by the driver's destructor.
-  const io_driver_pointer driver = std::move(which.driver_);
+  const reactor_pointer driver = std::move(which.driver_);
   // Relaxed: who closes a descriptor behind its back, on another thread, has to see to it that the
   // owner learns of that before it removes it.
   bool removed = true;
@@ -156,7 +156,7 @@ bool io_driver::remove(registration& which, int fd) noexcept {
   return removed;
 }
 
-void io_driver::turn(std::optional<std::chrono::nanoseconds> timeout, std::size_t limit) noexcept {
+void reactor::turn(std::optional<std::chrono::nanoseconds> timeout, std::size_t limit) noexcept {
   // Relaxed: a removal that is missed is found at the next turn, and the sixteenth unparks.
   if (pending_count_.load(std::memory_order_relaxed) != 0) free_pending();
   const std::size_t events = backend_->turn(timeout, limit);
@@ -165,7 +165,7 @@ void io_driver::turn(std::optional<std::chrono::nanoseconds> timeout, std::size_
                         std::memory_order_relaxed);
 }
 
-void io_driver::free_pending() noexcept {
+void reactor::free_pending() noexcept {
   registration_list gone;
   {
     const std::lock_guard lock(mutex_);
@@ -185,7 +185,7 @@ void io_driver::free_pending() noexcept {
   free_all(gone);
 }
 
-void io_driver::shutdown() noexcept {
+void reactor::shutdown() noexcept {
   std::unique_lock lock(mutex_);
   if (std::exchange(shut_down_, true)) return;
   ++walks_;
@@ -198,7 +198,7 @@ void io_driver::shutdown() noexcept {
   --walks_;
 }
 
-io_metrics io_driver::metrics() const noexcept {
+io_metrics reactor::metrics() const noexcept {
   const std::lock_guard lock(mutex_);
   return {registered_, deregistered_, ready_events_.load(std::memory_order_relaxed)};
 }

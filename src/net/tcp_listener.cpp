@@ -7,7 +7,7 @@
 
 namespace kioto::net {
 
-result<accepted_connection> tcp_listener::take(detail::io_driver& driver, int fd) noexcept {
+result<accepted_connection> tcp_listener::take(detail::reactor& driver, int fd) noexcept {
   socket_address peer;
   const detail::sys::io_result taken = detail::accept(fd, peer);
   if (!taken.ok()) return taken.code();
@@ -24,7 +24,7 @@ detail::io_step accept_operation::perform(int fd, ready) noexcept {
 }
 
 task<result<tcp_listener>> tcp_listener::bind(socket_address address) {
-  detail::io_driver& driver = detail::current_io_driver("net::tcp_listener::bind");
+  detail::reactor& driver = detail::current_reactor("net::tcp_listener::bind");
   auto fd = detail::open_tcp_listener(address);
   if (!fd) co_return fd.error();
   auto source = detail::io_source::create(driver, std::move(*fd), ready());
@@ -37,7 +37,7 @@ task<result<tcp_listener>> tcp_listener::bind(std::string host_and_port) {
 }
 
 result<tcp_listener> tcp_listener::from_native(int fd) {
-  detail::io_driver& driver = detail::current_io_driver("net::tcp_listener::from_native");
+  detail::reactor& driver = detail::current_reactor("net::tcp_listener::from_native");
   if (const auto fits = detail::check_tcp_socket(fd); !fits) return fits.error();
   const auto listening = detail::is_listening(fd);
   if (!listening) return listening.error();

@@ -14,7 +14,7 @@ constexpr ready optimistic = ready::readable() | ready::writable();
 }  // namespace
 
 task<result<tcp_stream>> tcp_stream::connect(socket_address peer) {
-  detail::io_driver& driver = detail::current_io_driver("net::tcp_stream::connect");
+  detail::reactor& driver = detail::current_reactor("net::tcp_stream::connect");
   auto fd = detail::open_tcp(peer.family());
   if (!fd) co_return fd.error();
   // Before it is registered: a socket that is not connecting yet counts as hung up.
@@ -40,14 +40,14 @@ task<result<tcp_stream>> tcp_stream::connect(std::string host_and_port) {
   return detail::at_first_that_works<tcp_stream>(std::move(host_and_port), &tcp_stream::connect);
 }
 
-result<tcp_stream> tcp_stream::adopt(detail::io_driver& driver, detail::unique_fd fd) noexcept {
+result<tcp_stream> tcp_stream::adopt(detail::reactor& driver, detail::unique_fd fd) noexcept {
   auto source = detail::io_source::create(driver, std::move(fd), optimistic);
   if (!source) return source.error();
   return tcp_stream(std::move(*source));
 }
 
 result<tcp_stream> tcp_stream::from_native(int fd) {
-  detail::io_driver& driver = detail::current_io_driver("net::tcp_stream::from_native");
+  detail::reactor& driver = detail::current_reactor("net::tcp_stream::from_native");
   if (const auto fits = detail::check_tcp_socket(fd); !fits) return fits.error();
   if (const auto peer = detail::peer_address(fd); !peer) return peer.error();
   auto source = detail::io_source::from_native(driver, fd, optimistic);

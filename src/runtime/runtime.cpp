@@ -139,12 +139,12 @@ std::uint64_t next_task_id(thread_state& thread) noexcept {
   return thread.next_id++;
 }
 
-runtime_core::runtime_core(runtime_options with, std::size_t threads, io_driver_pointer driver,
+runtime_core::runtime_core(runtime_options with, std::size_t threads, reactor_pointer io_reactor,
                            std::string backend_reason_text)
     : options(std::move(with)),
       backend_reason(std::move(backend_reason_text)),
       owned(threads),
-      io(std::move(driver)),
+      io(std::move(io_reactor)),
       blocking(blocking_options_of(*this)),
       owner(std::this_thread::get_id()) {}
 
@@ -224,7 +224,7 @@ static inline runtime_core& entered_core(const char* what) {
 }
 
 KIOTO_NOINLINE runtime_core& current_core(const char* what) { return entered_core(what); }
-io_driver& current_io_driver(const char* what) { return *current_core(what).io; }
+reactor& current_reactor(const char* what) { return *current_core(what).io; }
 
 KIOTO_NOINLINE scheduler& current_scheduler(const char* what) {
   runtime_core& core = entered_core(what);
@@ -404,9 +404,9 @@ result<core_pointer> make_core(runtime_options options, bool local) {
   auto chosen = choose_backend(options.backend);
   if (!chosen) return chosen.error();
   watch_forks();
-  auto driver = io_driver::create();
-  if (!driver) return driver.error();
-  auto core = std::make_shared<runtime_core>(std::move(options), workers, std::move(*driver),
+  auto io = reactor::create();
+  if (!io) return io.error();
+  auto core = std::make_shared<runtime_core>(std::move(options), workers, std::move(*io),
                                              std::move(chosen->reason));
   core->is_local = local;
   core->is_multi_thread = multi_thread;

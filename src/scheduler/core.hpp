@@ -25,7 +25,7 @@ namespace kioto::detail {
 /// Everything that a runtime consists of. Shared by its handles and its threads.
 class runtime_core : public std::enable_shared_from_this<runtime_core> {
  public:
-  runtime_core(runtime_options with, std::size_t threads, io_driver_pointer driver,
+  runtime_core(runtime_options with, std::size_t threads, reactor_pointer driver,
                std::string backend_reason_text);
 
   runtime_options options;
@@ -39,7 +39,7 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   owned_tasks owned;
   runtime_clock clock;
   time_driver timers;
-  io_driver_pointer io;
+  reactor_pointer io;
   blocking_pool blocking;
   blocking_scheduler calls{*this};
   std::unique_ptr<scheduler> home;
@@ -72,7 +72,7 @@ inline void scheduler::task_ended(task_header& task) noexcept {
     task_ended_in_shutdown();
 }
 
-inline runtime_core& core_of(context& c) noexcept { return c.task().scheduler_->core(); }
+inline runtime_core& core_of(strand& c) noexcept { return c.task().scheduler_->core(); }
 
 /// Says on stderr what a shutdown has left: the tasks, where they were spawned and where they wait,
 /// and the blocking calls. `what` ends in front of a colon.

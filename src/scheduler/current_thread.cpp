@@ -19,7 +19,7 @@ current_thread_scheduler::current_thread_scheduler(runtime_core& core)
       executor(static_cast<scheduler&>(*this), 0),
       seat_(*core.io, core.timers, core.clock),
       random_(core.options.rng_seed.value_or(fresh_seed())) {
-  if (core.options.rng_seed) lots_ = std::make_unique<std::vector<task_header*>>();
+  if (core.options.rng_seed) shuffled_ = std::make_unique<std::vector<task_header*>>();
 }
 
 /// The calling thread runs the tasks for the lifetime of this.
@@ -62,7 +62,7 @@ inline task_header* current_thread_scheduler::take_called(next_run last) noexcep
     calls_ = 0;
     return nullptr;
   }
-  const bool allowed = calls_ != call_streak_limit && lots_ == nullptr;
+  const bool allowed = calls_ != call_streak_limit && shuffled_ == nullptr;
   if (!allowed) runs_to_turn_ = 1;  // what came from outside has waited, too
   if (last.who == caller) {
     if (allowed) {
@@ -94,9 +94,9 @@ inline task_header* current_thread_scheduler::next() noexcept {
 }
 
 task_header* current_thread_scheduler::next_in_turn() noexcept {
-  if (lots_ != nullptr) {
+  if (shuffled_ != nullptr) {
     runs_to_turn_ = 1;
-    return next_by_lot();
+    return next_random();
   }
   runs_to_turn_ = inject_interval;
   if (task_header* task = injected_.pop()) return task;
@@ -105,21 +105,21 @@ task_header* current_thread_scheduler::next_in_turn() noexcept {
 
 // Every ready task may be the next one. None is passed over for ever: each has the same chance each
 // time.
-task_header* current_thread_scheduler::next_by_lot() noexcept {
+task_header* current_thread_scheduler::next_random() noexcept {
   try {
     while (task_header* task = injected_.pop()) make_ready(*task);
     while (!ready_.empty()) {
-      lots_->push_back(nullptr);  // the room first: this may throw
-      lots_->back() = take_ready();
+      shuffled_->push_back(nullptr);  // the room first: this may throw
+      shuffled_->back() = take_ready();
     }
   } catch (const std::bad_alloc&) {
     return take_ready();  // out of memory: this one, then
   }
-  if (lots_->empty()) return nullptr;
-  const std::size_t drawn = random_.below(static_cast<std::uint32_t>(lots_->size()));
-  std::swap((*lots_)[drawn], lots_->back());
-  task_header* task = lots_->back();
-  lots_->pop_back();
+  if (shuffled_->empty()) return nullptr;
+  const std::size_t drawn = random_.below(static_cast<std::uint32_t>(shuffled_->size()));
+  std::swap((*shuffled_)[drawn], shuffled_->back());
+  task_header* task = shuffled_->back();
+  shuffled_->pop_back();
   return task;
 }
 
@@ -141,10 +141,10 @@ void current_thread_scheduler::run_until(const Done& done,
       runs_to_poll_ = options.event_interval;
       const auto now = steady_clock::now();
       // With a seed or a paused clock, the order of things does not depend on how fast they are.
-      const bool by_count = lots_ != nullptr || core().clock.is_paused();
+      const bool by_count = shuffled_ != nullptr || core().clock.is_paused();
       if (by_count || poll_is_due(now)) {
         seat_.turn(std::chrono::nanoseconds::zero());
-        hand_out_news();
+        notify_waiting_threads();
       }
       if (!by_count) limit_calls(now);
       flush_deferred();
@@ -170,7 +170,7 @@ void current_thread_scheduler::run_until(const Done& done,
     parks_.add();
     busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
-    hand_out_news();
+    notify_waiting_threads();
     // A paused clock moves on only if the reactor has nothing, either.
     if (core().clock.is_paused()) [[unlikely]]
       seat_.turn(std::chrono::nanoseconds::zero());
@@ -263,7 +263,7 @@ void current_thread_scheduler::block_until_done(task_header& task) {
 
 // Threads that wait for their turn learn here that their task has ended. Not when it ends, because
 // that would cost every task; but before this thread sleeps, and now and then.
-void current_thread_scheduler::hand_out_news() noexcept {
+void current_thread_scheduler::notify_waiting_threads() noexcept {
   const std::lock_guard lock(mutex_);
   if (waiting_ != 0) turned_over_.notify_all();
 }

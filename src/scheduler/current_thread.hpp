@@ -66,16 +66,16 @@ class current_thread_scheduler final : public scheduler, private executor {
   [[nodiscard]] task_header* take_called(next_run last) noexcept;
   [[nodiscard]] task_header* take_ready() noexcept;
   [[nodiscard]] task_header* next_in_turn() noexcept;
-  [[nodiscard]] task_header* next_by_lot() noexcept;
+  [[nodiscard]] task_header* next_random() noexcept;
   [[nodiscard]] bool has_nothing_to_run() const noexcept {
     return ready_.empty() && deferred_.empty() && injected_.is_empty();
   }
   [[nodiscard]] bool clock_has_to_wait() noexcept;
-  void hand_out_news() noexcept;
+  void notify_waiting_threads() noexcept;
   void flush_deferred() noexcept;
 
   basic_inject_queue<std_sync, task_header, spinlock> injected_;
-  driver_seat seat_;
+  driver seat_;
 
   // Who runs tasks.
   std::mutex mutex_;
@@ -83,7 +83,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   bool taken_ = false;                                     // by mutex_
   unsigned waiting_ = 0;                                   // by mutex_: threads that want the turn
   intrusive_list<idle_operation, idle_tag> idle_waiters_;  // by mutex_
-  sleep_mark asleep_;
+  wake_flag asleep_;
 
   // Of the thread that runs tasks.
   intrusive_deque<task_header> ready_;
@@ -91,7 +91,7 @@ class current_thread_scheduler final : public scheduler, private executor {
   unsigned runs_to_turn_ = 1;  ///< runs until next() looks at the queue from outside first
   random_source random_;
   // With a seed: the ready tasks, of which any one may be next. Null without.
-  std::unique_ptr<std::vector<task_header*>> lots_;
+  std::unique_ptr<std::vector<task_header*>> shuffled_;
 };
 
 }  // namespace kioto::detail

@@ -80,7 +80,7 @@ inline next_run worker::execute(thread_state& thread, task_header& task, bool ca
 // The last searcher looks again: what was published while it searched counted on it. Where there is
 // nothing, nobody has to be woken, as in a conversation with a thread outside. (A worker that
 // pushes at this moment, and only looks at the searchers, may be missed: it runs the task itself,
-// or the sentinel wakes somebody.)
+// or the stall_monitor wakes somebody.)
 void worker::end_search() noexcept {
   searching_ = false;
   if (home_.idle_.transition_from_searching() && home_.work_pending()) home_.notify_one();
@@ -235,7 +235,7 @@ void worker::notify_if_useful() noexcept {
 // Most often a task is done in microseconds, like a request that is read and answered: one worker
 // does a batch of them in the time that a second one needs to wake, to get hold of some and to read
 // what they work with. What a run costs is estimated from those before. If the estimate is wrong
-// because a task takes longer than usual, the sentinel finds this worker stuck.
+// because a task takes longer than usual, the stall_monitor finds this worker stuck.
 //
 // How many wait behind a full turn is not known: they are taken for as many as the ring holds.
 void worker::notify_if_worthwhile() noexcept {
@@ -292,15 +292,15 @@ void worker::in_turn(std::size_t limit, Turn&& turn) noexcept {
   in_driver_ = true;
   turn();
   in_driver_ = false;
-  turn_was_full_ = local_schedules_.get() - before >= std::min(limit, io_driver::max_events);
+  turn_was_full_ = local_schedules_.get() - before >= std::min(limit, reactor::max_events);
 }
 
 // As many as were in the ring after a sleep. But some events come also while the ring is full of
 // other tasks: at most half as many as tasks have run since the last turn, for which there is room
 // if it was events that filled it.
 void worker::poll_driver() noexcept {
-  const std::size_t waiting = std::min(queue_.size(), io_driver::max_events);
-  const std::size_t limit = std::max<std::size_t>(io_driver::max_events - waiting,
+  const std::size_t waiting = std::min(queue_.size(), reactor::max_events);
+  const std::size_t limit = std::max<std::size_t>(reactor::max_events - waiting,
                                                   home_.core().options.event_interval / 2 + 1);
   in_turn(limit, [&]() noexcept { parker_.poll(home_.seat_, limit); });
 }
@@ -348,7 +348,7 @@ void worker::park() noexcept {
       break;
     }
   }
-  home_.sentinel_.work_begins();
+  home_.stall_monitor_.work_begins();
 
   takes_help_ = false;
   measured_ = busy_since_ = steady_clock::now();
@@ -359,7 +359,7 @@ void worker::park() noexcept {
 void worker::sleep() noexcept {
   std::optional<std::chrono::nanoseconds> limit;
   if (const auto rest = frame_pool_idle(); rest.count() != 0) limit = rest;
-  in_turn(io_driver::max_events, [&]() noexcept { parker_.park(home_.seat_, limit); });
+  in_turn(reactor::max_events, [&]() noexcept { parker_.park(home_.seat_, limit); });
   runs_to_poll_ = home_.core().options.event_interval;
 }
 
@@ -406,7 +406,8 @@ multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t w
 }
 
 // If a shutdown missed its deadline, the threads have gone on by themselves, looked after by the
-// sentinel, and with references to the core. One of them may be the last to let go, and is here.
+// stall_monitor, and with references to the core. One of them may be the last to let go, and is
+// here.
 multi_thread_scheduler::~multi_thread_scheduler() {
   join_threads();
   wait_for_remote_calls();
@@ -428,7 +429,7 @@ std::error_code multi_thread_scheduler::start() {
   return sentinel_thread_.start(
       core(),
       [this] {
-        sentinel_.run(
+        stall_monitor_.run(
             sentinel_period, [this] { return look_round(); },
             [this] { return idle_.parked() == workers_.size(); });
       },
@@ -455,8 +456,8 @@ bool multi_thread_scheduler::work_pending() const noexcept {
   return false;
 }
 
-// The sentinel, once in a period. A worker that has not begun another run since the last time is
-// stuck, or asleep, and then has nothing to be taken.
+// The stall_monitor, once in a period. A worker that has not begun another run since the last time
+// is stuck, or asleep, and then has nothing to be taken.
 bool multi_thread_scheduler::look_round() noexcept {
   const bool can_help = idle_.parked() != 0;
   bool news = !can_help;
@@ -554,7 +555,7 @@ void multi_thread_scheduler::loop_ended() noexcept {
   wake_all();  // the others wait for the same end
   const std::lock_guard lock(end_mutex_);
   if (--loops_running_ != 0) return;
-  sentinel_.end();
+  stall_monitor_.end();
   ended_.notify_all();
 }
 

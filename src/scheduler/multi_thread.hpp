@@ -119,7 +119,7 @@ class alignas(cache_line) worker final : public executor {
   std::uint64_t number_of_runs_ = 1;
   std::size_t left_of_round_ = 0;  ///< tasks that had yielded when a round of them began
   handover_job handover_;
-  basic_parker<std_sync, driver_seat> parker_;
+  basic_parker<std_sync, driver> parker_;
 
   /// The task that this worker woke last: it runs next, while its data is warm. Only the owner puts
   /// one in; a thief takes it only from an owner that has been busy with one task for a while.
@@ -135,11 +135,11 @@ class alignas(cache_line) worker final : public executor {
 /// Work-stealing scheduler. Its parts: a worker each thread, the queue for tasks from outside, the
 /// set of sleeping workers, and the seat of the reactor, in which the first idle worker sleeps.
 ///
-/// The sentinel (`basic_sentinel`) is a thread that looks round every few milliseconds. If nobody
-/// has turned the reactor meanwhile, it wakes a worker to sit there; if a worker is stuck in one
-/// task, it sees to it that others take what waits behind that: idle ones, which it wakes, or
-/// those that are busy, through the queue for tasks from outside. So one blocked worker delays I/O,
-/// timers and the tasks it woke by milliseconds at most, at no cost for those that run.
+/// The stall_monitor (`basic_stall_monitor`) is a thread that looks round every few milliseconds.
+/// If nobody has turned the reactor meanwhile, it wakes a worker to sit there; if a worker is stuck
+/// in one task, it sees to it that others take what waits behind that: idle ones, which it wakes,
+/// or those that are busy, through the queue for tasks from outside. So one blocked worker delays
+/// I/O, timers and the tasks it woke by milliseconds at most, at no cost for those that run.
 class multi_thread_scheduler final : public scheduler {
  public:
   multi_thread_scheduler(runtime_core& core, std::size_t workers);
@@ -176,11 +176,11 @@ class multi_thread_scheduler final : public scheduler {
   std::vector<os_thread> threads_;
   basic_idle_set<std_sync> idle_;
   basic_inject_queue<std_sync, task_header, spinlock> injected_;
-  driver_seat seat_;
+  driver seat_;
 
-  sentinel sentinel_;
+  stall_monitor stall_monitor_;
   os_thread sentinel_thread_;
-  // What the sentinel saw at its last look.
+  // What the stall_monitor saw at its last look.
   std::vector<std::uint64_t> seen_polls_;
   std::vector<bool> was_stuck_;
   std::uint64_t seen_turns_ = 0;

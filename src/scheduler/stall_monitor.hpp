@@ -16,21 +16,21 @@ namespace kioto::detail {
 ///
 /// Source: the thread `sysmon` of Go's scheduler.
 ///
-/// Guarantee: while a worker does something, the sentinel looks round once in a period.
+/// Guarantee: while a worker does something, the stall_monitor looks round once in a period.
 ///
 /// Why it does not rest too long. A worker that begins is out of the idle set first, and then calls
-/// `work_begins()`; the sentinel sets its mark and then looks whether all are asleep. By
-/// `basic_sleep_mark` either it sees that they are not, or it is woken.
+/// `work_begins()`; the stall_monitor sets its mark and then looks whether all are asleep. By
+/// `basic_wake_flag` either it sees that they are not, or it is woken.
 template <class Sync>
-class basic_sentinel {
+class basic_stall_monitor {
  public:
-  basic_sentinel() = default;
-  basic_sentinel(const basic_sentinel&) = delete;
-  basic_sentinel& operator=(const basic_sentinel&) = delete;
+  basic_stall_monitor() = default;
+  basic_stall_monitor(const basic_stall_monitor&) = delete;
+  basic_stall_monitor& operator=(const basic_stall_monitor&) = delete;
 
-  /// The thread of the sentinel, until `end()`. `look_round()` says whether anything has happened
-  /// since the last time; when there was nothing several times in a row, and `all_asleep()`, it
-  /// rests. A look may also come early.
+  /// The thread of the stall_monitor, until `end()`. `look_round()` says whether anything has
+  /// happened since the last time; when there was nothing several times in a row, and
+  /// `all_asleep()`, it rests. A look may also come early.
   template <class LookRound, class AllAsleep>
   void run(std::chrono::nanoseconds period, LookRound&& look_round, AllAsleep&& all_asleep) {
     unsigned in_vain = 0;
@@ -58,14 +58,14 @@ class basic_sentinel {
   }
 
  private:
-  // So that those who sleep for a moment only need not wake the sentinel each time.
+  // So that those who sleep for a moment only need not wake the stall_monitor each time.
   static constexpr unsigned looks_before_rest = 5;
 
   typename Sync::template atomic<bool> ended_{false};
-  basic_sleep_mark<Sync> mark_;
+  basic_wake_flag<Sync> mark_;
   basic_thread_parker<Sync> parker_;
 };
 
-using sentinel = basic_sentinel<std_sync>;
+using stall_monitor = basic_stall_monitor<std_sync>;
 
 }  // namespace kioto::detail

@@ -16,23 +16,23 @@ void die_generator_in_use() noexcept {
 void generator_promise_base::destroy() noexcept {
   if (is_awaited_) [[unlikely]]
     die_generator_in_use();
-  destroy_branches_within(strand_);
-  destroy_frames(*strand_.frame_, *this);
+  destroy_branches_within(branch_);
+  destroy_frames(*branch_.frame_, *this);
   destroy_frame(*this);
 }
 
 std::coroutine_handle<> generator_promise_base::hand_over() noexcept {
   rewind();
-  if (strand_.state_ == pausable_state::stopping) [[unlikely]]
+  if (branch_.state_ == pausable_state::stopping) [[unlikely]]
     is_done_ = true;
-  promise_base* const next = strand_.owner_->branch_ended(strand_, outcome::value);
+  promise_base* const next = branch_.owner_->branch_ended(branch_, outcome::value);
   if (next == nullptr || !completed_through_hooks(*next)) return std::noop_coroutine();
   return transfer_to(*next);
 }
 
 std::coroutine_handle<> generator_operation::begin(promise_base& frame) noexcept {
-  context& c = *frame.context_;
-  context_ = &c;
+  strand& c = *frame.strand_;
+  strand_ = &c;
   c.frame_ = &frame;
   trampoline& loop = c.loop();
   if (!loop.try_charge()) [[unlikely]] {
@@ -44,13 +44,13 @@ std::coroutine_handle<> generator_operation::begin(promise_base& frame) noexcept
     loop.ask(request::unwind, frame);
     return std::noop_coroutine();
   }
-  if (promise_->strand_.state_ == pausable_state::paused) {
+  if (promise_->branch_.state_ == pausable_state::paused) {
     static_cast<void>(try_or_wait());
     return std::noop_coroutine();
   }
   begin_to_wait();
-  adopt(promise_->strand_);
-  loop.strand = &promise_->strand_;
+  adopt(promise_->branch_);
+  loop.running = &promise_->branch_;
   return transfer_to(*promise_);
 }
 
@@ -62,7 +62,7 @@ void generator_operation::begin_to_wait() noexcept {
 
 attempt generator_operation::try_or_wait() noexcept {
   if (is_ready()) return attempt::ready;
-  if (context_->must_stop()) return attempt::stopped;
+  if (strand_->must_stop()) return attempt::stopped;
   begin_to_wait();
   return run_branch();
 }
@@ -70,8 +70,8 @@ attempt generator_operation::try_or_wait() noexcept {
 attempt generator_operation::conclude() noexcept {
   is_waiting_ = false;
   promise_->is_awaited_ = false;
-  if (promise_->strand_.outcome_ != outcome::stopped) return attempt::ready;
-  if (promise_->strand_.state_ != pausable_state::paused) {
+  if (promise_->branch_.outcome_ != outcome::stopped) return attempt::ready;
+  if (promise_->branch_.state_ != pausable_state::paused) {
     promise_->is_done_ = true;
     promise_->rewind();
   }
@@ -79,7 +79,7 @@ attempt generator_operation::conclude() noexcept {
 }
 
 void generator_operation::abandon() noexcept {
-  pausable_branch& strand = promise_->strand_;
+  pausable_branch& strand = promise_->branch_;
   promise_->is_awaited_ = false;
   if (strand.state_ == pausable_state::stopping)
     promise_->is_done_ = true;

@@ -8,9 +8,9 @@ namespace kioto::detail {
 
 /// A thread that blocks in one operation. Ends as soon as it is woken, which the parker allows: the
 /// waker touches nothing after that.
-class thread_strand final : public context {
+class blocked_thread final : public strand {
  public:
-  thread_strand() noexcept : context(strand::thread) {}
+  blocked_thread() noexcept : strand(strand_kind::thread) {}
   void unpark() { parker_.unpark(); }
   void park() { parker_.park(); }
 

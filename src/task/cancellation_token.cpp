@@ -103,7 +103,7 @@ cancellation_node::~cancellation_node() {
 }
 
 void cancellation_node::cancel() noexcept {
-  basic_wait_list<std_sync, cancellation_waiter>::list woken;
+  basic_event_waiters<std_sync, cancellation_waiter>::list woken;
   {
     // Whoever finds the node cancelled here comes after all of its descendants were, too.
     const std::lock_guard lock(tree_->mutex);

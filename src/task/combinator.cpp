@@ -18,18 +18,18 @@ namespace {
 
 // The frame of a branch that is a task. See task_branch: the branch lies where the header of a
 // spawned task would be.
-promise_base& root_of(branch_context& branch) noexcept {
+promise_base& root_of(branch_strand& branch) noexcept {
   auto* block = reinterpret_cast<std::byte*>(&branch) - sizeof(block_info);
   return std::coroutine_handle<promise_base>::from_address(block + sizeof(task_header)).promise();
 }
 
 // What is within a branch that is withdrawn is, too.
-bool is_withdrawn(const context& c) noexcept {
-  return c.kind_ == strand::branch && static_cast<const branch_context&>(c).is_withdrawn_;
+bool is_withdrawn(const strand& c) noexcept {
+  return c.kind_ == strand_kind::branch && static_cast<const branch_strand&>(c).is_withdrawn_;
 }
 
 // The frame of a branch that is a task. Its result stays in the block.
-void destroy_root(branch_context& branch) noexcept {
+void destroy_root(branch_strand& branch) noexcept {
   promise_base& root = root_of(branch);
   outcome& ending = root.ending();                           // in the block
   const outcome how = std::exchange(ending, outcome::none);  // the frame leaves the result there
@@ -39,13 +39,13 @@ void destroy_root(branch_context& branch) noexcept {
 }
 
 // From the innermost frame on.
-void destroy_all_frames(branch_context& branch) noexcept {
+void destroy_all_frames(branch_strand& branch) noexcept {
   destroy_frames(*branch.frame_, root_of(branch));
   destroy_root(branch);
 }
 
 // What a strand waits in, if that has branches, and owns them.
-combinator* waits_in(branch_context& strand) noexcept {
+combinator* waits_in(branch_strand& strand) noexcept {
   if (strand.entry_ != entry::nested) return nullptr;
   auto* const inner = static_cast<combinator*>(strand.current_);
   return inner->adopted_ || inner->first_ == nullptr ? nullptr : inner;
@@ -53,15 +53,15 @@ combinator* waits_in(branch_context& strand) noexcept {
 
 }  // namespace
 
-void destroy_unfinished(branch_context& branch) noexcept {
+void destroy_unfinished(branch_strand& branch) noexcept {
   destroy_branches_within(branch);
   destroy_all_frames(branch);
 }
 
-void destroy_branches_within(branch_context& strand) noexcept {
+void destroy_branches_within(branch_strand& strand) noexcept {
   combinator* of = waits_in(strand);
   if (of == nullptr) return;
-  branch_context* branch = of->first_;
+  branch_strand* branch = of->first_;
   for (;;) {
     // Down to a branch that waits for no others.
     while (branch->owner_ != nullptr && branch->outcome_ == outcome::none) {
@@ -72,14 +72,14 @@ void destroy_branches_within(branch_context& strand) noexcept {
     }
     // Up from the last one of a combinator, which goes with the frames of the branch around it.
     for (;;) {
-      branch_context* const next = branch->sibling_;
+      branch_strand* const next = branch->sibling_;
       if (branch->is_task_ && !branch->frame_is_gone_ && branch->outcome_ == outcome::none)
         destroy_all_frames(*branch);
       if (next != nullptr) {
         branch = next;
         break;
       }
-      branch = static_cast<branch_context*>(of->context_);
+      branch = static_cast<branch_strand*>(of->strand_);
       if (branch == &strand) return;
       of = branch->owner_;
     }
@@ -95,15 +95,15 @@ void task_header::run_branches(trampoline& loop) noexcept {
   for (;;) {
     combinator& top = *fork();
     // Newest first; turned round, so that branches run in the order of their completion.
-    branch_context* in_order = nullptr;
-    for (branch_context* list = branches_.take(); list != nullptr;) {
-      branch_context* next = list->queue_next;
+    branch_strand* in_order = nullptr;
+    for (branch_strand* list = branches_.take(); list != nullptr;) {
+      branch_strand* next = list->queue_next;
       list->queue_next = in_order;
       in_order = list;
       list = next;
     }
     while (in_order != nullptr) {
-      branch_context* next = in_order->queue_next;
+      branch_strand* next = in_order->queue_next;
       top.ready_.push_back(in_order);
       in_order = next;
     }
@@ -111,8 +111,8 @@ void task_header::run_branches(trampoline& loop) noexcept {
       top.stop_seen_ = true;
       if (shields_ == 0) top.cancel();
     }
-    if (branch_context* branch = top.ready_.pop_front()) {
-      loop.strand = branch;
+    if (branch_strand* branch = top.ready_.pop_front()) {
+      loop.running = branch;
       promise_base* frame = nullptr;
       if (top.pausing_ == 0 || !pausing::hold(*branch, frame)) [[likely]]
         frame = enter(*branch);
@@ -135,26 +135,26 @@ void task_header::run_branches(trampoline& loop) noexcept {
 }
 
 attempt combinator::start(const chain& branches) noexcept {
-  context& c = *context_;
+  strand& c = *strand_;
   begins_stopped_ = c.must_stop();
   stop_seen_ = begins_stopped_;
   first_ = branches.first();
   next_ = first_;
   c.current_ = this;
   c.entry_ = entry::nested;
-  if (c.kind_ == strand::task)
+  if (c.kind_ == strand_kind::task)
     c.loop().forked = true;
   else if (body_ == nullptr)
-    body_ = static_cast<branch_context&>(c).owner_->body_;
+    body_ = static_cast<branch_strand&>(c).owner_->body_;
   start_some();
   if (!is_done()) return attempt::suspended;
   c.entry_ = entry::resume;
-  if (c.kind_ == strand::task) c.loop().forked = false;
+  if (c.kind_ == strand_kind::task) c.loop().forked = false;
   return conclude();
 }
 
-void combinator::adopt(branch_context& branch) noexcept {
-  context& c = *context_;
+void combinator::adopt(branch_strand& branch) noexcept {
+  strand& c = *strand_;
   stop_seen_ = false;
   adopted_ = true;
   first_ = &branch;
@@ -164,7 +164,7 @@ void combinator::adopt(branch_context& branch) noexcept {
   branch.outcome_ = outcome::none;
   c.current_ = this;
   c.entry_ = entry::nested;
-  if (c.kind_ == strand::task) c.loop().forked = true;
+  if (c.kind_ == strand_kind::task) c.loop().forked = true;
 }
 
 promise_base* combinator::advance() noexcept {
@@ -174,9 +174,9 @@ promise_base* combinator::advance() noexcept {
 
 // Starts branches up to the first one that has not run when it returns.
 void combinator::start_some() noexcept {
-  context& c = *context_;
+  strand& c = *strand_;
   while (next_ != nullptr) {
-    branch_context& b = *std::exchange(next_, next_->sibling_);
+    branch_strand& b = *std::exchange(next_, next_->sibling_);
     ++live_;
     b.owner_ = this;
     b.task_ = &c.task();
@@ -191,9 +191,9 @@ void combinator::start_some() noexcept {
     }
     b.entry_ = entry::resume;
     if (b.inherits_stop_) b.word_.begin_stopped();
-    c.loop().strand = &b;
+    c.loop().running = &b;
     const attempt first = b.current_->try_or_wait();
-    c.loop().strand = &c;  // the task is still owned by this thread
+    c.loop().running = &c;  // the task is still owned by this thread
     if (first != attempt::suspended)
       end_branch(b, first == attempt::ready ? outcome::value : outcome::stopped);
     else if (!c.task().fork()->ready_.empty() || c.loop().action != request::none)
@@ -207,22 +207,22 @@ void combinator::start_some() noexcept {
 }
 
 void combinator::join_starters() noexcept {
-  combinator& top = *context_->task().fork();
+  combinator& top = *strand_->task().fork();
   next_starter_ = std::exchange(top.starters_, this);
   is_starter_ = true;
 }
 
 // It is nearly always the newest: combinators within this one begin later and end earlier.
 void combinator::leave_starters() noexcept {
-  combinator** link = &context_->task().fork()->starters_;
+  combinator** link = &strand_->task().fork()->starters_;
   while (*link != this) link = &(*link)->next_starter_;
   *link = next_starter_;
   is_starter_ = false;
 }
 
 // It goes first if it would be the next anyway, without the queue.
-void combinator::start_task(branch_context& branch) noexcept {
-  trampoline& loop = context_->loop();
+void combinator::start_task(branch_strand& branch) noexcept {
+  trampoline& loop = strand_->loop();
   const combinator& top = *branch.task_->fork();
   if (loop.budget <= 0 || !top.ready_.empty() || top.pausing_ != 0) return start_soon(branch);
   assert(loop.action == request::none);
@@ -232,9 +232,9 @@ void combinator::start_task(branch_context& branch) noexcept {
   loop.ask(request::proceed, *branch.frame_);
 }
 
-void combinator::start_soon(branch_context& branch) noexcept {
+void combinator::start_soon(branch_strand& branch) noexcept {
   combinator& top = *branch.task_->fork();
-  if (context_->loop().budget > 0) {
+  if (strand_->loop().budget > 0) {
     top.ready_.push_back(&branch);
   } else {
     // It would start after the task has given way, and that is where a stop request is met.
@@ -243,7 +243,7 @@ void combinator::start_soon(branch_context& branch) noexcept {
   }
 }
 
-void combinator::end_branch(branch_context& branch, outcome what) noexcept {
+void combinator::end_branch(branch_strand& branch, outcome what) noexcept {
   branch.outcome_ = what;
   --live_;
   if (what == outcome::stopped) kept_depth_ = std::max(kept_depth_, branch.kept_depth_);
@@ -265,31 +265,31 @@ constexpr std::uint16_t deepest_kept = 100;
 
 }  // namespace
 
-bool combinator::keeps(context& c) noexcept {
-  if (c.kind_ != strand::branch) return false;
-  const auto& branch = static_cast<branch_context&>(c);
+bool combinator::keeps(strand& c) noexcept {
+  if (c.kind_ != strand_kind::branch) return false;
+  const auto& branch = static_cast<branch_strand&>(c);
   const combinator* const body = branch.owner_->body_;
   if (body == nullptr || !branch.is_task_) return false;
   return body == branch.owner_ || (body->keeps_frames_ && branch.kept_depth_ < deepest_kept);
 }
 
-bool combinator::is_still_borrowed(const branch_context& branch) const noexcept {
-  if (context_->kind_ != strand::branch || branch.kept_depth_ >= deepest_kept) return false;
-  const combinator* const around = static_cast<branch_context*>(context_)->owner_->body_;
+bool combinator::is_still_borrowed(const branch_strand& branch) const noexcept {
+  if (strand_->kind_ != strand_kind::branch || branch.kept_depth_ >= deepest_kept) return false;
+  const combinator* const around = static_cast<branch_strand*>(strand_)->owner_->body_;
   return around != nullptr && around->keeps_frames_;
 }
 
-void destroy_kept_frames(branch_context& branch) noexcept {
+void destroy_kept_frames(branch_strand& branch) noexcept {
   branch.is_kept_ = false;
   // Destructors see the task locals of the strand that they are in.
   trampoline& loop = branch.loop();
-  context* const strand = std::exchange(loop.strand, &branch);
+  strand* const running = std::exchange(loop.running, &branch);
   destroy_all_frames(branch);
-  loop.strand = strand;
+  loop.running = running;
 }
 
 std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {
-  auto& branch = static_cast<branch_context&>(*root.context_);
+  auto& branch = static_cast<branch_strand&>(*root.strand_);
   if (!branch.owner_->ends_in_place_) {
     branch.task_->loop_->ask(request::finished, root);
     return std::noop_coroutine();
@@ -299,34 +299,34 @@ std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {
   return transfer_to(*next);
 }
 
-void destroy_branch_frame(branch_context& branch) noexcept {
+void destroy_branch_frame(branch_strand& branch) noexcept {
   branch.kept_depth_ = 0;  // what was kept in its frames goes, too
   destroy_root(branch);
 }
 
-promise_base* combinator::branch_ended(branch_context& branch, outcome what) noexcept {
+promise_base* combinator::branch_ended(branch_strand& branch, outcome what) noexcept {
   // What a branch owned is gone before anybody else runs.
   if (branch.is_task_ && !branch.is_kept_) destroy_branch_frame(branch);
   return branch_ended_in_place(branch, what);
 }
 
-promise_base* combinator::branch_ended_in_place(branch_context& branch, outcome what) noexcept {
+promise_base* combinator::branch_ended_in_place(branch_strand& branch, outcome what) noexcept {
   end_branch(branch, what);
   return is_done() ? go_on() : nullptr;
 }
 
 // Every branch has ended, one of them just now.
 promise_base* combinator::go_on() noexcept {
-  context& c = *context_;
+  strand& c = *strand_;
   c.entry_ = entry::resume;
-  c.loop().strand = &c;
-  if (c.kind_ == strand::task) c.loop().forked = false;
+  c.loop().running = &c;
+  if (c.kind_ == strand_kind::task) c.loop().forked = false;
   const attempt result = conclude();
   if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
-  if (result == attempt::stopped && c.kind_ == strand::branch)
-    static_cast<branch_context&>(c).kept_depth_ = kept_depth_;
+  if (result == attempt::stopped && c.kind_ == strand_kind::branch)
+    static_cast<branch_strand&>(c).kept_depth_ = kept_depth_;
   if (c.frame_ == nullptr) {
-    auto& outer = static_cast<branch_context&>(c);
+    auto& outer = static_cast<branch_strand&>(c);
     return outer.owner_->branch_ended(outer,
                                       result == attempt::ready ? outcome::value : outcome::stopped);
   }
@@ -346,10 +346,10 @@ bool combinator::cancel() noexcept {
 void combinator::stop_branches() noexcept {
   begin_to_stop();
   combinator* of = this;
-  branch_context* branch = first_;
+  branch_strand* branch = first_;
   for (;;) {
     while (branch != nullptr) {
-      const bool withdraw = of->withdraws_branches_ || is_withdrawn(*of->context_);
+      const bool withdraw = of->withdraws_branches_ || is_withdrawn(*of->strand_);
       combinator* inner = ask_to_stop(*branch, withdraw);
       if (inner == nullptr) {
         branch = branch->sibling_;
@@ -365,7 +365,7 @@ void combinator::stop_branches() noexcept {
       branch = inner->first_;
     }
     if (of == this) return;
-    auto& outer = static_cast<branch_context&>(*of->context_);
+    auto& outer = static_cast<branch_strand&>(*of->strand_);
     of = outer.owner_;
     branch = outer.sibling_;
   }
@@ -375,14 +375,14 @@ void combinator::stop_branches() noexcept {
 // happens when it would have been the turn of the next one.
 void combinator::begin_to_stop() noexcept {
   stopping_ = true;
-  for (branch_context* b = std::exchange(next_, nullptr); b != nullptr; b = b->sibling_)
+  for (branch_strand* b = std::exchange(next_, nullptr); b != nullptr; b = b->sibling_)
     if (b->is_task_) destroy_branch_frame(*b);
   if (is_starter_ && live_ != 0) leave_starters();
 }
 
 // Never ends the branch synchronously. Returns the combinator that it waits in, if that is to be
 // asked as well.
-combinator* combinator::ask_to_stop(branch_context& branch, bool withdraw) noexcept {
+combinator* combinator::ask_to_stop(branch_strand& branch, bool withdraw) noexcept {
   if (branch.owner_ == nullptr || branch.outcome_ != outcome::none) return nullptr;
   if (withdraw) branch.is_withdrawn_ = true;
   if (branch.entry_ == entry::start) {
@@ -398,7 +398,7 @@ combinator* combinator::ask_to_stop(branch_context& branch, bool withdraw) noexc
 
 void* combinator::local_value(const void*) noexcept { return nullptr; }
 
-std::uint32_t random_branch(context& c, std::uint32_t bound) noexcept {
+std::uint32_t random_branch(strand& c, std::uint32_t bound) noexcept {
   return runtime_random_below(c.task(), bound);
 }
 
@@ -406,7 +406,7 @@ void throw_no_branch(const char* what) {
   throw std::logic_error(fmt::format("{} would never complete", what));
 }
 
-void report_lost_exception(context& where, std::exception_ptr error) noexcept {
+void report_lost_exception(strand& where, std::exception_ptr error) noexcept {
   task_header& task = where.task();
   report_exception(task, &task.scheduler_->core(), std::move(error));
 }
@@ -425,9 +425,9 @@ void report_unseen_value(std::size_t index) noexcept {
   report_exception_here(std::move(error));
 }
 
-void yield(context& c) noexcept {
-  if (c.kind_ == strand::branch) {
-    auto& branch = static_cast<branch_context&>(c);
+void yield(strand& c) noexcept {
+  if (c.kind_ == strand_kind::branch) {
+    auto& branch = static_cast<branch_strand&>(c);
     branch.task_->fork()->yielded_.push_back(&branch);
   } else {
     reschedule(static_cast<task_header&>(c));

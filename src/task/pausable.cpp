@@ -5,7 +5,7 @@ namespace kioto::detail {
 
 namespace {
 
-pausable_branch& as_pausable(branch_context& branch) noexcept {
+pausable_branch& as_pausable(branch_strand& branch) noexcept {
   return static_cast<pausable_branch&>(branch);
 }
 
@@ -17,7 +17,7 @@ pausable_branch& as_pausable(branch_context& branch) noexcept {
 template <class Visit>
 void pausing::walk(pausable_branch& root, Visit visit) noexcept {
   combinator* of = nullptr;
-  branch_context* branch = &root;
+  branch_strand* branch = &root;
   for (;;) {
     while (branch != nullptr) {
       const bool is_live = branch->owner_ != nullptr && branch->outcome_ == outcome::none;
@@ -31,7 +31,7 @@ void pausing::walk(pausable_branch& root, Visit visit) noexcept {
         return;
       }
     }
-    auto& outer = static_cast<branch_context&>(*of->context_);
+    auto& outer = static_cast<branch_strand&>(*of->strand_);
     if (&outer == &root) return;
     of = outer.owner_;
     branch = outer.sibling_;
@@ -39,12 +39,12 @@ void pausing::walk(pausable_branch& root, Visit visit) noexcept {
 }
 
 // The branch that a strand is to be held in, the innermost one.
-pausable_branch* pausing::holder_of(context* strand) noexcept {
-  while (strand->kind_ == strand::branch && strand->shields_ == 0) {
-    auto& branch = static_cast<branch_context&>(*strand);
+pausable_branch* pausing::holder_of(strand* where) noexcept {
+  while (where->kind_ == strand_kind::branch && where->shields_ == 0) {
+    auto& branch = static_cast<branch_strand&>(*where);
     if (branch.is_pausable_ && as_pausable(branch).state_ == pausable_state::pausing)
       return &as_pausable(branch);
-    strand = branch.owner_->context_;
+    where = branch.owner_->strand_;
   }
   return nullptr;
 }
@@ -61,7 +61,7 @@ pausable_branch* pausing::pausing_within(combinator& inner) noexcept {
 
 bool pausing::is_possible(pausable_branch& branch) noexcept {
   bool possible = true;
-  walk(branch, [&possible](branch_context& b) -> combinator* {
+  walk(branch, [&possible](branch_strand& b) -> combinator* {
     const bool waits =
         b.entry_ == entry::nested || b.entry_ == entry::leaf || b.entry_ == entry::retry;
     if (!waits || b.shields_ != 0) return nullptr;
@@ -75,7 +75,7 @@ bool pausing::is_possible(pausable_branch& branch) noexcept {
 
 void pausing::begin(pausable_branch& branch) noexcept {
   std::uint32_t pending = 0;
-  walk(branch, [&pending](branch_context& b) -> combinator* {
+  walk(branch, [&pending](branch_strand& b) -> combinator* {
     if (b.entry_ != entry::nested) {
       if (!withdraw(b)) ++pending;
       return nullptr;
@@ -98,7 +98,7 @@ void pausing::end(pausable_branch& branch) noexcept {
   task_header& task = *branch.task_;
   combinator& top = *task.fork();
   branch.state_ = pausable_state::running;
-  walk(branch, [&](branch_context& b) -> combinator* {
+  walk(branch, [&](branch_strand& b) -> combinator* {
     b.task_ = &task;
     if (b.entry_ != entry::nested) {
       top.ready_.push_back(&b);
@@ -118,7 +118,7 @@ void pausing::end(pausable_branch& branch) noexcept {
 
 // Withdraws the operation of a strand that is suspended. False: the strand is not, or will not be
 // soon; it comes by itself.
-bool pausing::withdraw(branch_context& branch) noexcept {
+bool pausing::withdraw(branch_strand& branch) noexcept {
   suspension::word seen = 0;
   if (branch.shields_ != 0 || !branch.word_.try_borrow(seen)) return false;
   leaf_operation& op = *branch.current_;
@@ -133,7 +133,7 @@ bool pausing::withdraw(branch_context& branch) noexcept {
 }
 
 // The same for a strand that came. False: it is suspended again.
-bool pausing::make_still(branch_context& branch) noexcept {
+bool pausing::make_still(branch_strand& branch) noexcept {
   if (branch.entry_ != entry::leaf) return true;
   leaf_operation& op = *branch.current_;
   if (!branch.word_.has_fired(op.fired_)) {
@@ -152,7 +152,7 @@ bool pausing::make_still(branch_context& branch) noexcept {
 
 // The operation has completed; the strand takes its value when it goes on. One that has ended
 // without a value, because it was withdrawn in the background, is attempted again.
-void pausing::keep_completion(branch_context& branch) noexcept {
+void pausing::keep_completion(branch_strand& branch) noexcept {
   leaf_operation& op = *branch.current_;
   op.armed_ = false;
   if (!op.stopped_) return;
@@ -160,10 +160,10 @@ void pausing::keep_completion(branch_context& branch) noexcept {
   branch.entry_ = entry::retry;
 }
 
-bool pausing::hold(branch_context& branch, promise_base*& frame) noexcept {
+bool pausing::hold(branch_strand& branch, promise_base*& frame) noexcept {
   const bool is_message =
       branch.is_pausable_ && as_pausable(branch).state_ == pausable_state::paused;
-  pausable_branch* const holder = holder_of(is_message ? branch.owner_->context_ : &branch);
+  pausable_branch* const holder = holder_of(is_message ? branch.owner_->strand_ : &branch);
   if (holder == nullptr && !is_message) return false;
   if (is_message)
     --branch.task_->fork()->pausing_;
@@ -186,13 +186,14 @@ void pausing::became_still(pausable_branch& branch) noexcept {
 }
 
 bool pausing::is_held(promise_base& frame) noexcept {
-  context& c = *frame.context_;
-  return c.kind_ == strand::branch && c.task().fork()->pausing_ != 0 && holder_of(&c) != nullptr;
+  strand& c = *frame.strand_;
+  return c.kind_ == strand_kind::branch && c.task().fork()->pausing_ != 0 &&
+         holder_of(&c) != nullptr;
 }
 
 bool pausing::hold_unshielded(promise_base& frame, bool stopped) noexcept {
   if (!is_held(frame)) return false;
-  auto& branch = static_cast<branch_context&>(*frame.context_);
+  auto& branch = static_cast<branch_strand&>(*frame.strand_);
   pausable_branch* const holder = holder_of(&branch);
   branch.frame_ = &frame;
   branch.entry_ = stopped ? entry::unwind : entry::resume;
@@ -201,12 +202,12 @@ bool pausing::hold_unshielded(promise_base& frame, bool stopped) noexcept {
 }
 
 attempt pausable_operation::run_branch() noexcept {
-  if (context_->must_stop()) return attempt::stopped;
+  if (strand_->must_stop()) return attempt::stopped;
   adopt(*branch_);
   if (branch_->state_ == pausable_state::paused)
     pausing::end(*branch_);
   else
-    context_->task().fork()->ready_.push_back(branch_);
+    strand_->task().fork()->ready_.push_back(branch_);
   return attempt::suspended;
 }
 

@@ -153,8 +153,8 @@ scope_operation_base::scope_operation_base(std::size_t limit) noexcept : limit_(
 
 attempt scope_operation_base::begin() noexcept {
   scope_core& core = this->core();
-  task_header& task = context_->task();
-  messenger_.context_ = &messenger_strand_;
+  task_header& task = strand_->task();
+  messenger_.strand_ = &messenger_strand_;
   messenger_strand_.current_ = &messenger_;
   messenger_strand_.entry_ = entry::retry;
   messenger_strand_.owner_ = this;
@@ -162,7 +162,7 @@ attempt scope_operation_base::begin() noexcept {
   core.open(task, messenger_strand_);
   core.state_.set_limit(limit_);
   body_ = this;
-  if (context_->must_stop()) stop_requested();
+  if (strand_->must_stop()) stop_requested();
   try {
     chain body;
     body.add(make_body());
@@ -184,7 +184,7 @@ attempt scope_operation_base::message_arrived() noexcept {
   return attempt::suspended;
 }
 
-bool scope_operation_base::settle(branch_context& branch) noexcept {
+bool scope_operation_base::settle(branch_strand& branch) noexcept {
   if (&branch == &messenger_strand_) return false;
   body_outcome_ = branch.outcome_;
   scope_core& core = this->core();
@@ -209,8 +209,8 @@ void scope_operation_base::stop_requested() noexcept {
 
 // Before the body is asked to stop. Children that come later never run.
 void scope_operation_base::keep_frames() noexcept {
-  const combinator* const around = context_->kind_ == strand::branch
-                                       ? static_cast<branch_context*>(context_)->owner_->body_
+  const combinator* const around = strand_->kind_ == strand_kind::branch
+                                       ? static_cast<branch_strand*>(strand_)->owner_->body_
                                        : nullptr;
   keeps_frames_ = (around != nullptr && around->keeps_frames_) || core().state_.pending() != 0;
 }
@@ -234,7 +234,7 @@ attempt scope_operation_base::finish() noexcept {
       kept_depth_ = 0;
       return join();  // for what destructors have started, which never runs
     }
-    static_cast<branch_context*>(context_)->kept_depth_ = first_->kept_depth_;
+    static_cast<branch_strand*>(strand_)->kept_depth_ = first_->kept_depth_;
   }
   scope_core& core = this->core();
   core.close();
@@ -247,11 +247,11 @@ attempt scope_operation_base::finish() noexcept {
 void scope_operation_base::rethrow_exception() {
   std::exception_ptr late = take_body_exception();
   if (late != nullptr && late != core().exception_)
-    report_lost_exception(*context_, std::move(late));
+    report_lost_exception(*strand_, std::move(late));
   if (core().exception_ != nullptr) std::rethrow_exception(std::move(core().exception_));
 }
 
-void scope_operation_base::throw_cancelled() { throw_task_cancelled(context_->task().id_); }
+void scope_operation_base::throw_cancelled() { throw_task_cancelled(strand_->task().id_); }
 
 void throw_error(std::error_code error) { throw std::system_error(error); }
 

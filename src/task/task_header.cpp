@@ -23,8 +23,8 @@ void leaf_operation::die_in_flight() noexcept {
   std::terminate();
 }
 
-attempt leaf_operation::arm_in_spite() noexcept {
-  context& c = *context_;
+attempt leaf_operation::finish_arming() noexcept {
+  strand& c = *strand_;
   const suspension::ticket ticket{suspension::owned, fired_};
   switch (c.word_.arm(ticket, c.shields_ != 0)) {
     case suspension::arm_result::suspended:
@@ -50,7 +50,7 @@ promise_base& task_header::root() noexcept {
 
 scope_core* task_header::scope() noexcept { return root().parent_.scope(); }
 
-promise_base* task_header::attempted(context& c, attempt result) noexcept {
+promise_base* task_header::attempted(strand& c, attempt result) noexcept {
   switch (result) {
     case attempt::ready:
       return c.frame_ != nullptr ? c.frame_ : ended(c, outcome::value);
@@ -62,16 +62,16 @@ promise_base* task_header::attempted(context& c, attempt result) noexcept {
   return nullptr;
 }
 
-// Decides what the due run of a context does. Returns the frame to resume, or null if the context
+// Decides what the due run of a strand does. Returns the frame to resume, or null if the strand
 // suspended again or ended.
-KIOTO_NOINLINE promise_base* task_header::enter(context& c) noexcept {
+KIOTO_NOINLINE promise_base* task_header::enter(strand& c) noexcept {
   switch (c.entry_) {
     case entry::start:
       if (c.must_stop()) return ended(c, outcome::stopped);
-      if (c.kind_ == strand::task) return c.frame_;
+      if (c.kind_ == strand_kind::task) return c.frame_;
       static_cast<void>(c.loop().try_charge());  // its turn has come, whatever is left
       c.entry_ = entry::resume;
-      if (static_cast<branch_context&>(c).inherits_stop_) c.word_.begin_stopped();
+      if (static_cast<branch_strand&>(c).inherits_stop_) c.word_.begin_stopped();
       if (c.frame_ != nullptr) return c.frame_;
       return attempted(c, c.current_->try_or_wait());
     case entry::resume:
@@ -97,7 +97,7 @@ KIOTO_NOINLINE promise_base* task_header::enter(context& c) noexcept {
       }
       op.armed_ = false;
       if (op.stopped_) return attempted(c, attempt::stopped);
-      if (c.kind_ == strand::branch && static_cast<branch_context&>(c).is_withdrawn_ &&
+      if (c.kind_ == strand_kind::branch && static_cast<branch_strand&>(c).is_withdrawn_ &&
           c.must_stop() && op.withdraw())
         return attempted(c, attempt::stopped);
       return attempted(c, op.retries_ ? op.try_or_wait() : attempt::ready);
@@ -105,7 +105,7 @@ KIOTO_NOINLINE promise_base* task_header::enter(context& c) noexcept {
     case entry::unwind:
       return unwind(*c.frame_);
     case entry::nested:
-      break;  // the combinator resumes this context itself
+      break;  // the combinator resumes this strand itself
   }
   return nullptr;
 }
@@ -145,7 +145,7 @@ KIOTO_NOINLINE passage run_hooks(promise_base& frame, passage how) noexcept {
   }
   if (how == passage::returning) {
     hook->push(frame);  // the outermost; see leave_early()
-    frame.context_->loop().ask(request::returned, frame);
+    frame.strand_->loop().ask(request::returned, frame);
   }
   return how;
 }
@@ -162,7 +162,7 @@ promise_base* task_header::answer(trampoline& loop) noexcept {
     case request::none:
       break;
     case request::proceed:
-      loop.strand = loop.target->context_;  // a branch may begin
+      loop.running = loop.target->strand_;  // a branch may begin
       return loop.target;
     case request::unwind:
       return unwind(*loop.target);
@@ -173,7 +173,7 @@ promise_base* task_header::answer(trampoline& loop) noexcept {
         return &awaiter->parent();
       [[fallthrough]];
     case request::finished:
-      return ended(*loop.target->context_, loop.target->ending());
+      return ended(*loop.target->strand_, loop.target->ending());
   }
   return nullptr;
 }
@@ -198,7 +198,7 @@ KIOTO_NOINLINE void task_header::run_frames(promise_base* frame, trampoline& loo
 next_run task_header::run(bool called) noexcept {
   trampoline loop;
   loop.called = called;
-  loop.strand = this;
+  loop.running = this;
   loop_ = &loop;
   if (entry_ != entry::nested) [[likely]] {
     promise_base* const frame = enter_task();
@@ -207,7 +207,7 @@ next_run task_header::run(bool called) noexcept {
       frame->handle().resume();
     // Unless they forked, the frames have published the strand if they ask for nothing: it must not
     // be touched.
-    if (loop.action == request::finished && loop.target->context_ == this) {
+    if (loop.action == request::finished && loop.target->strand_ == this) {
       finish(loop.target->ending());
       return loop.next;
     }
@@ -223,11 +223,11 @@ next_run task_header::run(bool called) noexcept {
 }
 
 // A stop travels up from the leaf under `frame`. Frames are destroyed one by one, innermost first,
-// without recursion, up to a frame with a hook that absorbs the stop or to the root of the context;
+// without recursion, up to a frame with a hook that absorbs the stop or to the root of the strand;
 // those of a strand that keeps its frames only if a hook absorbs the stop.
 KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexcept {
   promise_base* frame = &innermost;
-  context& c = *innermost.context_;
+  strand& c = *innermost.strand_;
   const bool kept = combinator::keeps(c);
   for (;;) {
     if (frame->hook_ != nullptr) {
@@ -240,7 +240,7 @@ KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexce
     task_awaiter_base* awaiter = frame->parent_.awaiter();
     if (awaiter == nullptr) {
       if (kept) {
-        auto& branch = static_cast<branch_context&>(c);
+        auto& branch = static_cast<branch_strand&>(c);
         branch.is_kept_ = true;
         ++branch.kept_depth_;
         branch.frame_ = &innermost;
@@ -253,13 +253,13 @@ KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexce
   }
 }
 
-// A context has no more frames to run. Returns the frame to go on with.
-promise_base* task_header::ended(context& c, outcome what) noexcept {
-  if (c.kind_ == strand::task) [[likely]] {
+// A strand has no more frames to run. Returns the frame to go on with.
+promise_base* task_header::ended(strand& c, outcome what) noexcept {
+  if (c.kind_ == strand_kind::task) [[likely]] {
     finish(what);
     return nullptr;
   }
-  auto& branch = static_cast<branch_context&>(c);
+  auto& branch = static_cast<branch_strand&>(c);
   return branch.owner_->branch_ended(branch, what);
 }
 
@@ -326,19 +326,19 @@ void task_header::release_block() noexcept {
 }
 
 // Not a task of the scheduler that this thread runs.
-KIOTO_NOINLINE static void schedule_no_task(context& c) noexcept {
-  if (c.kind_ == strand::branch) {
-    auto& branch = static_cast<branch_context&>(c);
+KIOTO_NOINLINE static void schedule_no_task(strand& c) noexcept {
+  if (c.kind_ == strand_kind::branch) {
+    auto& branch = static_cast<branch_strand&>(c);
     task_header& task = *branch.task_;
     if (task.branches_.push(&branch)) schedule_task(task);
   } else {
-    static_cast<thread_strand&>(c).unpark();
+    static_cast<blocked_thread&>(c).unpark();
   }
 }
 
 // Out of line, because it looks at a thread-local: see this_thread().
-KIOTO_NOINLINE void schedule(context& c) noexcept {
-  if (c.kind_ == strand::task) [[likely]]
+KIOTO_NOINLINE void schedule(strand& c) noexcept {
+  if (c.kind_ == strand_kind::task) [[likely]]
     return schedule_task(state_of_this_thread, static_cast<task_header&>(c));
   schedule_no_task(c);
 }

@@ -20,8 +20,8 @@ void check_may_block(const char* what) {
 }
 
 bool wait_on_thread(leaf_operation& operation) {
-  thread_strand strand;
-  operation.context_ = &strand;
+  blocked_thread strand;
+  operation.strand_ = &strand;
   attempt result = operation.try_or_wait();
   while (result == attempt::suspended) {
     strand.park();

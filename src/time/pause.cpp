@@ -35,7 +35,7 @@ void check_clock_paused(const char* what) {
 attempt advance_operation::try_or_wait() noexcept {
   if (advanced_) return attempt::ready;
   advanced_ = true;
-  runtime_core& core = core_of(*context_);
+  runtime_core& core = core_of(*strand_);
   core.clock.advance(by_);
   core.timers.process(core.clock.now());
   return give_way();
@@ -43,13 +43,13 @@ attempt advance_operation::try_or_wait() noexcept {
 
 attempt idle_operation::try_or_wait() noexcept {
   since_ = now();
-  scheduler& home = *core_of(*context_).home;
+  scheduler& home = *core_of(*strand_).home;
   return wait([&]() noexcept {
     home.wait_for_idle(*this);
     return true;
   });
 }
-bool idle_operation::cancel() noexcept { return core_of(*context_).home->stop_waiting(*this); }
+bool idle_operation::cancel() noexcept { return core_of(*strand_).home->stop_waiting(*this); }
 
 }  // namespace detail
 

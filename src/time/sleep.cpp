@@ -9,7 +9,7 @@ namespace kioto {
 namespace detail {
 
 attempt timer_operation::wait_until_tick(std::uint64_t tick) noexcept {
-  runtime_core& core = core_of(*context_);
+  runtime_core& core = core_of(*strand_);
   timer_insert inserted = timer_insert::elapsed;
   const attempt result = wait([&]() noexcept {
     inserted = core.timers.insert(*this, tick);
@@ -24,11 +24,11 @@ attempt timer_operation::wait_until_tick(std::uint64_t tick) noexcept {
 // The system's clock is the same for all, and never goes back. An altered one may be behind the one
 // that the caller looked at; it is compared by its ticks.
 bool timer_operation::is_over_here() const noexcept {
-  const runtime_core& core = core_of(*context_);
+  const runtime_core& core = core_of(*strand_);
   return !core.clock.is_altered() || deadline() <= core.timers.tick_at_or_before(core.clock.now());
 }
 
-bool timer_operation::cancel() noexcept { return core_of(*context_).timers.cancel(*this); }
+bool timer_operation::cancel() noexcept { return core_of(*strand_).timers.cancel(*this); }
 
 void throw_timeout() { throw timeout_error(); }
 

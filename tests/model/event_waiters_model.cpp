@@ -13,7 +13,7 @@ namespace {
 constexpr int links_without_a_look = 1;
 constexpr int removes_without_a_look = 2;
 
-struct waiter : kioto::detail::basic_wait_node<model_sync> {
+struct waiter : kioto::detail::basic_event_waiter<model_sync> {
   model_sync::atomic<int> fired{0};
   model_sync::var<int> owned_by_the_waiter{0};
 
@@ -26,12 +26,12 @@ struct waiter : kioto::detail::basic_wait_node<model_sync> {
     owned_by_the_waiter.set(2);
   }
 };
-using wait_list = kioto::detail::basic_wait_list<model_sync, waiter>;
+using event_waiters = kioto::detail::basic_event_waiters<model_sync, waiter>;
 using tracker_count = kioto::detail::basic_tracker_count<model_sync, waiter>;
 
 // As a token does it: a flag that is set under the lock.
 struct token {
-  wait_list waiters;
+  event_waiters waiters;
   model_sync::atomic<int> cancelled{0};
   model_sync::var<int> told{0};
 
@@ -41,7 +41,7 @@ struct token {
     return waiters.add(w, [this] { return !is_cancelled(); });
   }
   void cancel() {
-    wait_list::list woken;
+    event_waiters::list woken;
     told.set(1);
     waiters.take_all(woken, [this] {
       cancelled.store(1, std::memory_order_release);

@@ -4,7 +4,7 @@
 #include <array>
 #include <optional>
 
-#include <kioto/detail/task/scope_state.hpp>
+#include <kioto/detail/task/scope_children.hpp>
 
 #include "relacy_policy.hpp"
 
@@ -53,7 +53,7 @@ struct waiter : kioto::detail::list_node<> {
   }
 };
 
-using state = kioto::detail::basic_scope_state<model_sync, child, tag, waiter>;
+using state = kioto::detail::basic_scope_children<model_sync, child, tag, waiter>;
 
 // The frame of the parent: the scope, what children borrow, and what waits.
 struct frame {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// The sentinel: it rests only while all workers sleep, so that whoever gets stuck is found.
+// The stall_monitor: it rests only while all workers sleep, so that whoever gets stuck is found.
 
 #include <chrono>
 #include <cstddef>
@@ -27,13 +27,14 @@ struct timed_sync : model_sync {
   }
 };
 
-// Each worker sleeps, wakes, and is stuck until the sentinel has looked round twice, which is when
-// it can tell. If the sentinel rests meanwhile, that never happens, and Relacy reports a deadlock.
+// Each worker sleeps, wakes, and is stuck until the stall_monitor has looked round twice, which is
+// when it can tell. If the stall_monitor rests meanwhile, that never happens, and Relacy reports a
+// deadlock.
 template <unsigned Workers>
 struct workers_and_sentinel
     : rl::test_suite<workers_and_sentinel<Workers>, static_cast<int>(Workers) + 1> {
   std::optional<detail::basic_idle_set<model_sync>> idle;
-  detail::basic_sentinel<timed_sync> sentinel;
+  detail::basic_stall_monitor<timed_sync> stall_monitor;
   model_sync::mutex look_mutex;
   model_sync::condition_variable looked;
   int looks = 0;  // by the mutex
@@ -50,13 +51,14 @@ struct workers_and_sentinel
   void sleep_and_wake(std::size_t self) {
     (void)idle->transition_to_parked(self, false);
     for (unsigned i = rl::rand(12); i != 0; --i) model_sync::yield();
-    if (planted(tells_before_it_counts)) sentinel.work_begins();
+    if (planted(tells_before_it_counts)) stall_monitor.work_begins();
     (void)idle->unpark(self);
-    if (!planted(begins_without_a_word) && !planted(tells_before_it_counts)) sentinel.work_begins();
+    if (!planted(begins_without_a_word) && !planted(tells_before_it_counts))
+      stall_monitor.work_begins();
   }
   void thread(unsigned index) {
     if (index == Workers) {
-      sentinel.run(
+      stall_monitor.run(
           std::chrono::nanoseconds(2),
           [this] {
             const std::lock_guard lock(look_mutex);
@@ -70,7 +72,7 @@ struct workers_and_sentinel
     sleep_and_wake(index);
     get_stuck();
     if (running.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      sentinel.end();
+      stall_monitor.end();
       return;
     }
     (void)idle->transition_to_parked(index, false);
@@ -90,8 +92,8 @@ int main() {
                                      logic(begins_without_a_word), e);
   run_model<workers_and_sentinel<1>>("a worker that says it before it counts", expect::fails,
                                      logic(tells_before_it_counts), e);
-  run_model<workers_and_sentinel<1>>("a sentinel that does not look before it rests", expect::fails,
-                                     logic(rests_without_a_look), e);
+  run_model<workers_and_sentinel<1>>("a stall_monitor that does not look before it rests",
+                                     expect::fails, logic(rests_without_a_look), e);
   run_model<workers_and_sentinel<1>>("a mark that is set by a plain store", expect::fails,
                                      tear(op::exchange, 4, "fall_asleep"), e);
   run_model<workers_and_sentinel<1>>("a beginning that is not atomic", expect::fails,

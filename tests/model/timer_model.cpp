@@ -130,7 +130,7 @@ struct sleeping_driver : rl::test_suite<sleeping_driver<BesideTimers, Owners>, 1
   drivers driver{time_point{}};
   io reactor;
   late_clock clock;
-  detail::basic_driver_seat<model_sync, io, drivers, late_clock> seat{reactor, driver, clock};
+  detail::basic_driver<model_sync, io, drivers, late_clock> seat{reactor, driver, clock};
   std::array<timer, Owners> timers;
 
   [[nodiscard]] bool all_ended() {

@@ -15,7 +15,7 @@ constexpr int looks_before_it_marks = 1;
 // Looking for work is relaxed, like the length of the injection queue: what makes it visible is the
 // mark. The wake-up is a token, like the counter of an eventfd, without an order of its own.
 struct sleeper : rl::test_suite<sleeper, 3> {
-  detail::basic_sleep_mark<model_sync> mark;
+  detail::basic_wake_flag<model_sync> mark;
   model_sync::atomic<int> work{0};
   model_sync::atomic<int> token{0};
 

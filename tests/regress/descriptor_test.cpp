@@ -18,7 +18,7 @@
 using namespace kioto;
 using namespace kioto_test;
 using namespace std::chrono_literals;
-using detail::io_driver;
+using detail::reactor;
 using detail::registration;
 using net::ready;
 
@@ -33,7 +33,7 @@ std::array<int, 2> two_ends() {
   return fds;
 }
 
-void turn(io_driver& driver) { driver.turn(std::chrono::nanoseconds::zero()); }
+void turn(reactor& driver) { driver.turn(std::chrono::nanoseconds::zero()); }
 
 task<bool> hears(const net::tcp_stream& from, const net::tcp_stream& to) {
   std::array<char, 1> byte{};
@@ -138,7 +138,7 @@ TEST_CASE("a socket closed the file that had got its number") {
 }
 
 TEST_CASE("the memory of a registration that events may name serves others, and tells them apart") {
-  auto driver = std::move(io_driver::create()).value();
+  auto driver = std::move(reactor::create()).value();
   struct ghost {
     int copy;
     int peer;
@@ -153,7 +153,7 @@ TEST_CASE("the memory of a registration that events may name serves others, and 
     turn(*driver);  // it is writable
     ghosts.push_back({::dup(fds[0]), fds[1]});
     ::close(fds[0]);
-    CHECK_FALSE(io_driver::remove(*r, fds[0]));
+    CHECK_FALSE(reactor::remove(*r, fds[0]));
     turn(*driver);
   }
   // One piece of memory for 64 lives.
@@ -171,7 +171,7 @@ TEST_CASE("the memory of a registration that events may name serves others, and 
   REQUIRE(::write(fds[1], "x", 1) == 1);
   for (int i = 0; i != 10; ++i) turn(*driver);
   CHECK(living->readiness(ready::readable()).set() == ready::readable());
-  CHECK(io_driver::remove(*living, fds[0]));
+  CHECK(reactor::remove(*living, fds[0]));
   turn(*driver);
   CHECK(driver->metrics().registered == driver->metrics().deregistered);
   for (const ghost& g : ghosts) {
@@ -183,16 +183,16 @@ TEST_CASE("the memory of a registration that events may name serves others, and 
 }
 
 TEST_CASE("a descriptor that is registered already is refused, and its owner keeps it") {
-  auto driver = std::move(io_driver::create()).value();
+  auto driver = std::move(reactor::create()).value();
   const auto fds = two_ends();
   registration* const first = driver->add(fds[0], ready()).value();
   const auto second = driver->add(fds[0], ready());
   CHECK((!second && second.error() == errc::file_exists));
   turn(*driver);
   CHECK(first->readiness(ready::writable()).set() == ready::writable());
-  CHECK(io_driver::remove(*first, fds[0]));
+  CHECK(reactor::remove(*first, fds[0]));
   registration* const third = driver->add(fds[0], ready()).value();
-  CHECK(io_driver::remove(*third, fds[0]));
+  CHECK(reactor::remove(*third, fds[0]));
   ::close(fds[0]);
   ::close(fds[1]);
 }

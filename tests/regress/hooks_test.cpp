@@ -49,7 +49,7 @@ class [[nodiscard]] look final {
   [[nodiscard]] static bool await_ready() noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    seen_.shields = frame.promise().context_->shields_;
+    seen_.shields = frame.promise().strand_->shields_;
     seen_.has_hook = frame.promise().hook_ != nullptr;
     return false;
   }

@@ -300,7 +300,7 @@ class texts {
       explicit operation(below_type&& below) noexcept : below_(std::move(below)) {}
       operation(operation&&) noexcept = default;
       detail::attempt try_or_wait() noexcept override {
-        below_.context_ = context_;
+        below_.strand_ = strand_;
         return below_.try_or_wait();
       }
       bool cancel() noexcept override { return below_.cancel(); }

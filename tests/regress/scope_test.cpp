@@ -5,7 +5,7 @@
 #include <memory>
 #include <thread>
 
-#include <kioto/detail/task/scope_state.hpp>
+#include <kioto/detail/task/scope_children.hpp>
 
 #include "support/catch.hpp"
 
@@ -25,7 +25,7 @@ struct waiter : list_node<> {
   std::atomic<bool> fired{false};
 };
 
-using state = basic_scope_state<std_sync, child, tag, waiter>;
+using state = basic_scope_children<std_sync, child, tag, waiter>;
 
 }  // namespace
 

@@ -49,7 +49,7 @@ class this_task {
   [[nodiscard]] static bool await_ready() noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
-    found_ = &frame.promise().context_->task();
+    found_ = &frame.promise().strand_->task();
     return false;
   }
   [[nodiscard]] detail::task_header& await_resume() const noexcept { return *found_; }

@@ -199,7 +199,7 @@ TEST_CASE("the value is destroyed with its cell, once") {
 
 TEST_CASE("a late value is made and destroyed when its owner says so") {
   int destroyed = 0;
-  detail::late_value<probe> late;
+  detail::manual_lifetime<probe> late;
   late.emplace(destroyed);
   CHECK(destroyed == 0);
   late.destroy();

@@ -320,7 +320,7 @@ TEST_CASE("the mask of a union of interests is the union of their masks") {
 
 TEST_CASE(
     "acceptance 30: descriptors closed behind the back of their registrations leak no memory") {
-  auto driver = std::move(io_driver::create()).value();
+  auto driver = std::move(reactor::create()).value();
   const auto phase = [&driver] {
     for (int i = 0; i != 1000; ++i) {
       std::array<int, 2> fds{};
@@ -328,7 +328,7 @@ TEST_CASE(
       auto added = driver->add(fds[0], ready());
       REQUIRE(added.has_value());
       close(fds[0]);
-      io_driver::remove(**added, fds[0]);
+      reactor::remove(**added, fds[0]);
       close(fds[1]);
       driver->turn(std::chrono::nanoseconds::zero());
     }
@@ -347,14 +347,14 @@ TEST_CASE(
 
 TEST_CASE("a waiter may remove its registration, and that of the next event, within the turn") {
   std::function<std::size_t()> turn;
-  auto driver = std::make_shared<io_driver>(std::make_unique<scripted_backend>(turn));
+  auto driver = std::make_shared<reactor>(std::make_unique<scripted_backend>(turn));
   registration* const first = driver->add(100, ready()).value();
   registration* const second = driver->add(101, ready()).value();
   registration* reused = nullptr;
   counting_waiter other;
   acting_waiter removes([&] {
-    io_driver::remove(*first, 100);
-    io_driver::remove(*second, 101);
+    reactor::remove(*first, 100);
+    reactor::remove(*second, 101);
     reused = driver->add(101, ready()).value();  // the number is free again
   });
   CHECK(first->wait(removes, reads).is_empty());
@@ -371,13 +371,13 @@ TEST_CASE("a waiter may remove its registration, and that of the next event, wit
   CHECK(reused->readiness(ready::all()).is_empty());
   turn = []() -> std::size_t { return 0; };
   driver->turn(std::chrono::nanoseconds::zero());  // frees both
-  io_driver::remove(*reused, 101);
+  reactor::remove(*reused, 101);
 }
 
 TEST_CASE("a registration that is added beside a shutdown is refused, or woken by it") {
   for (int round = 0; round != 200; ++round) {
     std::function<std::size_t()> turn = []() -> std::size_t { return 0; };
-    auto driver = std::make_shared<io_driver>(std::make_unique<scripted_backend>(turn));
+    auto driver = std::make_shared<reactor>(std::make_unique<scripted_backend>(turn));
     std::thread other([&driver] { driver->shutdown(); });
     for (;;) {
       const auto added = driver->add(100, ready());
@@ -391,7 +391,7 @@ TEST_CASE("a registration that is added beside a shutdown is refused, or woken b
         CHECK(now.is_shut_down());
       else if (!(*added)->cancel_wait(w))
         CHECK(w.wait_until_fired() == wake_cause::shutdown);
-      io_driver::remove(**added, 100);
+      reactor::remove(**added, 100);
       driver->turn(std::chrono::nanoseconds::zero());
     }
     other.join();
@@ -402,11 +402,11 @@ TEST_CASE("a registration that is added beside a shutdown is refused, or woken b
 TEST_CASE("the sixteenth removed registration, and no earlier one, calls for a turn") {
   std::function<std::size_t()> turn = []() -> std::size_t { return 0; };
   int unparks = 0;
-  auto driver = std::make_shared<io_driver>(std::make_unique<scripted_backend>(turn, &unparks));
+  auto driver = std::make_shared<reactor>(std::make_unique<scripted_backend>(turn, &unparks));
   for (const int calls : {1, 2}) {
     for (int i = 0; i != 16; ++i) {
       CHECK(unparks == calls - 1);
-      io_driver::remove(*driver->add(100, ready()).value(), 100);
+      reactor::remove(*driver->add(100, ready()).value(), 100);
     }
     CHECK(unparks == calls);
     driver->turn(std::chrono::nanoseconds::zero());
@@ -415,22 +415,22 @@ TEST_CASE("the sixteenth removed registration, and no earlier one, calls for a t
 
 TEST_CASE("what is removed after the shutdown is freed with the driver") {
   std::function<std::size_t()> turn;
-  auto driver = std::make_shared<io_driver>(std::make_unique<scripted_backend>(turn));
+  auto driver = std::make_shared<reactor>(std::make_unique<scripted_backend>(turn));
   registration* const left = driver->add(100, ready()).value();
   counting_waiter w;
   CHECK(left->wait(w, reads).is_empty());
   driver->shutdown();
   CHECK(w.cause == wake_cause::shutdown);
-  const std::weak_ptr<io_driver> seen = driver;
+  const std::weak_ptr<reactor> seen = driver;
   driver.reset();
   CHECK_FALSE(seen.expired());  // the registration keeps it
-  io_driver::remove(*left, 100);
+  reactor::remove(*left, 100);
   CHECK(seen.expired());
 }
 
 TEST_CASE(
     "the sixteenth removed registration ends a turn in progress; a failed add leaves nothing") {
-  auto driver = std::move(io_driver::create()).value();
+  auto driver = std::move(reactor::create()).value();
   std::vector<registration*> added;
   std::vector<int> fds;
   for (int i = 0; i != 16; ++i) {
@@ -438,7 +438,7 @@ TEST_CASE(
     added.push_back(driver->add(fds.back(), ready()).value());
   }
   for (std::size_t i = 0; i != 16; ++i) {
-    io_driver::remove(*added[i], fds[i]);
+    reactor::remove(*added[i], fds[i]);
     close(fds[i]);
   }
   driver->turn(std::nullopt);  // would hang without the wake-up
@@ -451,7 +451,7 @@ TEST_CASE(
 }
 
 TEST_CASE("an unpark before a turn ends that turn, again and again") {
-  auto driver = std::move(io_driver::create()).value();
+  auto driver = std::move(reactor::create()).value();
   for (int i = 0; i != 100; ++i) {
     driver->unpark();
     driver->turn(std::nullopt);

@@ -88,7 +88,7 @@ class tcp_listener {
   friend class accept_operation;
   explicit tcp_listener(detail::io_source&& source) noexcept : source_(std::move(source)) {}
 
-  static result<accepted_connection> take(detail::io_driver& driver, int fd) noexcept;
+  static result<accepted_connection> take(detail::reactor& driver, int fd) noexcept;
 
   detail::io_source source_;
 };

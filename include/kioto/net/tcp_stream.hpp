@@ -146,7 +146,7 @@ class tcp_stream {
   friend class accept_operation;
   explicit tcp_stream(detail::io_source&& source) noexcept : source_(std::move(source)) {}
 
-  static result<tcp_stream> adopt(detail::io_driver& driver, detail::unique_fd fd) noexcept;
+  static result<tcp_stream> adopt(detail::reactor& driver, detail::unique_fd fd) noexcept;
 
   detail::io_source source_;
 };

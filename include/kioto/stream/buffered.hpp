@@ -74,7 +74,7 @@ async_generator<stored<await_result<stream_element<S>>>> buffered_results(S stre
   bool ended = false;
   std::exception_ptr error;  // of the stream; comes after the results
   while (!ended || begun.size() != 0) {
-    std::optional<arrival<operation>> next;
+    std::optional<next_outcome<operation>> next;
     std::optional<join_result<value_type>> result;
     if (begun.size() == 0) {
       auto came = co_await next_arrival(stream);

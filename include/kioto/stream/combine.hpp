@@ -54,13 +54,13 @@ class [[nodiscard]] zip_operation final : public combinator {
     if (!ended_) return element(std::move(*a_.element), std::move(*b_.element));
     // Of two exceptions one is reported.
     if (const auto& lost = *ended_ == 0 ? b_.error : a_.error)
-      report_lost_exception(*context_, lost);
+      report_lost_exception(*strand_, lost);
     if (const auto& error = *ended_ == 0 ? a_.error : b_.error) std::rethrow_exception(error);
     return std::nullopt;
   }
 
  private:
-  bool settle(branch_context& branch) noexcept override {
+  bool settle(branch_strand& branch) noexcept override {
     if (branch.outcome_ == outcome::stopped) return true;
     const bool goes_on = branch.index_ == 0 ? receive(first_, a_) : receive(second_, b_);
     if (!goes_on && !ended_) ended_ = branch.index_;

@@ -61,7 +61,7 @@ class merge_stream {
   }
 
   std::tuple<racer<S>...> streams_;
-  std::array<arrival<element>, size> arrivals_;
+  std::array<next_outcome<element>, size> arrivals_;
   std::array<bool, size> live_;
   std::array<unsigned char, size> order_{};  ///< of the arrivals, in the order in which they came
   std::size_t waiting_ = 0;
@@ -70,13 +70,13 @@ class merge_stream {
 };
 
 template <class... S>
-class [[nodiscard]] merge_operation final : public element_race {
+class [[nodiscard]] merge_operation final : public first_element {
   using stream_type = merge_stream<S...>;
 
  public:
   explicit merge_operation(stream_type& stream) noexcept : stream_(&stream) {}
   merge_operation(merge_operation&& other) noexcept
-      : element_race(static_cast<element_race&&>(other)), stream_(other.stream_) {}
+      : first_element(static_cast<first_element&&>(other)), stream_(other.stream_) {}
 
   attempt try_or_wait() noexcept override {
     if (is_over()) return attempt::ready;

@@ -158,7 +158,7 @@ class [[nodiscard]] finished_next<A, Finish> final : public leaf_operation,
   attempt try_or_wait() noexcept override {
     if (!this->starts_) return attempt::ready;
     leaf_operation& below = this->below_;
-    below.context_ = context_;
+    below.strand_ = strand_;
     return below.try_or_wait();
   }
   bool cancel() noexcept override { return static_cast<leaf_operation&>(this->below_).cancel(); }

@@ -35,7 +35,7 @@ struct stream_map_entry {
   K key;
   S stream;
   stream_map_entry* queue_next = nullptr;
-  arrival<stream_element<S>> result;
+  next_outcome<stream_element<S>> result;
   racer_type racing;  // asks `stream`
   race_branch<racer_type> branch;
   bool ended = false;
@@ -52,13 +52,13 @@ struct stream_map_state {
 };
 
 template <class K, class S>
-class [[nodiscard]] stream_map_operation final : public element_race {
+class [[nodiscard]] stream_map_operation final : public first_element {
   using state_type = stream_map_state<K, S>;
 
  public:
   explicit stream_map_operation(state_type& state) noexcept : state_(&state) {}
   stream_map_operation(stream_map_operation&& other) noexcept
-      : element_race(static_cast<element_race&&>(other)), state_(other.state_) {}
+      : first_element(static_cast<first_element&&>(other)), state_(other.state_) {}
 
   attempt try_or_wait() noexcept override {
     state_type& s = *state_;

@@ -169,13 +169,13 @@ namespace detail {
 /// Waits until a lock is held.
 template <class T, std::size_t Permits, class Owner>
 class [[nodiscard]] lock_operation<sync::basic_lock_guard<T, Permits, Owner>> final
-    : private core_owner<Owner>,
+    : private semaphore_ref<Owner>,
       public acquire_operation {
   using guard = sync::basic_lock_guard<T, Permits, Owner>;
 
  public:
   lock_operation(semaphore_core& core, Owner owner, T* value) noexcept
-      : core_owner<Owner>(std::move(owner)), acquire_operation(core, Permits), value_(value) {}
+      : semaphore_ref<Owner>(std::move(owner)), acquire_operation(core, Permits), value_(value) {}
   lock_operation(lock_operation&&) noexcept = default;
   lock_operation& operator=(lock_operation&&) = delete;
   ~lock_operation() = default;

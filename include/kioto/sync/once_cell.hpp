@@ -180,7 +180,7 @@ class once_cell {
   }
 
   detail::semaphore_core core_;  // one permit, for who makes the value; closed when it is there
-  detail::late_value<T> value_;
+  detail::manual_lifetime<T> value_;
 };
 static_assert(sizeof(once_cell<void*>) == 8 + 3 * sizeof(void*));
 

@@ -129,12 +129,13 @@ using owned_semaphore_permit = basic_semaphore_permit<detail::shared_core>;
 namespace detail {
 
 template <class Owner>
-class [[nodiscard]] permit_operation final : private core_owner<Owner>, public acquire_operation {
+class [[nodiscard]] permit_operation final : private semaphore_ref<Owner>,
+                                             public acquire_operation {
   using permit = sync::basic_semaphore_permit<Owner>;
 
  public:
   permit_operation(semaphore_core& core, Owner owner, std::size_t count) noexcept
-      : core_owner<Owner>(std::move(owner)), acquire_operation(core, count) {}
+      : semaphore_ref<Owner>(std::move(owner)), acquire_operation(core, count) {}
   permit_operation(permit_operation&&) noexcept = default;
   permit_operation& operator=(permit_operation&&) = delete;
   ~permit_operation() = default;

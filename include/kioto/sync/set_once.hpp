@@ -109,7 +109,7 @@ class set_once {
 
   detail::semaphore_core core_;  // no permits; closed when the value is there
   std::atomic<bool> taken_{false};
-  detail::late_value<T> value_;
+  detail::manual_lifetime<T> value_;
 };
 static_assert(sizeof(set_once<void*>) == 16 + 3 * sizeof(void*));
 

@@ -10,20 +10,20 @@
 
 namespace kioto::detail {
 
-/// Base of what waits in a `basic_wait_list`.
+/// Base of what waits in a `basic_event_waiters`.
 template <class Sync>
-class basic_wait_node : public list_node<> {
+class basic_event_waiter : public list_node<> {
  protected:
-  basic_wait_node() noexcept = default;
-  ~basic_wait_node() = default;
+  basic_event_waiter() noexcept = default;
+  ~basic_event_waiter() = default;
 
  private:
   template <class, class>
-  friend class basic_wait_list;
+  friend class basic_event_waiters;
   typename Sync::template var<std::uint64_t> generation_{0};
 };
 
-/// Waiters for an event that wakes all of them. `Waiter` has the base `basic_wait_node<Sync>`.
+/// Waiters for an event that wakes all of them. `Waiter` has the base `basic_event_waiter<Sync>`.
 ///
 /// Invariants:
 /// - W1 The event is brought about under the lock (`take_all`), and a waiter links itself only
@@ -34,13 +34,13 @@ class basic_wait_node : public list_node<> {
 ///
 /// Memory order: everything is under the lock.
 template <class Sync, class Waiter>
-class basic_wait_list {
+class basic_event_waiters {
  public:
   using list = intrusive_list<Waiter>;
 
-  basic_wait_list() = default;
-  basic_wait_list(const basic_wait_list&) = delete;
-  basic_wait_list& operator=(const basic_wait_list&) = delete;
+  basic_event_waiters() = default;
+  basic_event_waiters(const basic_event_waiters&) = delete;
+  basic_event_waiters& operator=(const basic_event_waiters&) = delete;
 
   /// Links the waiter if `must_wait()`, which is called under the lock, is true.
   template <class Condition>

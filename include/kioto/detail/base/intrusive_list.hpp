@@ -164,8 +164,8 @@ class intrusive_list {
 
  private:
   // Circular around `end_`: no operation has a special case for the ends.
-  struct sentinel : node {
-    constexpr sentinel() noexcept = default;
+  struct stall_monitor : node {
+    constexpr stall_monitor() noexcept = default;
   };
 
   static T* item(node* n) noexcept { return static_cast<T*>(n); }
@@ -178,7 +178,7 @@ class intrusive_list {
     end_.next_ = nullptr;
   }
 
-  sentinel end_;
+  stall_monitor end_;
 };
 
 /// First-in first-out queue of objects with a public member `T* queue_next`, which belongs to the

@@ -10,12 +10,12 @@ namespace kioto::detail {
 
 /// Room for a value that is made later. Whoever owns this knows whether it is there.
 template <class T>
-class late_value {
+class manual_lifetime {
  public:
-  constexpr late_value() noexcept : nothing_() {}
-  late_value(const late_value&) = delete;
-  late_value& operator=(const late_value&) = delete;
-  ~late_value() {}
+  constexpr manual_lifetime() noexcept : nothing_() {}
+  manual_lifetime(const manual_lifetime&) = delete;
+  manual_lifetime& operator=(const manual_lifetime&) = delete;
+  ~manual_lifetime() {}
 
   template <class... Args>
   void emplace(Args&&... args) {

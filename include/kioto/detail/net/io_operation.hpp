@@ -65,8 +65,8 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
           break;
       }
       // Every system call costs one unit of the budget, so that a long transfer lets others run.
-      if (this->context_->must_stop()) return attempt::stopped;
-      if (!this->context_->loop().try_charge()) return this->give_way();
+      if (this->strand_->must_stop()) return attempt::stopped;
+      if (!this->strand_->loop().try_charge()) return this->give_way();
     }
   }
 

@@ -24,7 +24,7 @@ class io_source {
   ~io_source() { reset(); }
 
   /// Takes the descriptor over in any case: on an error it is closed.
-  static result<io_source> create(io_driver& driver, unique_fd fd, net::ready initial) noexcept {
+  static result<io_source> create(reactor& driver, unique_fd fd, net::ready initial) noexcept {
     auto added = driver.add(fd.get(), initial);
     if (!added) return added.error();
     return io_source(std::move(fd), **added);
@@ -32,7 +32,7 @@ class io_source {
 
   /// Takes over a descriptor from outside, which becomes non-blocking. On an error it stays the
   /// caller's.
-  static result<io_source> from_native(io_driver& driver, int fd, net::ready initial) noexcept {
+  static result<io_source> from_native(reactor& driver, int fd, net::ready initial) noexcept {
     if (const auto set = set_nonblocking(fd, true); !set) return set.error();
     auto added = driver.add(fd, initial);
     if (!added) return added.error();
@@ -55,7 +55,7 @@ class io_source {
   // False: the descriptor was closed by somebody else.
   bool deregister() noexcept {
     return registration_ == nullptr ||
-           io_driver::remove(*std::exchange(registration_, nullptr), fd_.get());
+           reactor::remove(*std::exchange(registration_, nullptr), fd_.get());
   }
   void reset() noexcept {
     if (deregister()) [[likely]]

@@ -21,8 +21,8 @@
 
 namespace kioto::detail {
 
-class io_driver;
-using io_driver_pointer = std::shared_ptr<io_driver>;
+class reactor;
+using reactor_pointer = std::shared_ptr<reactor>;
 
 struct driver_set_tag {};
 
@@ -30,7 +30,7 @@ struct driver_set_tag {};
 class alignas(cache_line) registration : public basic_registration<std_sync>,
                                          public list_node<driver_set_tag> {
  public:
-  registration(io_driver_pointer driver, net::ready initial) noexcept
+  registration(reactor_pointer driver, net::ready initial) noexcept
       : basic_registration(initial), driver_(std::move(driver)) {}
 
   // From where frames come: it is as short-lived as the task that reads from it, and the general
@@ -41,7 +41,7 @@ class alignas(cache_line) registration : public basic_registration<std_sync>,
                                              std::align_val_t alignment) noexcept;
 
   /// Valid until the registration is removed.
-  [[nodiscard]] io_driver& driver() const noexcept { return *driver_; }
+  [[nodiscard]] reactor& driver() const noexcept { return *driver_; }
 
   /// What the backend holds for this life of it.
   [[nodiscard]] std::uint64_t token() const noexcept {
@@ -54,11 +54,11 @@ class alignas(cache_line) registration : public basic_registration<std_sync>,
   }
 
  private:
-  friend class io_driver;
+  friend class reactor;
   // The life is told in the bits of the address that the alignment leaves free.
   static constexpr std::uint8_t last_life = cache_line - 1;
 
-  io_driver_pointer driver_;
+  reactor_pointer driver_;
   std::atomic<bool> displaced_{false};  ///< another descriptor has its number
   bool is_haunted_ = false;  ///< by the mutex of the driver: events of an earlier life may come
 };
@@ -87,12 +87,12 @@ struct io_metrics {
 /// ever: for a driver that it inherited nothing is done, and what was registered stays (D4).
 ///
 /// Thread safety: `turn()` is called by one thread at a time, everything else by any.
-class io_driver : public std::enable_shared_from_this<io_driver> {
+class reactor : public std::enable_shared_from_this<reactor> {
  public:
   /// With the backend that suits the platform. Throws std::bad_alloc.
-  static result<io_driver_pointer> create();
-  explicit io_driver(std::unique_ptr<reactor_backend> backend) noexcept;
-  ~io_driver();
+  static result<reactor_pointer> create();
+  explicit reactor(std::unique_ptr<reactor_backend> backend) noexcept;
+  ~reactor();
 
   /// Registers a descriptor, which starts with the readiness `initial`. Errors: those of the
   /// system, `errc::not_enough_memory`, and `error::runtime_shutdown` after shutdown.
@@ -154,6 +154,6 @@ class io_driver : public std::enable_shared_from_this<io_driver> {
 
 /// The driver of the runtime that the calling thread is in; throws std::logic_error that names
 /// `what` outside of one.
-io_driver& current_io_driver(const char* what);
+reactor& current_reactor(const char* what);
 
 }  // namespace kioto::detail

@@ -20,11 +20,11 @@ namespace kioto::detail {
 /// Waits until one of several streams has an element. The branches are their `next()`; once there
 /// is an element the others are asked to stop, which costs them nothing: a generator pauses.
 /// Whatever comes meanwhile is kept by who owns the streams.
-class element_race : public combinator {
+class first_element : public combinator {
  protected:
-  element_race() noexcept = default;
-  element_race(element_race&&) noexcept = default;
-  ~element_race() = default;
+  first_element() noexcept = default;
+  first_element(first_element&&) noexcept = default;
+  ~first_element() = default;
 
   /// The stream with this index has an element or has ended. True: there is one to hand over.
   virtual bool arrived(std::size_t index) noexcept = 0;
@@ -32,7 +32,7 @@ class element_race : public combinator {
   [[nodiscard]] virtual bool is_over() const noexcept = 0;
 
  private:
-  bool settle(branch_context& branch) noexcept override {
+  bool settle(branch_strand& branch) noexcept override {
     return branch.outcome_ != outcome::stopped && arrived(branch.index_);
   }
   attempt conclude() noexcept override { return is_over() ? attempt::ready : attempt::stopped; }
@@ -45,9 +45,9 @@ inline constexpr bool keeps_its_waits = leaf<awaiter_of<next_of<S>>>;
 
 /// The arrivals of a stream whose `next()` is a task, so that it pauses and is not stopped.
 template <class S>
-async_generator<arrival<stream_element<S>>> arrivals_of(S stream) {
+async_generator<next_outcome<stream_element<S>>> arrivals_of(S stream) {
   for (;;) {
-    arrival<stream_element<S>> came;
+    next_outcome<stream_element<S>> came;
     KIOTO_TRY {
       auto next = co_await stream.next();
       came.receive([&next]() -> auto&& { return std::move(next); });
@@ -61,7 +61,7 @@ async_generator<arrival<stream_element<S>>> arrivals_of(S stream) {
 /// What takes part in a race for a stream: the stream itself, or its arrivals.
 template <class S>
 using racer =
-    std::conditional_t<keeps_its_waits<S>, S, async_generator<arrival<stream_element<S>>>>;
+    std::conditional_t<keeps_its_waits<S>, S, async_generator<next_outcome<stream_element<S>>>>;
 
 template <class S>
 racer<S> make_racer(S&& stream) {
@@ -76,13 +76,13 @@ template <class Racer>
 class race_branch {
  public:
   /// Asks the stream. What that throws is what comes of it, in its turn.
-  branch_context& begin(Racer& stream, std::size_t index) noexcept {
+  branch_strand& begin(Racer& stream, std::size_t index) noexcept {
     KIOTO_TRY { return branch_.template emplace<1>(stream.next()).prepare(index); }
     KIOTO_CATCH_ALL { return branch_.template emplace<2>(std::current_exception()).prepare(index); }
   }
   /// The branch has ended with an outcome.
   template <class T>
-  void deliver(arrival<T>& to) noexcept {
+  void deliver(next_outcome<T>& to) noexcept {
     if (auto* const failed = std::get_if<2>(&branch_))
       to.receive([failed]() -> std::optional<T> { std::rethrow_exception(failed->error()); });
     else
@@ -94,11 +94,11 @@ class race_branch {
   class failed_branch final : public leaf_operation {
    public:
     explicit failed_branch(std::exception_ptr error) noexcept : error_(std::move(error)) {}
-    branch_context& prepare(std::size_t index) noexcept {
-      context_ = &strand_;
-      strand_.current_ = this;
-      strand_.index_ = static_cast<std::uint32_t>(index);
-      return strand_;
+    branch_strand& prepare(std::size_t index) noexcept {
+      strand_ = &branch_;
+      branch_.current_ = this;
+      branch_.index_ = static_cast<std::uint32_t>(index);
+      return branch_;
     }
     attempt try_or_wait() noexcept override { return attempt::ready; }
     bool cancel() noexcept override { return true; }
@@ -106,7 +106,7 @@ class race_branch {
 
    private:
     std::exception_ptr error_;
-    branch_context strand_;
+    branch_strand branch_;
   };
 
   std::variant<std::monostate, branch_of<next_of<Racer>>, failed_branch> branch_;

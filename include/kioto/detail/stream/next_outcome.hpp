@@ -13,9 +13,9 @@ namespace kioto::detail {
 /// What came of a `next()`: an element, the exception in its place, or the end. For those who wait
 /// for several things at once, and keep what came beside the first one.
 template <class T>
-class arrival {
+class next_outcome {
  public:
-  arrival() noexcept = default;
+  next_outcome() noexcept = default;
 
   /// What `take()` returns or throws, which is an optional, of an element or of an arrival. If the
   /// element cannot be moved, it is lost, and the exception takes its place.
@@ -45,7 +45,7 @@ class arrival {
 
  private:
   template <class>
-  friend class arrival;
+  friend class next_outcome;
 
   struct clears_at_exit {
     std::optional<T>& element;
@@ -57,7 +57,7 @@ class arrival {
     element_.emplace(std::move(element));
   }
   template <class U>
-  void put(arrival<U>& other) {
+  void put(next_outcome<U>& other) {
     if (other.error_ != nullptr)
       error_ = std::move(other.error_);
     else if (other.element_)
@@ -71,8 +71,8 @@ class arrival {
 template <class T>
 struct keeps_exception {
   template <class Below>
-  arrival<T> operator()(Below& below) const {
-    arrival<T> came;
+  next_outcome<T> operator()(Below& below) const {
+    next_outcome<T> came;
     came.receive([&below] { return below.await_resume(); });
     return came;
   }

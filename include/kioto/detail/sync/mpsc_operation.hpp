@@ -179,7 +179,7 @@ class [[nodiscard]] mpsc_send final : public mpsc_room<T, mpsc_send<T>> {
   // Whoever grants the room sends the message: one trip less for the sender. But what is sent
   // cannot be withdrawn, and a branch may have to be: it gets the room, and sends when it runs.
   void before_waiting() noexcept {
-    const bool may_be_withdrawn = this->context_->kind_ == strand::branch;
+    const bool may_be_withdrawn = this->strand_->kind_ == strand_kind::branch;
     this->waiter_.message = may_be_withdrawn ? nullptr : &message_;
     waits_for_room_ = may_be_withdrawn;
   }

@@ -16,19 +16,19 @@ using shared_core = std::shared_ptr<semaphore_core>;
 /// Base of an operation that keeps the object it waits for. It comes before the operation among the
 /// bases: then it is destroyed after it.
 template <class Owner>
-class core_owner;
+class semaphore_ref;
 
 template <>
-class core_owner<borrowed_core> {
+class semaphore_ref<borrowed_core> {
  public:
-  explicit core_owner(borrowed_core) noexcept {}
+  explicit semaphore_ref(borrowed_core) noexcept {}
   [[nodiscard]] static borrowed_core release(semaphore_core& core) noexcept { return &core; }
 };
 
 template <>
-class core_owner<shared_core> {
+class semaphore_ref<shared_core> {
  public:
-  explicit core_owner(shared_core owner) noexcept : owner_(std::move(owner)) {}
+  explicit semaphore_ref(shared_core owner) noexcept : owner_(std::move(owner)) {}
   [[nodiscard]] shared_core release(semaphore_core&) noexcept { return std::move(owner_); }
 
  private:

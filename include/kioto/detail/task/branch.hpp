@@ -69,21 +69,21 @@ class branch_of<A> {
   branch_of& operator=(branch_of&&) = delete;
   ~branch_of() = default;
 
-  branch_context& prepare(std::size_t index) noexcept {
-    operation_.context_ = &strand_;
-    strand_.current_ = &operation_;
-    strand_.index_ = static_cast<std::uint32_t>(index);
-    return strand_;
+  branch_strand& prepare(std::size_t index) noexcept {
+    operation_.strand_ = &branch_;
+    branch_.current_ = &operation_;
+    branch_.index_ = static_cast<std::uint32_t>(index);
+    return branch_;
   }
   static void leave_out() noexcept {}
-  [[nodiscard]] const branch_context& strand() const noexcept { return strand_; }
-  [[nodiscard]] bool has_result() const noexcept { return strand_.outcome_ == outcome::value; }
+  [[nodiscard]] const branch_strand& branch() const noexcept { return branch_; }
+  [[nodiscard]] bool has_result() const noexcept { return branch_.outcome_ == outcome::value; }
   result_type take() { return operation_.await_resume(); }
   static std::exception_ptr take_exception() noexcept { return nullptr; }
 
  private:
   operation_type operation_;
-  branch_context strand_;
+  branch_strand branch_;
 };
 
 /// The branch whose awaiter is a leaf that refers to the awaitable, a `join_handle` for example.
@@ -103,18 +103,18 @@ class branch_of<A> {
     if (is_prepared_) std::destroy_at(std::addressof(operation_));
   }
 
-  branch_context& prepare(std::size_t index) noexcept {
+  branch_strand& prepare(std::size_t index) noexcept {
     ::new (static_cast<void*>(std::addressof(operation_)))
         operation_type(get_awaiter(std::forward<A>(awaitable_)));
     is_prepared_ = true;
-    operation_.context_ = &strand_;
-    strand_.current_ = &operation_;
-    strand_.index_ = static_cast<std::uint32_t>(index);
-    return strand_;
+    operation_.strand_ = &branch_;
+    branch_.current_ = &operation_;
+    branch_.index_ = static_cast<std::uint32_t>(index);
+    return branch_;
   }
   static void leave_out() noexcept {}
-  [[nodiscard]] const branch_context& strand() const noexcept { return strand_; }
-  [[nodiscard]] bool has_result() const noexcept { return strand_.outcome_ == outcome::value; }
+  [[nodiscard]] const branch_strand& branch() const noexcept { return branch_; }
+  [[nodiscard]] bool has_result() const noexcept { return branch_.outcome_ == outcome::value; }
   result_type take() { return operation_.await_resume(); }
   static std::exception_ptr take_exception() noexcept { return nullptr; }
 
@@ -123,7 +123,7 @@ class branch_of<A> {
   union {
     operation_type operation_;  // goes before the awaitable
   };
-  branch_context strand_;
+  branch_strand branch_;
   bool is_prepared_ = false;
 };
 
@@ -131,9 +131,9 @@ class branch_of<A> {
 /// spawned task would have its header; so it costs the combinator one pointer.
 template <class T>
 class task_branch {
-  static_assert(sizeof(block_info) % alignof(branch_context) == 0);
-  static_assert(sizeof(block_info) + sizeof(branch_context) <= sizeof(task_header));
-  static_assert(std::is_trivially_destructible_v<branch_context>);
+  static_assert(sizeof(block_info) % alignof(branch_strand) == 0);
+  static_assert(sizeof(block_info) + sizeof(branch_strand) <= sizeof(task_header));
+  static_assert(std::is_trivially_destructible_v<branch_strand>);
 
  public:
   using result_type = T;
@@ -142,37 +142,37 @@ class task_branch {
     typed_promise<T>& root = task_access::release(std::move(work));
     block_info* block = root.block();
     block->retain();  // the strand is read when the frame may be gone
-    strand_ = ::new (static_cast<void*>(block + 1)) branch_context;
-    strand_->is_task_ = true;
-    strand_->frame_ = &root;
-    root.context_ = strand_;
+    branch_ = ::new (static_cast<void*>(block + 1)) branch_strand;
+    branch_->is_task_ = true;
+    branch_->frame_ = &root;
+    root.strand_ = branch_;
   }
-  task_branch(task_branch&& other) noexcept : strand_(std::exchange(other.strand_, nullptr)) {}
+  task_branch(task_branch&& other) noexcept : branch_(std::exchange(other.branch_, nullptr)) {}
   task_branch& operator=(task_branch&&) = delete;
   ~task_branch() {
-    if (strand_ == nullptr) return;
-    if (strand_->is_kept_)
-      destroy_kept_frames(*strand_);
-    else if (!strand_->frame_is_gone_ && strand_->outcome_ == outcome::none)
-      destroy_unfinished(*strand_);
-    else if (!strand_->frame_is_gone_)
-      destroy_branch_frame(*strand_);
+    if (branch_ == nullptr) return;
+    if (branch_->is_kept_)
+      destroy_kept_frames(*branch_);
+    else if (!branch_->frame_is_gone_ && branch_->outcome_ == outcome::none)
+      destroy_unfinished(*branch_);
+    else if (!branch_->frame_is_gone_)
+      destroy_branch_frame(*branch_);
     block_layout<T>::destroy_result(header(), block()->outcome_);
     block()->free_block();
   }
 
-  branch_context& prepare(std::size_t index) noexcept {
-    strand_->index_ = static_cast<std::uint32_t>(index);
-    return *strand_;
+  branch_strand& prepare(std::size_t index) noexcept {
+    branch_->index_ = static_cast<std::uint32_t>(index);
+    return *branch_;
   }
   /// The branch does not take part: what the frame owns is let go of.
-  void leave_out() noexcept { destroy_branch_frame(*strand_); }
-  [[nodiscard]] const branch_context& strand() const noexcept { return *strand_; }
+  void leave_out() noexcept { destroy_branch_frame(*branch_); }
+  [[nodiscard]] const branch_strand& branch() const noexcept { return *branch_; }
   [[nodiscard]] bool has_result() const noexcept {
-    return strand_->outcome_ == outcome::value || strand_->outcome_ == outcome::exception;
+    return branch_->outcome_ == outcome::value || branch_->outcome_ == outcome::exception;
   }
   T take() {
-    if (!strand_->frame_is_gone_) destroy_branch_frame(*strand_);  // it ended in place
+    if (!branch_->frame_is_gone_) destroy_branch_frame(*branch_);  // it ended in place
     return take_result<T>(*block_layout<T>::storage(header()), block()->outcome_);
   }
   /// The value, which is there, in place.
@@ -181,20 +181,20 @@ class task_branch {
   }
   /// Null unless it ended with one.
   std::exception_ptr take_exception() noexcept {
-    if (strand_->outcome_ != outcome::exception) return nullptr;
+    if (branch_->outcome_ != outcome::exception) return nullptr;
     return std::move(block_layout<T>::storage(header())->error);
   }
 
  private:
   [[nodiscard]] block_info* block() const noexcept {
-    return std::launder(reinterpret_cast<block_info*>(strand_) - 1);
+    return std::launder(reinterpret_cast<block_info*>(branch_) - 1);
   }
   // As far as the place of the result goes. There is no header, but its room.
   [[nodiscard]] task_header* header() const noexcept {
     return reinterpret_cast<task_header*>(block());
   }
 
-  branch_context* strand_;
+  branch_strand* branch_;
 };
 
 template <class T>

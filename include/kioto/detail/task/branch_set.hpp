@@ -92,7 +92,7 @@ void chain_all(Branches& branches, combinator::chain& chain) noexcept {
 
 /// Rethrows the exception of the branch that failed first. The others' are not lost silently.
 template <class Branches>
-[[noreturn]] void rethrow_first(Branches& branches, std::size_t first, context& where) {
+[[noreturn]] void rethrow_first(Branches& branches, std::size_t first, strand& where) {
   std::exception_ptr error;
   std::size_t index = 0;
   branches.for_each([&]<std::size_t>(auto& branch) {

@@ -51,15 +51,15 @@ class combinator : public leaf_operation {
   /// Branches in the order in which they start.
   class chain {
    public:
-    void add(branch_context& branch) noexcept {
+    void add(branch_strand& branch) noexcept {
       *end_ = &branch;
       end_ = &branch.sibling_;
     }
-    [[nodiscard]] branch_context* first() const noexcept { return first_; }
+    [[nodiscard]] branch_strand* first() const noexcept { return first_; }
 
    private:
-    branch_context* first_ = nullptr;
-    branch_context** end_ = &first_;
+    branch_strand* first_ = nullptr;
+    branch_strand** end_ = &first_;
   };
 
   [[nodiscard]] static bool await_ready() noexcept { return false; }
@@ -70,15 +70,15 @@ class combinator : public leaf_operation {
     static_assert(std::is_base_of_v<promise_base, Promise>,
                   "this operation needs a kioto runtime: await it in a kioto::task");
     promise_base& self = frame.promise();
-    context_ = self.context_;
-    context_->frame_ = &self;
+    strand_ = self.strand_;
+    strand_->frame_ = &self;
     switch (this->try_or_wait()) {
       case attempt::ready:
         return false;
       case attempt::suspended:
         break;
       case attempt::stopped:
-        context_->loop().ask(request::unwind, self);
+        strand_->loop().ask(request::unwind, self);
         break;
     }
     return true;
@@ -89,9 +89,9 @@ class combinator : public leaf_operation {
 
   /// From the loop, or the final suspension of the branch: it has ended. Returns the frame to go on
   /// with, or null.
-  promise_base* branch_ended(branch_context& branch, outcome what) noexcept;
+  promise_base* branch_ended(branch_strand& branch, outcome what) noexcept;
   /// The same, from within the frame of the branch, which stays for now.
-  promise_base* branch_ended_in_place(branch_context& branch, outcome what) noexcept;
+  promise_base* branch_ended_in_place(branch_strand& branch, outcome what) noexcept;
 
   /// From the loop, of a combinator in `starters_`: starts more branches. Returns as above.
   promise_base* advance() noexcept;
@@ -100,18 +100,18 @@ class combinator : public leaf_operation {
   [[nodiscard]] virtual void* local_value(const void* key) noexcept;
 
   // Of the outermost combinator, for the loop.
-  intrusive_queue<branch_context> ready_;    ///< branches to be run, in order
-  intrusive_queue<branch_context> yielded_;  ///< to be run after the task has given way
-  combinator* starters_ = nullptr;           ///< with branches to be started, the newest first
-  std::uint32_t pausing_ = 0;                ///< pausable branches that are not still yet
+  intrusive_queue<branch_strand> ready_;    ///< branches to be run, in order
+  intrusive_queue<branch_strand> yielded_;  ///< to be run after the task has given way
+  combinator* starters_ = nullptr;          ///< with branches to be started, the newest first
+  std::uint32_t pausing_ = 0;               ///< pausable branches that are not still yet
   bool stop_seen_ = false;  ///< the stop request of the task was looked at, shielded or not
 
   // For the loop and for what pauses.
   void join_starters() noexcept;
   void leave_starters() noexcept;
   [[nodiscard]] bool is_done() const noexcept { return live_ == 0 && next_ == nullptr; }
-  branch_context* first_ = nullptr;
-  branch_context* next_ = nullptr;  ///< the first one that has not started; null when stopping
+  branch_strand* first_ = nullptr;
+  branch_strand* next_ = nullptr;  ///< the first one that has not started; null when stopping
   bool is_starter_ = false;
   bool adopted_ = false;        ///< its branch has its own life
   bool ends_in_place_ = false;  ///< see `task_combinator`
@@ -121,7 +121,7 @@ class combinator : public leaf_operation {
 
   /// Whether the frames of a strand that is stopped are kept: it is the body of a scope, or within
   /// a body that is stopped while there are children.
-  [[nodiscard]] static bool keeps(context& c) noexcept;
+  [[nodiscard]] static bool keeps(strand& c) noexcept;
 
  protected:
   combinator() noexcept = default;
@@ -130,7 +130,7 @@ class combinator : public leaf_operation {
   ~combinator() = default;
 
   /// A branch has ended, with `branch.outcome_`. True: the others are asked to stop.
-  virtual bool settle(branch_context& branch) noexcept = 0;
+  virtual bool settle(branch_strand& branch) noexcept = 0;
   /// Every branch has ended. `ready`, or `stopped` when the stop travels on; or `suspended`, when
   /// the operation goes on like a leaf of the strand that it is awaited on.
   virtual attempt conclude() noexcept = 0;
@@ -140,7 +140,7 @@ class combinator : public leaf_operation {
   [[nodiscard]] attempt start(const chain& branches) noexcept;
   /// In place of `start()`, with one branch that has its own life: the caller runs it, and asks it
   /// to stop in `stop_requested()`.
-  void adopt(branch_context& branch) noexcept;
+  void adopt(branch_strand& branch) noexcept;
   /// The adopted branch is asked to stop like any other.
   void disown() noexcept { adopted_ = false; }
 
@@ -148,7 +148,7 @@ class combinator : public leaf_operation {
   void expect_another() noexcept { ++live_; }
   /// Children of the scope that the strand of this is in, which stops, may still refer to what is
   /// in the frames of the branch.
-  [[nodiscard]] bool is_still_borrowed(const branch_context& branch) const noexcept;
+  [[nodiscard]] bool is_still_borrowed(const branch_strand& branch) const noexcept;
   /// There was no branch to start.
   [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
   void stop_branches() noexcept;
@@ -159,11 +159,11 @@ class combinator : public leaf_operation {
 
  private:
   void start_some() noexcept;
-  void start_task(branch_context& branch) noexcept;
-  void start_soon(branch_context& branch) noexcept;
-  void end_branch(branch_context& branch, outcome what) noexcept;
+  void start_task(branch_strand& branch) noexcept;
+  void start_soon(branch_strand& branch) noexcept;
+  void end_branch(branch_strand& branch, outcome what) noexcept;
   promise_base* go_on() noexcept;
-  [[nodiscard]] static combinator* ask_to_stop(branch_context& branch, bool withdraw) noexcept;
+  [[nodiscard]] static combinator* ask_to_stop(branch_strand& branch, bool withdraw) noexcept;
   void begin_to_stop() noexcept;
 
   combinator* next_starter_ = nullptr;  ///< link of `starters_`
@@ -173,7 +173,7 @@ class combinator : public leaf_operation {
 };
 
 /// Destroys the frames of a branch that is kept.
-void destroy_kept_frames(branch_context& branch) noexcept;
+void destroy_kept_frames(branch_strand& branch) noexcept;
 
 /// A combinator some of whose branches are tasks. When a frame awaits it, its first task begins,
 /// and its last one ends, by a transfer from frame to frame, without going through the loop.
@@ -188,10 +188,10 @@ class task_combinator : public combinator {
     ends_in_place_ = true;
     if (!combinator::await_suspend(frame)) return frame;
     // The strand is forked, so it is still owned, or a stop travels on, and it is as well.
-    trampoline& loop = context_->loop();
+    trampoline& loop = strand_->loop();
     if (loop.action != request::proceed) return std::noop_coroutine();
     loop.action = request::none;
-    loop.strand = loop.target->context_;
+    loop.running = loop.target->strand_;
     return transfer_to(*loop.target);
   }
 
@@ -203,21 +203,21 @@ class task_combinator : public combinator {
 
 /// Destroys the frames of a branch, a task that has not ended: it never began, or is paused; and
 /// those of the branches that it waits for, the innermost first and without recursion.
-void destroy_unfinished(branch_context& branch) noexcept;
+void destroy_unfinished(branch_strand& branch) noexcept;
 /// The same for what a strand waits for only.
-void destroy_branches_within(branch_context& strand) noexcept;
+void destroy_branches_within(branch_strand& strand) noexcept;
 
 /// A number below `bound`, which is not zero: with which of its branches a combinator begins. The
 /// one source of randomness that programs can observe.
-std::uint32_t random_branch(context& where, std::uint32_t bound) noexcept;
+std::uint32_t random_branch(strand& where, std::uint32_t bound) noexcept;
 
 [[noreturn]] void throw_no_branch(const char* what);
 
 /// An exception that a combinator cannot report, because another one came first, goes to the
 /// runtime's hook for unhandled exceptions.
-void report_lost_exception(context& where, std::exception_ptr error) noexcept;
+void report_lost_exception(strand& where, std::exception_ptr error) noexcept;
 
 /// Destroys the frame of a branch that is a task and has ended; its result stays in the block.
-void destroy_branch_frame(branch_context& branch) noexcept;
+void destroy_branch_frame(branch_strand& branch) noexcept;
 
 }  // namespace kioto::detail

@@ -12,7 +12,7 @@ namespace kioto::detail {
 /// Makes a leaf operation awaitable. `Derived` implements `try_or_wait()`, `cancel()` and
 /// `await_resume()`; a `Base` that several operations share may implement parts of it.
 ///
-/// The attempt is made in `await_suspend`, where the context is known; an operation that completes
+/// The attempt is made in `await_suspend`, where the strand is known; an operation that completes
 /// at once does not suspend. Each attempt costs one unit of the budget of the run; when that is
 /// used up the task gives way first, so that an operation which is always ready cannot starve
 /// others.
@@ -26,8 +26,8 @@ class [[nodiscard]] leaf_awaiter : public Base {
     static_assert(std::is_base_of_v<promise_base, Promise>,
                   "this operation needs a kioto runtime: await it in a kioto::task");
     promise_base& self = frame.promise();
-    context& c = *self.context_;
-    this->context_ = &c;
+    strand& c = *self.strand_;
+    this->strand_ = &c;
     c.frame_ = &self;
     trampoline& loop = c.loop();
     if (!loop.try_charge()) [[unlikely]] {

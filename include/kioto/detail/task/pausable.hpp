@@ -39,7 +39,7 @@ enum class pausable_state : std::uint8_t {
 /// hands
 ///   over in spite of that counts, and is its last: so the request of one wait never meets another.
 /// - P5 Everything that a branch which goes on queues belongs to the task it goes on in.
-class pausable_branch : public branch_context {
+class pausable_branch : public branch_strand {
  public:
   pausable_branch() noexcept { is_pausable_ = true; }
 
@@ -59,7 +59,7 @@ class pausing {
 
   /// From the loop, while something is pausing: `branch` is about to run. True: it was held, or was
   /// a message; `frame` is what to run instead, if anything.
-  [[nodiscard]] static bool hold(branch_context& branch, promise_base*& frame) noexcept;
+  [[nodiscard]] static bool hold(branch_strand& branch, promise_base*& frame) noexcept;
   /// Whether the strand of a frame, which has no shield, is to be held.
   [[nodiscard]] static bool is_held(promise_base& frame) noexcept;
   /// The last shield of a strand has ended. True: it was held before it goes on with `frame`.
@@ -68,11 +68,11 @@ class pausing {
  private:
   template <class Visit>
   static void walk(pausable_branch& root, Visit visit) noexcept;
-  [[nodiscard]] static pausable_branch* holder_of(context* strand) noexcept;
+  [[nodiscard]] static pausable_branch* holder_of(strand* where) noexcept;
   [[nodiscard]] static pausable_branch* pausing_within(combinator& inner) noexcept;
-  [[nodiscard]] static bool withdraw(branch_context& branch) noexcept;
-  [[nodiscard]] static bool make_still(branch_context& branch) noexcept;
-  static void keep_completion(branch_context& branch) noexcept;
+  [[nodiscard]] static bool withdraw(branch_strand& branch) noexcept;
+  [[nodiscard]] static bool make_still(branch_strand& branch) noexcept;
+  static void keep_completion(branch_strand& branch) noexcept;
   static void held_one(pausable_branch& holder) noexcept;
   static void became_still(pausable_branch& branch) noexcept;
 };
@@ -90,7 +90,7 @@ class pausable_operation : public combinator {
   [[nodiscard]] pausable_branch& branch() const noexcept { return *branch_; }
 
  private:
-  bool settle(branch_context&) noexcept override { return false; }
+  bool settle(branch_strand&) noexcept override { return false; }
   void stop_requested() noexcept override;
   void stop_for_good() noexcept;
 

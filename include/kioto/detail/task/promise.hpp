@@ -27,7 +27,7 @@ class task_awaiter_base;
 /// of which task, the running one if it is null, and ends the program.
 [[noreturn]] void die_of_destructor(task_header* task = nullptr) noexcept;
 
-/// Who awaits a frame. Nobody awaits the one at the root of a context; if that is a child of a
+/// Who awaits a frame. Nobody awaits the one at the root of a strand; if that is a child of a
 /// scope, the place holds the scope.
 class frame_parent {
  public:
@@ -75,7 +75,7 @@ class promise_base {
   [[nodiscard]] outcome& ending() noexcept { return block()->outcome_; }
 
   /// Set when the frame is started; null again while it is destroyed, see `destroy_frame`.
-  context* context_ = nullptr;
+  strand* strand_ = nullptr;
   frame_parent parent_;
   await_hook* hook_ = nullptr;  ///< adaptors around the operation that this frame awaits
   std::source_location where_;
@@ -89,10 +89,10 @@ class promise_base {
 ///
 /// A destructor that throws ends the program. If it is that of a local, compilers call
 /// `unhandled_exception()` as if the coroutine ran, and the frame would suspend itself at its end,
-/// not destroyed; there a frame without a context is taken for what it is. What the destructor of a
+/// not destroyed; there a frame without a strand is taken for what it is. What the destructor of a
 /// parameter throws comes out of `destroy()`.
 [[gnu::always_inline]] inline void destroy_frame(promise_base& frame) noexcept {
-  frame.context_ = nullptr;
+  frame.strand_ = nullptr;
   KIOTO_TRY { frame.handle().destroy(); }
   KIOTO_CATCH_ALL { die_of_destructor(); }
 }
@@ -197,7 +197,7 @@ inline void destroy_frames(promise_base& innermost, promise_base& boundary) noex
 
 /// Continues with `next`: by symmetric transfer, or through the loop when transfers have piled up.
 inline std::coroutine_handle<> transfer_to(promise_base& next) noexcept {
-  trampoline& loop = next.context_->loop();
+  trampoline& loop = next.strand_->loop();
   if (--loop.depth != 0) [[likely]]
     return next.handle();
   loop.ask(request::proceed, next);
@@ -226,9 +226,9 @@ struct final_awaiter : nothing {
   static std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
     Promise& self = frame.promise();
     if (self.parent_.is_at_root()) {
-      if (self.context_->kind_ != strand::task) return end_of_branch(self);
+      if (self.strand_->kind_ != strand_kind::task) return end_of_branch(self);
       self.before_end();
-      self.context_->loop().ask(request::finished, self);
+      self.strand_->loop().ask(request::finished, self);
       return std::noop_coroutine();
     }
     promise_base& parent = self.parent_.awaiter()->parent();
@@ -270,12 +270,12 @@ struct block_layout {
   // is no strand, nothing is there. But if the destructor of a local throws on the way out, and
   // that is caught, the coroutine goes on and may wait: so it must be a result that can be
   // overwritten.
-  static constexpr std::size_t place_in_header = sizeof(block_info) + offsetof(context, current_);
+  static constexpr std::size_t place_in_header = sizeof(block_info) + offsetof(strand, current_);
   static constexpr bool is_in_header =
       (std::is_void_v<T> || std::is_reference_v<T> || std::is_trivially_destructible_v<T>) &&
-      sizeof(result_storage<T>) <= sizeof(context) - offsetof(context, current_) &&
+      sizeof(result_storage<T>) <= sizeof(strand) - offsetof(strand, current_) &&
       place_in_header % storage_alignment == 0;
-  static_assert(sizeof(block_info) % alignof(context) == 0);  // so it follows directly
+  static_assert(sizeof(block_info) % alignof(strand) == 0);  // so it follows directly
 
   /// Room below the header that the result needs, and for an over-aligned one the slack to align
   /// it.
@@ -360,7 +360,7 @@ class typed_promise : public promise_base {
   }
 
   void unhandled_exception() noexcept {
-    if (context_ == nullptr) [[unlikely]]
+    if (strand_ == nullptr) [[unlikely]]
       die_of_destructor();
     drop_value();
     ::new (static_cast<void*>(std::addressof(storage().error)))

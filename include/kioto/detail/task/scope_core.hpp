@@ -8,7 +8,7 @@
 
 #include <kioto/detail/base/intrusive_list.hpp>
 #include <kioto/detail/task/promise.hpp>
-#include <kioto/detail/task/scope_state.hpp>
+#include <kioto/detail/task/scope_children.hpp>
 #include <kioto/detail/task/task_header.hpp>
 
 namespace kioto::detail {
@@ -30,7 +30,7 @@ struct scope_list_tag {};
 /// dumps and metrics.
 class scope_core : public list_node<scope_list_tag> {
  public:
-  using state_type = basic_scope_state<std_sync, task_header, owned_list_tag, scope_waiter>;
+  using state_type = basic_scope_children<std_sync, task_header, owned_list_tag, scope_waiter>;
 
   scope_core() noexcept = default;
   scope_core(const scope_core&) = delete;
@@ -40,7 +40,7 @@ class scope_core : public list_node<scope_list_tag> {
   // ---- the parent
 
   /// Before the body runs. `messenger` is scheduled when the body has to be told to stop.
-  void open(task_header& parent, branch_context& messenger) noexcept {
+  void open(task_header& parent, branch_strand& messenger) noexcept {
     parent_ = &parent;
     messenger_ = &messenger;
   }
@@ -86,7 +86,7 @@ class scope_core : public list_node<scope_list_tag> {
   void note_outcome(task_header& child) noexcept;
 
   task_header* parent_ = nullptr;
-  branch_context* messenger_ = nullptr;
+  branch_strand* messenger_ = nullptr;
   bool is_registered_ = false;  // set before there are children
   bool is_closed_ = false;      // set when there are none, nor threads that know the scope
   bool stopped_ = false;        // of the parent's strand

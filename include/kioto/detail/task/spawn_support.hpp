@@ -33,7 +33,7 @@ join_handle<T> bind_task(scheduler& home, task<T>&& work, std::source_location w
   task_header* memory = root.block();
   const block_info block = *memory;
   auto* header = ::new (static_cast<void*>(memory)) task_header(block, home, where);
-  root.context_ = header;
+  root.strand_ = header;
   header->frame_ = &root;
   return join_handle_access::make<T>(header);
 }
@@ -87,9 +87,9 @@ class adopt_location {
   [[nodiscard]] static bool await_ready() noexcept { return false; }
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
-    context& c = *frame.promise().context_;
+    strand& c = *frame.promise().strand_;
     // Relaxed: what it points to is constant.
-    if (c.kind_ == strand::task && c.task().where_.load(std::memory_order_relaxed).line() == 0)
+    if (c.kind_ == strand_kind::task && c.task().where_.load(std::memory_order_relaxed).line() == 0)
       c.task().where_.store(where_, std::memory_order_relaxed);
     return false;
   }

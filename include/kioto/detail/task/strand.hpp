@@ -9,20 +9,20 @@
 
 namespace kioto::detail {
 
-class context;
+class strand;
 class leaf_operation;
 class promise_base;
 class task_header;
 struct trampoline;
 
-/// What a context is.
-enum class strand : std::uint8_t {
+/// What a strand is.
+enum class strand_kind : std::uint8_t {
   task,    ///< the root of a task: a `task_header`
-  branch,  ///< a branch of a combinator: a `branch_context`
-  thread,  ///< a thread that blocks in one operation: a `thread_strand`
+  branch,  ///< a branch of a combinator: a `branch_strand`
+  thread,  ///< a thread that blocks in one operation: a `blocked_thread`
 };
 
-/// What the next run of a context has to do.
+/// What the next run of a strand has to do.
 enum class entry : std::uint8_t {
   start,   ///< resume the first frame for the first time
   leaf,    ///< the leaf operation fired, or a stop was requested
@@ -41,7 +41,7 @@ enum class request : std::uint8_t {
   proceed,   ///< resume `target`: a branch begins, or the native stack was to be unwound first
   unwind,    ///< the leaf under `target` stopped: destroy frames up to the nearest boundary
   returned,  ///< `target` ended early, suspended, with its result stored: go on with its awaiter
-  finished,  ///< `target` reached its final suspension and has no awaiter: its context is done
+  finished,  ///< `target` reached its final suspension and has no awaiter: its strand is done
 };
 
 /// What a run of a task tells the scheduler about the next one. As wide as two registers.
@@ -76,7 +76,7 @@ struct trampoline {
   bool called = false;  ///< this run is due to what the last one told
   promise_base* target = nullptr;
   next_run next;
-  context* strand = nullptr;              ///< whose frames run: that of the task, or of a branch
+  strand* running = nullptr;              ///< whose frames run: that of the task, or of a branch
   std::int32_t budget = budget_of_a_run;  ///< below 0: used up, and somebody asked for more
   std::uint32_t depth = transfers_before_unwinding;
 
@@ -92,11 +92,11 @@ struct trampoline {
 /// A sequential strand of frames: the root of a task, or one branch of a combinator. It is
 /// suspended in at most one leaf operation at a time. All members but the word belong to the
 /// strand's owner.
-class context {
+class strand {
  public:
-  explicit context(strand kind) noexcept : kind_(kind) {}
-  context(const context&) = delete;
-  context& operator=(const context&) = delete;
+  explicit strand(strand_kind kind) noexcept : kind_(kind) {}
+  strand(const strand&) = delete;
+  strand& operator=(const strand&) = delete;
 
   /// The task whose strand this is.
   [[nodiscard]] inline task_header& task() noexcept;
@@ -107,7 +107,7 @@ class context {
 
   suspension word_;
   entry entry_ = entry::start;
-  strand kind_;
+  strand_kind kind_;
   std::uint16_t shields_ = 0;
   leaf_operation* current_ = nullptr;
   promise_base* frame_ = nullptr;  ///< the frame to resume; null for a leaf that runs without one
@@ -115,7 +115,7 @@ class context {
 
 /// The strand gives way: it runs again after the other ready tasks. `c.entry_` says what it does
 /// then. Publishes: nothing of the strand may be touched afterwards.
-void yield(context& c) noexcept;
+void yield(strand& c) noexcept;
 
 /// Base of every operation that can suspend. See docs/design/cancellation.md for the protocol.
 ///
@@ -142,7 +142,7 @@ class leaf_operation {
   /// False: it cannot be undone, and its value counts.
   virtual bool withdraw() noexcept { return false; }
 
-  context* context_ = nullptr;
+  strand* strand_ = nullptr;
   suspension::word fired_ = 0;
   bool retries_ = false;  ///< a wake-up is a hint: call try_or_wait() again
   bool stopped_ = false;  ///< set by the backend before complete(): ended without a value
@@ -161,23 +161,23 @@ class leaf_operation {
   /// Lets the other ready tasks run; then the next attempt is made, or the frame goes on. Nothing
   /// of the strand may be touched afterwards.
   attempt give_way(entry then = entry::retry) noexcept {
-    context_->current_ = this;
-    context_->entry_ = then;
-    yield(*context_);
+    strand_->current_ = this;
+    strand_->entry_ = then;
+    yield(*strand_);
     return attempt::suspended;
   }
 
   /// Hands the operation to its backend. `link()` returns false if it turned out to be complete.
   template <class Link>
   attempt wait(Link&& link) noexcept {
-    if (context_->must_stop()) return attempt::stopped;
+    if (strand_->must_stop()) return attempt::stopped;
     return hand_over(std::forward<Link>(link));
   }
 
   /// The same, also when a stop is pending: then `cancel()` is called once it is armed.
   template <class Link>
   attempt hand_over(Link&& link) noexcept {
-    context& c = *context_;
+    strand& c = *strand_;
     const suspension::ticket ticket = c.word_.prepare();
     fired_ = ticket.fired;
     c.current_ = this;
@@ -189,21 +189,21 @@ class leaf_operation {
     }
     if (c.word_.try_arm(ticket)) [[likely]]
       return attempt::suspended;
-    return arm_in_spite();
+    return finish_arming();
   }
 
  private:
   // Something came before the operation was armed.
-  attempt arm_in_spite() noexcept;
+  attempt finish_arming() noexcept;
   [[noreturn]] static void die_in_flight() noexcept;
 };
 
-/// Schedules a context that the caller has just come to own. Any thread.
-void schedule(context& c) noexcept;
+/// Schedules a strand that the caller has just come to own. Any thread.
+void schedule(strand& c) noexcept;
 
 /// Backend: the operation has ended; its value is stored. Last access to it.
 inline void complete(leaf_operation& op) noexcept {
-  context& c = *op.context_;
+  strand& c = *op.strand_;
   if (c.word_.complete(op.fired_)) schedule(c);
 }
 

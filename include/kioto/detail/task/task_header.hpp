@@ -15,7 +15,7 @@
 
 namespace kioto::detail {
 
-class branch_context;
+class branch_strand;
 class combinator;
 class scheduler;
 class scope_core;
@@ -74,9 +74,7 @@ struct owned_list_tag {};
 
 /// Header of a spawned task: run-queue node, owned-list node, join state and strand in one. It lies
 /// directly in front of the task's frame, in the same allocation.
-class alignas(16) task_header : public block_info,
-                                public context,
-                                public list_node<owned_list_tag> {
+class alignas(16) task_header : public block_info, public strand, public list_node<owned_list_tag> {
  public:
   enum class manage : std::uint8_t {
     destroy_result,
@@ -88,7 +86,7 @@ class alignas(16) task_header : public block_info,
   using manager = void (*)(task_header&, manage, void* out) noexcept;
 
   task_header(const block_info& block, scheduler& home, std::source_location where) noexcept
-      : block_info(block), context(strand::task), scheduler_(&home), where_(where) {
+      : block_info(block), strand(strand_kind::task), scheduler_(&home), where_(where) {
     retain();
   }
 
@@ -140,7 +138,7 @@ class alignas(16) task_header : public block_info,
     task_header* queue_prev;      ///< while it is in a run queue
   };
   scheduler* scheduler_;
-  basic_branch_queue<std_sync, branch_context> branches_;
+  basic_branch_queue<std_sync, branch_strand> branches_;
   basic_join_state<std_sync, join_waiter> join_;
   std::uint64_t id_ = 0;  ///< given at launch
   /// Where it was spawned. A task made of a callable learns it when it runs; others may be reading.
@@ -156,23 +154,23 @@ class alignas(16) task_header : public block_info,
   void run_frames(promise_base* frame, trampoline& loop) noexcept;
   void run_branches(trampoline& loop) noexcept;
   promise_base* answer(trampoline& loop) noexcept;
-  promise_base* enter(context& c) noexcept;
+  promise_base* enter(strand& c) noexcept;
   promise_base* enter_task() noexcept;
-  promise_base* attempted(context& c, attempt result) noexcept;
+  promise_base* attempted(strand& c, attempt result) noexcept;
   promise_base* unwind(promise_base& frame) noexcept;
-  promise_base* ended(context& c, outcome what) noexcept;
+  promise_base* ended(strand& c, outcome what) noexcept;
   void finish(outcome what) noexcept;
   void release_block() noexcept;
 };
 
 /// One branch of a combinator: a strand of its own that runs on the strand of its task. It is
 /// either a leaf operation without a frame, or a task; see `branch_of`.
-class branch_context : public context {
+class branch_strand : public strand {
  public:
-  branch_context() noexcept : context(strand::branch) {}
+  branch_strand() noexcept : strand(strand_kind::branch) {}
 
-  branch_context* queue_next = nullptr;
-  branch_context* sibling_ = nullptr;  ///< the next branch of the same combinator
+  branch_strand* queue_next = nullptr;
+  branch_strand* sibling_ = nullptr;  ///< the next branch of the same combinator
   task_header* task_ = nullptr;
   combinator* owner_ = nullptr;
   std::uint32_t index_ = 0;          ///< which of the branches of its combinator
@@ -186,10 +184,10 @@ class branch_context : public context {
   std::uint16_t kept_depth_ = 0;    ///< how deep branches are nested in it that are kept
 };
 
-inline task_header& context::task() noexcept {
-  return kind_ == strand::branch ? *static_cast<branch_context*>(this)->task_
-                                 : *static_cast<task_header*>(this);
+inline task_header& strand::task() noexcept {
+  return kind_ == strand_kind::branch ? *static_cast<branch_strand*>(this)->task_
+                                      : *static_cast<task_header*>(this);
 }
-inline trampoline& context::loop() noexcept { return *task().loop_; }
+inline trampoline& strand::loop() noexcept { return *task().loop_; }
 
 }  // namespace kioto::detail

@@ -21,7 +21,7 @@ namespace kioto::detail {
 template <class Sync, class Waiter>
 class basic_tracker_count {
  public:
-  using list = typename basic_wait_list<Sync, Waiter>::list;
+  using list = typename basic_event_waiters<Sync, Waiter>::list;
 
   basic_tracker_count() : word_(std::size_t{0}) {}
   basic_tracker_count(const basic_tracker_count&) = delete;
@@ -74,7 +74,7 @@ class basic_tracker_count {
   static constexpr std::size_t one = 2;
 
   typename Sync::template atomic<std::size_t> word_;
-  basic_wait_list<Sync, Waiter> waiters_;
+  basic_event_waiters<Sync, Waiter> waiters_;
 };
 
 }  // namespace kioto::detail

@@ -31,14 +31,14 @@ namespace kioto::detail {
 ///
 /// Memory order: everything is under the lock.
 template <class Sync, class Child, class ChildTag, class Waiter>
-class basic_scope_state {
+class basic_scope_children {
  public:
   using children = intrusive_list<Child, ChildTag>;
   using waiters = intrusive_list<Waiter>;
 
-  basic_scope_state() = default;
-  basic_scope_state(const basic_scope_state&) = delete;
-  basic_scope_state& operator=(const basic_scope_state&) = delete;
+  basic_scope_children() = default;
+  basic_scope_children(const basic_scope_children&) = delete;
+  basic_scope_children& operator=(const basic_scope_children&) = delete;
 
   /// At most this many children run at a time. Before there are any.
   void set_limit(std::size_t most) noexcept { limit_ = most; }
