@@ -11,6 +11,8 @@
 namespace kioto {
 namespace detail {
 
+[[noreturn]] void throw_too_many_shields();
+
 template <class A>
 class [[nodiscard]] shield_awaiter final : private await_hook {
  public:
@@ -23,7 +25,10 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
     promise_base& self = frame.promise();
-    ++self.strand_->shields_;
+    if (++self.strand_->shields_ == 0) [[unlikely]] {
+      --self.strand_->shields_;
+      throw_too_many_shields();
+    }
     push(self);
     directly_.begin(self);
     const std::coroutine_handle<> next = start_inner(inner_, frame, [this, &self]() noexcept {
@@ -66,7 +71,8 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
 /// Lets one operation run to its end although the task is asked to stop.
 ///
 /// - Waits for: the operation it wraps, any awaitable of the library.
-/// - Result and errors: those of the operation.
+/// - Result and errors: those of the operation. Throws std::length_error where 65,535 shields are
+///   around each other already.
 /// - Cancellation: none while it runs; a stop request that came meanwhile takes effect at the next
 ///   operation that has to wait. Only the shutdown of the runtime goes through a shield: sleeping
 ///   and I/O end then.

@@ -75,8 +75,9 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
     // either.
     return source_->registration().cancel_wait(waiter_);
   }
-  // Readiness is a hint, and everybody who waits for it is told.
-  bool withdraw() noexcept override { return true; }
+  // Readiness is a hint, and every waiter is told of it. That the socket was closed is not: the
+  // registration must not be touched again, and the error counts.
+  bool withdraw() noexcept override { return this->retries_; }
 
  protected:
   explicit io_operation(const io_source& source) noexcept : source_(&source) {
