@@ -43,15 +43,11 @@ void on_every_runtime(Body body) {
   body(rt);
 }
 
-/// Until every other task waits for something.
-task<> all_wait() {
-  for (;;) {
-    bool all = true;
-    for (const task_dump& t : handle::current().dump())
-      if (t.id != current_task_id() && t.now != task_dump::state::suspended) all = false;
-    if (all) co_return;
-    co_await yield_now();
-  }
+/// Until so many tasks have begun, and so will reach their shields whatever comes.
+std::atomic<int> begun_tasks{0};
+task<> until_begun(int count) {
+  while (begun_tasks != count) co_await yield_now();
+  begun_tasks = 0;
 }
 
 std::size_t threads_of_process() {
@@ -98,9 +94,12 @@ TEST_CASE("a repeated shutdown said that everything had ended while a task was s
     signal s;
     std::atomic<int> destroyed{0};
     auto h = rt->handle().spawn(
-        [](signal* from, shared_probe) -> task<> { co_await shield(from->wait()); }, &s,
-        shared_probe(destroyed));
-    rt->block_on(all_wait());
+        [](signal* from, shared_probe) -> task<> {
+          ++begun_tasks;
+          co_await shield(from->wait());
+        },
+        &s, shared_probe(destroyed));
+    rt->block_on(until_begun(1));
     CHECK_FALSE(rt->shutdown(1ms));
     CHECK_FALSE(rt->shutdown(1ms));
     CHECK(destroyed == 0);
@@ -187,19 +186,23 @@ TEST_CASE("a task that is shielded when its runtime goes is ended in the backgro
     const std::size_t threads = threads_of_process();
     const no_descriptor_leak leak;
     std::atomic<int> destroyed{0};
+    signal s;
     {
       runtime rt = make_runtime(f);
       rt.spawn(
-          [](shared_probe) -> task<> {
+          [](signal* from, shared_probe) -> task<> {
+            ++begun_tasks;
+            co_await shield(from->wait());
             sync::notify never;
-            auto hit = co_await shield(select(never.notified(), sleep(100ms)));
+            auto hit = co_await shield(select(never.notified(), sleep(1ms)));
             (void)hit;
           },
-          shared_probe(destroyed));
-      rt.block_on(all_wait());
+          &s, shared_probe(destroyed));
+      rt.block_on(until_begun(1));
       CHECK_FALSE(rt.shutdown(1ms));
     }
     CHECK(destroyed == 0);
+    s.set();
     CHECK(becomes(destroyed, 1));
     for (int i = 0; i != 20000 && threads_of_process() > threads; ++i)
       std::this_thread::sleep_for(1ms);
@@ -214,6 +217,7 @@ TEST_CASE("timers of a local runtime come at once when it has no time left") {
     local_runtime rt = make_local();
     rt.spawn(
         [](shared_probe, std::atomic<int>* count) -> task<> {
+          ++begun_tasks;
           sync::notify never;
           auto hit = co_await shield(select(never.notified(), sleep(1h)));
           (void)hit;
@@ -224,9 +228,12 @@ TEST_CASE("timers of a local runtime come at once when it has no time left") {
         },
         shared_probe(destroyed), &went_on);
     rt.spawn(
-        [](shared_probe) -> task<> { co_await shield(sleep_until(steady::time_point::max())); },
+        [](shared_probe) -> task<> {
+          ++begun_tasks;
+          co_await shield(sleep_until(steady::time_point::max()));
+        },
         shared_probe(destroyed));
-    rt.block_on(all_wait());
+    rt.block_on(until_begun(2));
     CHECK_FALSE(rt.shutdown(1ms));
     CHECK(destroyed == 0);
   }
@@ -275,7 +282,7 @@ TEST_CASE("a local runtime dropped by a task that its own shutdown ends") {
     for (int i = 0; i != 2; ++i)
       same.spawn([](shared_probe) -> task<> { co_await sleep(1h); }, shared_probe(destroyed));
     same.spawn([](std::unique_ptr<local_runtime>) -> task<> { co_await sleep(1h); }, std::move(rt));
-    same.block_on(all_wait());
+    same.block_on([]() -> task<> { co_await yield_now(); });
     const captured_stderr said;
     CHECK(same.shutdown(20s));
   }
@@ -315,6 +322,7 @@ TEST_CASE("a shielded wait with a timeout hung in the shutdown") {
     const auto begin = steady::now();
     rt->spawn(
         [](shared_probe, std::atomic<int>* count) -> task<> {
+          ++begun_tasks;
           sync::notify never;
           auto hit = co_await shield(select(never.notified(), sleep(60ms)));
           (void)hit;
@@ -333,7 +341,7 @@ TEST_CASE("a shielded wait with a timeout hung in the shutdown") {
           ++*count;
         },
         shared_probe(destroyed), &later);
-    rt->block_on(all_wait());
+    rt->block_on(until_begun(1));
     rt.reset();
     CHECK(destroyed == 1);
     CHECK(later == 2);
@@ -348,12 +356,13 @@ TEST_CASE("a shielded wait hung in the shutdown of a runtime whose clock is paus
       runtime rt = testing::paused_runtime(by_itself);
       rt.spawn(
           [](shared_probe) -> task<> {
+            ++begun_tasks;
             sync::notify never;
             auto hit = co_await shield(select(never.notified(), sleep(1h)));
             (void)hit;
           },
           shared_probe(destroyed));
-      rt.block_on(all_wait());
+      rt.block_on(until_begun(1));
     }
     CHECK(destroyed == 1);
   }
@@ -367,12 +376,12 @@ TEST_CASE("shielded I/O ends with an error in the shutdown, also beside a long t
     rt->spawn(
         [](std::error_code* out) -> task<> {
           auto listener = co_await listen_somewhere();
-          co_await yield_now();
+          ++begun_tasks;
           auto hit = co_await shield(select(listener.accept(), sleep(1h)));
           if (hit.template has<0>()) *out = hit.template get<0>()->error();
         },
         &seen);
-    rt->block_on([]() -> task<> { co_await sleep(5ms); });
+    rt->block_on(until_begun(1));
     rt.reset();
     CHECK(is_runtime_shutdown(seen));
     CHECK(steady::now() - begin < 20s);
@@ -384,8 +393,13 @@ TEST_CASE("a shutdown that misses its limit says what is left, and so does the d
     signal s;
     const flag begun = make_flag();
     const flag release = make_flag();
-    auto waits = rt->spawn([](signal* from) -> task<> { co_await shield(from->wait()); }, &s);
-    rt->block_on(all_wait());
+    auto waits = rt->spawn(
+        [](signal* from) -> task<> {
+          ++begun_tasks;
+          co_await shield(from->wait());
+        },
+        &s);
+    rt->block_on(until_begun(1));
     auto call = rt->handle().spawn_blocking([=] {
       begun->store(true);
       comes_true(*release);
@@ -397,18 +411,24 @@ TEST_CASE("a shutdown that misses its limit says what is left, and so does the d
       const captured_stderr said;
       CHECK_FALSE(rt->shutdown(0ns));
       CHECK(said.text().empty());
-      CHECK_FALSE(rt->shutdown(1ms));
+      // A worker may still be about to tell them to stop.
+      const auto waits_in = [&](const std::string& task) {
+        return said.text().find(task + ", waits in ") != std::string::npos;
+      };
+      for (int i = 0; i != 1000 && !(waits_in(name) && waits_in(name_of_call)); ++i)
+        CHECK_FALSE(rt->shutdown(1ms));
+      CHECK(waits_in(name));
+      CHECK(waits_in(name_of_call));
       CHECK_THAT(said.text(), contains("missed its time limit"));
-      CHECK_THAT(said.text(), contains((name + ", waits in ").c_str()));
       CHECK_THAT(said.text(), contains("shutdown_again_test.cpp"));
-      CHECK_THAT(said.text(), contains(name_of_call.c_str()) && contains("run_blocking"));
+      CHECK_THAT(said.text(), contains("run_blocking"));
       CHECK_THAT(said.text(), contains("blocking calls that run: 1"));
     }
     {
       const captured_stderr said;
       rt.reset();
       CHECK_THAT(said.text(), contains("was destroyed"));
-      CHECK_THAT(said.text(), contains((name + ", waits in ").c_str()));
+      CHECK_THAT(said.text(), contains((name + ", ").c_str()));
     }
     release->store(true);
     for (int i = 0; i != 20000 && !call.is_finished(); ++i) std::this_thread::sleep_for(1ms);
@@ -446,9 +466,13 @@ TEST_CASE("a worker whose task blocks in place after a missed shutdown has anoth
     }
     flag raised;
   };
-  rt.spawn([](raises_at_end) -> task<> { co_await shield(sleep(50ms)); },
-           raises_at_end(other_ended));
-  rt.block_on(all_wait());
+  rt.spawn(
+      [](raises_at_end) -> task<> {
+        ++begun_tasks;
+        co_await shield(sleep(50ms));
+      },
+      raises_at_end(other_ended));
+  rt.block_on(until_begun(1));
   rt.spawn([=]() -> task<> {
     begun->store(true);
     while (!shut->load()) std::this_thread::sleep_for(1ms);
