@@ -20,8 +20,9 @@ struct join_access;
 struct join_handle_access;
 [[noreturn]] void throw_task_cancelled(std::uint64_t id);
 [[noreturn]] void throw_bad_join(const char* what);
-/// This is a child of fork(), and the runtime is one of the parent.
-[[nodiscard]] bool is_inherited(const scheduler& home) noexcept;
+/// Throws std::logic_error if the task is one of the parent of this child of fork(), and has not
+/// ended: it never will.
+void check_can_end(task_header& task);
 }  // namespace detail
 
 /// How a spawned task ended: with a value, an exception, or cancelled.
@@ -178,6 +179,8 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
     if (task_ == nullptr) [[unlikely]]
       throw_bad_join(
           "an empty join_handle was awaited: it was moved from, detached, or awaited before");
+    if (is_forked_child()) [[unlikely]]
+      check_can_end(*task_);
   }
   join_awaiter(join_awaiter&& other) noexcept
       : leaf_awaiter<join_awaiter>(static_cast<leaf_awaiter<join_awaiter>&&>(other)),
@@ -186,8 +189,6 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 
   attempt try_or_wait() noexcept override {
     if (task_->join_.is_done()) return attempt::ready;
-    if (is_forked_child() && is_inherited(*task_->scheduler_)) [[unlikely]]
-      return attempt::ready;  // it never ends here: see await_resume()
     // Once it has suspended, nothing of the strand may be touched; the loop may. A task of another
     // runtime is none that this one could run.
     task_header& caller = this->context_->task();
@@ -203,12 +204,10 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
   join_result<T> await_resume() {
     // The word knows one waiter: another one found it taken, which is as if there were nothing to
     // wait for.
-    if (!task_->join_.is_done()) [[unlikely]] {
-      if (is_inherited(*task_->scheduler_)) throw_inherited("awaiting a join_handle");
+    if (!task_->join_.is_done()) [[unlikely]]
       throw_bad_join(
           "a join_handle was awaited while somebody else waits for it: await it in one place, and "
           "tell the others with a set_once or a watch");
-    }
     return join_access::take<T>(*task_);
   }
 

@@ -196,8 +196,10 @@ scheduler& scheduler_of(runtime_core& core) {
     throw_inherited("spawn or block_on");
   return *core.home;
 }
-bool is_inherited(const scheduler& home) noexcept {
-  return is_forked_child() && home.core().process.is_inherited();
+// Whether it has ended comes first: then its runtime may be gone.
+void check_can_end(task_header& task) {
+  if (!task.join_.is_done() && task.scheduler_->core().process.is_inherited())
+    throw_inherited("awaiting a join_handle");
 }
 
 KIOTO_NOINLINE void reschedule(task_header& task) noexcept {
@@ -411,6 +413,7 @@ enter_guard::enter_guard(detail::core_pointer core, std::source_location where) 
   detail::thread_state& thread = detail::this_thread();
   previous_ = std::exchange(thread.runtime, core_.get());
   outer_ = std::exchange(thread.guard, this);
+  thread.marks |= detail::thread_state::guarded;
 }
 enter_guard::~enter_guard() {
   detail::thread_state& thread = detail::this_thread();
@@ -422,12 +425,16 @@ enter_guard::~enter_guard() {
         where_.file_name(), static_cast<unsigned>(where_.line()));
     std::terminate();
   }
-  thread.guard = outer_;
+  thread.leave_guards(outer_);
   thread.runtime = previous_;
 }
 
-void detail::die_with_guard(const enter_guard& left) noexcept {
-  const std::source_location where = left.made_at();
+void detail::end_marked_run(thread_state& thread) noexcept {
+  if (thread.guard == nullptr) {
+    thread.marks = 0;
+    return;
+  }
+  const std::source_location where = thread.guard->made_at();
   std::fprintf(stderr,
                "kioto: the enter_guard that was made at %s:%u outlived the run of the task that "
                "made it: end its scope before the next co_await, or use handle::spawn instead\n",
