@@ -9,7 +9,7 @@
 #include <utility>
 #include <variant>
 
-#include <kioto/detail/fork.hpp>
+#include <kioto/config.hpp>
 #include <kioto/detail/leaf_awaiter.hpp>
 #include <kioto/task_id.hpp>
 
@@ -20,9 +20,10 @@ struct join_access;
 struct join_handle_access;
 [[noreturn]] void throw_task_cancelled(std::uint64_t id);
 [[noreturn]] void throw_bad_join(const char* what);
-/// Throws std::logic_error if the task is one of the parent of this child of fork(), and has not
-/// ended: it never will.
-void check_can_end(task_header& task);
+/// Throws std::logic_error: why the wait for the task is over although the task is not.
+[[noreturn]] void throw_unfinished(task_header& task);
+/// This is a child of fork(), and the runtime one of the parent.
+[[nodiscard]] bool is_inherited(const scheduler& home) noexcept;
 }  // namespace detail
 
 /// How a spawned task ended: with a value, an exception, or cancelled.
@@ -179,8 +180,6 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
     if (task_ == nullptr) [[unlikely]]
       throw_bad_join(
           "an empty join_handle was awaited: it was moved from, detached, or awaited before");
-    if (is_forked_child()) [[unlikely]]
-      check_can_end(*task_);
   }
   join_awaiter(join_awaiter&& other) noexcept
       : leaf_awaiter<join_awaiter>(static_cast<leaf_awaiter<join_awaiter>&&>(other)),
@@ -189,14 +188,14 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 
   attempt try_or_wait() noexcept override {
     if (task_->join_.is_done()) return attempt::ready;
-    // Once it has suspended, nothing of the strand may be touched; the loop may. A task of another
-    // runtime is none that this one could run.
     task_header& caller = this->context_->task();
+    if (caller.scheduler_ != task_->scheduler_) [[unlikely]]
+      return wait_for_foreign();
+    // Once it has suspended, nothing of the strand may be touched; the loop may.
     trampoline& loop = *caller.loop_;
-    task_header* const callee = caller.scheduler_ == task_->scheduler_ ? task_ : nullptr;
+    task_header* const callee = task_;
     const attempt result = this->wait([this]() noexcept { return task_->join_.link(this); });
-    if (result == attempt::suspended && callee != nullptr)
-      loop.next = {callee, next_run::relation::callee};
+    if (result == attempt::suspended) loop.next = {callee, next_run::relation::callee};
     return result;
   }
   bool cancel() noexcept override { return task_->join_.unlink(this); }
@@ -205,13 +204,17 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
     // The word knows one waiter: another one found it taken, which is as if there were nothing to
     // wait for.
     if (!task_->join_.is_done()) [[unlikely]]
-      throw_bad_join(
-          "a join_handle was awaited while somebody else waits for it: await it in one place, and "
-          "tell the others with a set_once or a watch");
+      throw_unfinished(*task_);
     return join_access::take<T>(*task_);
   }
 
  private:
+  // A task of another runtime: none that this one could run next. One of the parent of this child
+  // of fork() never ends here, and await_resume() says so.
+  KIOTO_NOINLINE attempt wait_for_foreign() noexcept {
+    if (is_inherited(*task_->scheduler_)) return attempt::ready;
+    return this->wait([this]() noexcept { return task_->join_.link(this); });
+  }
   static void on_task_ended(join_waiter& waiter, trampoline& loop) noexcept {
     auto& self = static_cast<join_awaiter&>(waiter);
     context& waiting = *self.context_;

@@ -196,10 +196,14 @@ scheduler& scheduler_of(runtime_core& core) {
     throw_inherited("spawn or block_on");
   return *core.home;
 }
-// Whether it has ended comes first: then its runtime may be gone.
-void check_can_end(task_header& task) {
-  if (!task.join_.is_done() && task.scheduler_->core().process.is_inherited())
-    throw_inherited("awaiting a join_handle");
+bool is_inherited(const scheduler& home) noexcept {
+  return is_forked_child() && home.core().process.is_inherited();
+}
+void throw_unfinished(task_header& task) {
+  if (is_inherited(*task.scheduler_)) throw_inherited("awaiting a join_handle");
+  throw_bad_join(
+      "a join_handle was awaited while somebody else waits for it: await it in one place, and tell "
+      "the others with a set_once or a watch");
 }
 
 KIOTO_NOINLINE void reschedule(task_header& task) noexcept {
