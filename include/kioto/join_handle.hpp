@@ -9,7 +9,7 @@
 #include <utility>
 #include <variant>
 
-#include <kioto/detail/task/fork.hpp>
+#include <kioto/config.hpp>
 #include <kioto/detail/task/leaf_awaiter.hpp>
 #include <kioto/task_id.hpp>
 
@@ -20,7 +20,9 @@ struct join_access;
 struct join_handle_access;
 [[noreturn]] void throw_task_cancelled(std::uint64_t id);
 [[noreturn]] void throw_bad_join(const char* what);
-/// This is a child of fork(), and the runtime is one of the parent.
+/// Throws std::logic_error: why the wait for the task is over although the task is not.
+[[noreturn]] void throw_unfinished(task_header& task);
+/// This is a child of fork(), and the runtime one of the parent.
 [[nodiscard]] bool is_inherited(const scheduler& home) noexcept;
 }  // namespace detail
 
@@ -192,19 +194,14 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 
   attempt try_or_wait() noexcept override {
     if (task_ == nullptr || task_->join_.is_done()) return attempt::ready;
-    if (is_forked_child() && is_inherited(*task_->scheduler_)) [[unlikely]]
-      return attempt::ready;  // it never ends here: see await_resume()
-    // Once it has suspended, nothing of the strand may be touched; the loop may. A task of another
-    // runtime is none that this one could run.
     task_header& caller = this->strand_->task();
+    if (caller.scheduler_ != task_->scheduler_) [[unlikely]]
+      return wait_for_foreign();
+    // Once it has suspended, nothing of the strand may be touched; the loop may.
     trampoline& loop = *caller.loop_;
-    task_header* const callee = caller.scheduler_ == task_->scheduler_ ? task_ : nullptr;
-    const attempt result = this->wait([this]() noexcept {
-      holds_ = !std::exchange(task_->is_awaited_, true);
-      return task_->join_.link(this);
-    });
-    if (result == attempt::suspended && callee != nullptr)
-      loop.next = {callee, next_run::relation::callee};
+    task_header* const callee = task_;
+    const attempt result = this->wait([this]() noexcept { return link(); });
+    if (result == attempt::suspended) loop.next = {callee, next_run::relation::callee};
     return result;
   }
   bool cancel() noexcept override {
@@ -224,16 +221,22 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
     let_go();
     // The word knows one waiter: another one found it taken, which is as if there were nothing to
     // wait for.
-    if (!task_->join_.is_done()) [[unlikely]] {
-      if (is_inherited(*task_->scheduler_)) throw_inherited("awaiting a join_handle");
-      throw_bad_join(
-          "a join_handle was awaited while somebody else waits for it: await it in one place, and "
-          "tell the others with a set_once or a watch");
-    }
+    if (!task_->join_.is_done()) [[unlikely]]
+      throw_unfinished(*task_);
     return join_access::take<T>(*task_);
   }
 
  private:
+  // A task of another runtime: none that this one could run next. One of the parent of this child
+  // of fork() never ends here, and await_resume() says so.
+  KIOTO_NOINLINE attempt wait_for_foreign() noexcept {
+    if (is_inherited(*task_->scheduler_)) return attempt::ready;
+    return this->wait([this]() noexcept { return link(); });
+  }
+  bool link() noexcept {
+    holds_ = !std::exchange(task_->is_awaited_, true);
+    return task_->join_.link(this);
+  }
   static void on_task_ended(join_waiter& waiter, trampoline& loop) noexcept {
     auto& self = static_cast<join_awaiter&>(waiter);
     strand& waiting = *self.strand_;

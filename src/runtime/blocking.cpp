@@ -43,14 +43,14 @@ bool blocking_scheduler::runs_on_this_thread() const noexcept {
 
 block_in_place_scope::block_in_place_scope() {
   thread_state& thread = this_thread();
-  if (thread.running == nullptr || thread.in_place) return;
+  if (thread.running == nullptr || thread.is_in_place()) return;
   if (!thread.running->scheduler_->core().is_multi_thread)
     throw std::logic_error(
         "block_in_place can be called only when running on the multi-threaded runtime: this one "
         "has "
         "no other thread to go on with; use spawn_blocking");
   nested_ = false;
-  thread.in_place = true;
+  thread.marks |= thread_state::in_place;
   if (thread.current == nullptr) return;  // the worker went to another thread before
   auto& mine = static_cast<worker&>(*thread.current);
   if (mine.hand_over()) worker_ = &mine;
@@ -58,7 +58,7 @@ block_in_place_scope::block_in_place_scope() {
 
 block_in_place_scope::~block_in_place_scope() {
   if (nested_) return;
-  this_thread().in_place = false;
+  this_thread().marks &= ~thread_state::in_place;
   if (worker_ == nullptr) return;
   auto& mine = *static_cast<worker*>(worker_);
   if (is_forked_child() && mine.home()->core().process.is_inherited()) return;

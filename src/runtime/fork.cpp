@@ -47,7 +47,7 @@ void after_fork_in_child() noexcept {
   if (thread.current != nullptr) thread.current->leave_in_child();
   thread.current = nullptr;
   thread.running = nullptr;
-  thread.in_place = false;
+  thread.marks &= ~thread_state::in_place;
 }
 
 }  // namespace

@@ -241,6 +241,12 @@ scheduler& scheduler_of(runtime_core& core) {
 bool is_inherited(const scheduler& home) noexcept {
   return is_forked_child() && home.core().process.is_inherited();
 }
+void throw_unfinished(task_header& task) {
+  if (is_inherited(*task.scheduler_)) throw_inherited("awaiting a join_handle");
+  throw_bad_join(
+      "a join_handle was awaited while somebody else waits for it: await it in one place, and tell "
+      "the others with a set_once or a watch");
+}
 
 KIOTO_NOINLINE void reschedule(task_header& task) noexcept {
   executor* current = state_of_this_thread.current;
@@ -612,6 +618,7 @@ enter_guard::enter_guard(detail::core_pointer core, std::source_location where) 
   detail::thread_state& thread = detail::this_thread();
   previous_ = std::exchange(thread.runtime, core_.get());
   outer_ = std::exchange(thread.guard, this);
+  thread.marks |= detail::thread_state::guarded;
 }
 enter_guard::~enter_guard() {
   detail::thread_state& thread = detail::this_thread();
@@ -623,12 +630,16 @@ enter_guard::~enter_guard() {
         where_.file_name(), static_cast<unsigned>(where_.line()));
     std::terminate();
   }
-  thread.guard = outer_;
+  thread.leave_guards(outer_);
   thread.runtime = previous_;
 }
 
-void detail::die_with_guard(const enter_guard& left) noexcept {
-  const std::source_location where = left.made_at();
+void detail::end_marked_run(thread_state& thread) noexcept {
+  if (thread.guard == nullptr) {
+    thread.marks = 0;
+    return;
+  }
+  const std::source_location where = thread.guard->made_at();
   std::fprintf(stderr,
                "kioto: the enter_guard that was made at %s:%u outlived the run of the task that "
                "made it: end its scope before the next co_await, or use handle::spawn instead\n",

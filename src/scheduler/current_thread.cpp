@@ -30,7 +30,7 @@ class current_thread_scheduler::turn {
     thread_.current = &home_;
     thread_.runtime = &home_.core();
     thread_.running = nullptr;
-    thread_.in_place = false;
+    thread_.marks = 0;
     thread_.guard = nullptr;
   }
   turn(const turn&) = delete;
@@ -39,7 +39,7 @@ class current_thread_scheduler::turn {
     thread_.current = previous_.current;
     thread_.runtime = previous_.runtime;
     thread_.running = previous_.running;
-    thread_.in_place = previous_.in_place;
+    thread_.marks = previous_.marks;
     thread_.guard = previous_.guard;
     if (home_.core().process.is_inherited()) return;  // nobody waits; the lock may be held for ever
     {

@@ -36,7 +36,8 @@ std::uint32_t worker::random() noexcept {
 void worker::run() noexcept {
   thread_state& thread = this_thread();
   thread.current = this;
-  const enter_guard* const outer = std::exchange(thread.guard, nullptr);  // of a hook
+  const enter_guard* const outer = thread.guard;  // of a hook
+  thread.leave_guards(nullptr);
   measured_ = busy_since_ = steady_clock::now();
   next_run last;
   for (;;) {
@@ -51,7 +52,7 @@ void worker::run() noexcept {
       last = execute(thread, *task, called != nullptr);
       if (thread.current != this) {  // the task handed the worker over and never got it back
         if (home_.core().process.is_inherited()) die_in_child("a task that called fork()");
-        thread.guard = outer;
+        thread.leave_guards(outer);
         if (last.who == next_run::relation::caller) schedule_task(thread, *last.task);
         return;
       }
@@ -66,7 +67,7 @@ void worker::run() noexcept {
   }
   if (searching_) end_search();
   thread.current = nullptr;
-  thread.guard = outer;
+  thread.leave_guards(outer);
   home_.loop_ended();
 }
 

@@ -192,11 +192,20 @@ struct thread_state {
   executor* current = nullptr;      ///< runs tasks on this thread; null inside block_in_place
   runtime_core* runtime = nullptr;  ///< entered
   task_header* running = nullptr;
-  bool in_place = false;               ///< inside block_in_place: blocking is allowed
-  const enter_guard* guard = nullptr;  ///< the innermost one; see `end_run()`
-  std::uint64_t next_id = 0;           ///< task ids are handed to threads in blocks
+  static constexpr unsigned in_place = 1;  ///< inside block_in_place: blocking is allowed
+  static constexpr unsigned guarded = 2;   ///< inside an `enter_guard`
+  unsigned marks = 0;                      ///< none is left after a run; see `end_run()`
+  const enter_guard* guard = nullptr;      ///< the innermost one
+  std::uint64_t next_id = 0;               ///< task ids are handed to threads in blocks
   std::uint64_t last_id = 0;
   std::optional<random_source> random;  ///< of a thread that runs tasks of a multi-thread runtime
+
+  [[nodiscard]] bool is_in_place() const noexcept { return (marks & in_place) != 0; }
+  /// Leaves the guards up to `outer`: all of them, if that is null.
+  void leave_guards(const enter_guard* outer) noexcept {
+    guard = outer;
+    marks = (marks & ~guarded) | (outer != nullptr ? guarded : 0U);
+  }
 };
 
 /// Only for functions that are never inlined, for the reason that this_thread() is not.
@@ -225,16 +234,15 @@ void report_exception(task_header& task, runtime_core* core, std::exception_ptr 
 /// The same for the task that the calling thread runs, if any.
 void report_exception_here(std::exception_ptr error) noexcept;
 
-/// A run left an `enter_guard` on its thread, where it would lead the next tasks to its runtime.
-[[noreturn]] void die_with_guard(const enter_guard& left) noexcept;
+/// A run left marks on its thread. Ends the program if an `enter_guard` is among them.
+void end_marked_run(thread_state& thread) noexcept;
 
 /// What the thread is after a run. The runtime of a guard would be that of whatever runs next here,
 /// and the guard be destroyed on another thread; so a run must not leave one.
 inline void end_run(thread_state& thread) noexcept {
   thread.running = nullptr;
-  thread.in_place = false;
-  if (thread.guard != nullptr) [[unlikely]]
-    die_with_guard(*thread.guard);
+  if (thread.marks != 0) [[unlikely]]
+    end_marked_run(thread);
 }
 
 /// Runs a task of a `blocking_scheduler` here and now, whatever the calling thread does.

@@ -12,7 +12,7 @@ namespace kioto::detail {
 
 void check_may_block(const char* what) {
   const thread_state& thread = this_thread();
-  if (thread.running != nullptr && !thread.in_place)
+  if (thread.running != nullptr && !thread.is_in_place())
     throw std::logic_error(fmt::format(
         "{} was called inside a task, where it would block the worker that has to run the others: "
         "use co_await, or wrap the call in kioto::block_in_place or kioto::spawn_blocking",

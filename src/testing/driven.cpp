@@ -65,14 +65,14 @@ class hand_scheduler::state final : private some_core, public scheduler {
     thread.guard = nullptr;
     while (task_header* task = now.pop_front()) {
       thread.running = task;
-      thread.in_place = false;
+      thread.marks = 0;
       task->run(false);
       end_run(thread);
     }
     thread.current = before.current;
     thread.runtime = before.runtime;
     thread.running = before.running;
-    thread.in_place = before.in_place;
+    thread.marks = before.marks;
     thread.guard = before.guard;
   }
 
