@@ -525,6 +525,7 @@ struct socket_read : connected {
 struct socket_readable : socket_read {
   static constexpr const char* name = "readable";
   static constexpr bool is_level = true;
+  static constexpr bool is_immediate = false;
   explicit socket_readable(bool comes) : socket_read(comes) {
     static_cast<void>(stream->try_read(buffer));  // a new stream is taken to be ready until then
   }
