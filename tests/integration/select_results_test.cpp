@@ -68,6 +68,7 @@ pairing timeout_race() {
 template <class K>
 pairing token_race() {
   pairing p = promises_of<K, token_cancelled>("run_until_cancelled");
+  p.first_is_immediate = false;  // it does not start if the token is cancelled
   p.race = [](any_kind& a, any_kind& b, bool, reading) {
     return make_race(
         [&k = static_cast<K&>(a), &t = static_cast<token_cancelled&>(b)] {
