@@ -11,8 +11,7 @@ namespace kioto {
 ///
 /// - Awaiting it, its result, errors and thread safety: as for the `join_handle`.
 /// - Cancellation: a cancelled wait leaves the task running; destroying this, which usually
-/// follows,
-///   aborts it. A combinator that it was given away to does so at its end.
+///   follows, aborts it. A combinator that it was given away to does so at its end.
 /// - The destructor requests the stop and does not wait for it. The task may use what it refers to
 ///   until it has ended: to wait for that, `abort()` and await; or use a `scope` or a `join_set`.
 ///

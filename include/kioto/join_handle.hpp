@@ -267,8 +267,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 /// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the
 ///   runtime's hook for unhandled exceptions.
 /// - Lifetime: the handle outlives the wait: destroying it, assigning to it or detaching it while
-/// it
-///   is awaited ends the program with a message. It may outlive the runtime.
+///   it is awaited ends the program with a message. It may outlive the runtime.
 /// - Thread safety: one thread at a time; `abort_handle()` is for the others.
 template <class T = void>
 class join_handle {

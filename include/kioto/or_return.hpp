@@ -101,8 +101,8 @@ class [[nodiscard]] or_return_awaiter final : private returning_hook {
 
 }  // namespace detail
 
-/// Returns a failed result from the enclosing `task<result<…>>`:
-/// `auto stream = co_await or_return(tcp_stream::connect(address));`
+/// Returns a failed result from the enclosing `task<result<…>>`: `auto stream = co_await
+/// or_return(tcp_stream::connect(address));`
 ///
 /// - Waits for: the operation it wraps, any awaitable of a `result<T>`.
 /// - Result: the value. On an error the enclosing coroutine ends here with that error; its locals

@@ -102,8 +102,7 @@ class task_scope {
   /// - Result: a `join_handle<T>`, to await the value of the child, or to abort this one alone.
   ///   Dropping it changes nothing.
   /// - If the scope is being stopped, the child never runs. If the limit of the scope is reached,
-  /// it
-  ///   starts when another one has ended, in order.
+  ///   it starts when another one has ended, in order.
   /// - Allocates once: the frame.
   template <class T>
   join_handle<T> spawn(task<T> work, std::source_location where = std::source_location::current()) {
@@ -304,8 +303,7 @@ auto make_scope(std::size_t children, F&& body) {
 /// ones. Because none outlives the scope, they may borrow from the coroutine that awaits it.
 ///
 /// - Waits for: the body, a callable that is given a `task_scope&` and returns a task, which runs
-/// on
-///   the strand of the awaiting task; and every child.
+///   on the strand of the awaiting task; and every child.
 /// - Result: the value of the body.
 /// - Errors: the first failure, be it of the body or of a child: an exception, or a failed result
 ///   that it ends with. It stops the body and the other children; when all have ended, it is what

@@ -278,9 +278,8 @@ template <class A>
 /// - Cancellation: passed on to every branch. If one completes nevertheless, that counts.
 /// - In a select: as a branch of another one it is withdrawn with all its branches.
 /// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what has
-/// a
-///   name outlives it. The frame of a branch that is a task is destroyed as soon as the branch has
-///   ended, or does not take part. Nothing is allocated, unless a branch is an adaptor such as
+///   a name outlives it. The frame of a branch that is a task is destroyed as soon as the branch
+///   has ended, or does not take part. Nothing is allocated, unless a branch is an adaptor such as
 ///   `as_result(…)` or an awaitable of your own, which runs in a task of its own frame.
 /// - Budget: each branch that starts costs one unit, so a loop around a select gives way.
 ///

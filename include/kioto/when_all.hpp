@@ -111,10 +111,9 @@ class [[nodiscard]] when_all_of_range final : public when_all_base {
 ///   ones go to the runtime's hook for unhandled exceptions.
 /// - Cancellation: passed on to every branch. If all complete nevertheless, the result counts;
 ///   otherwise the values of those that completed are destroyed.
-/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what
-///   has a name outlives it. Nothing is allocated, unless a branch is
-///   an adaptor such as `as_result(…)` or an awaitable of your own, which runs in a task of its own
-///   frame.
+/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what has
+///   a name outlives it. Nothing is allocated, unless a branch is an adaptor such as `as_result(…)`
+///   or an awaitable of your own, which runs in a task of its own frame.
 /// - Thread safety: the branches never run in parallel with each other, so they may share the
 ///   locals of the awaiting coroutine.
 ///

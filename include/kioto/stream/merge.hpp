@@ -121,9 +121,8 @@ namespace streams {
 ///
 /// - Fair: the stream that has just had its turn is asked last.
 /// - Each stream keeps its place in the queue it waits in (for a lock, a permit, room in a
-/// channel),
-///   although each element withdraws and repeats the waits of the others. That is also what an
-///   element costs: it grows with the number of streams that wait.
+///   channel), although each element withdraws and repeats the waits of the others. That is also
+///   what an element costs: it grows with the number of streams that wait.
 /// - Errors: what a stream throws, from `next()`; the others go on. That includes what the call of
 ///   its `next()` throws, and what moving its element does, which is lost then.
 /// - Cancellation: nothing is lost. Elements that came at the same time are kept for the following

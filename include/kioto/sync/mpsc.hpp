@@ -316,8 +316,8 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
 
   /// Waits for room for `n` messages, and holds it.
   ///
-  /// - Result: a permit with which they are sent without waiting.
-  ///   For `n` = 0 it is empty, and nobody waits for it.
+  /// - Result: a permit with which they are sent without waiting. For `n` = 0 it is empty, and
+  ///   nobody waits for it.
   /// - Errors: `error::closed`; `errc::invalid_argument` if `n` is more than `max_capacity()`, for
   ///   which there never is room.
   /// - Cancellation: at once; the place in the queue is lost, and nothing else.

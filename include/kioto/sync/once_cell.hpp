@@ -86,8 +86,7 @@ namespace sync {
 /// - Waits for: `get_or_init(f)` waits until there is a value. The first to come makes it with
 ///   `co_await f()`, others wait for that. When there is a value it costs one load.
 /// - Result: a reference to the value; of `get_or_try_init`, whose `f()` results in a `result<T>`,
-/// a
-///   `result` with a pointer to it.
+///   a `result` with a pointer to it.
 /// - Errors: the exception or the error of `f()` goes to the one who called it. The next who waits
 ///   calls its own.
 /// - Cancellation: loses the place in line. If the one who makes the value is cancelled, its `f()`

@@ -37,8 +37,7 @@ using owned_write_guard = basic_lock_guard<T, detail::all_permits, detail::share
 /// - Thread safety: every member but `into_inner` may be called from any thread. At most 2^29 - 1
 ///   readers at a time.
 /// - Deadlock: a task that reads and then writes, or reads twice while a writer waits between,
-/// waits
-///   for ever. See also `mutex`.
+///   waits for ever. See also `mutex`.
 ///
 ///     auto config = co_await shared.config.read();
 ///     use(config->name);

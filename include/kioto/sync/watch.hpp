@@ -328,8 +328,7 @@ class [[nodiscard]] receiver {
   /// - Lifetime: the receiver outlives the wait, and is not moved meanwhile. An lvalue predicate is
   ///   referred to, an rvalue is moved into the operation.
   /// - Thread safety: one thread at a time. `wanted` runs on the strand of the task, without a
-  /// lock,
-  ///   once for every value that is seen.
+  ///   lock, once for every value that is seen.
   ///
   ///     auto ready = co_await rx.wait_for([](const state& s) { return s == state::ready; });
   template <class Predicate>

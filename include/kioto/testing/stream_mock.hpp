@@ -184,9 +184,9 @@ class stream_watch {
 ///   business it is then, if the script has failed or been verified, if an operation of the stream
 ///   was cancelled, and while an exception is passing.
 ///
-/// Cancellation: at once. A cancelled `read` or `write` has moved no byte.
-/// Lifetime: the stream, and the bytes of the buffers, must outlive the operation.
-/// Thread safety: one task may read while another writes.
+/// Cancellation: at once. A cancelled `read` or `write` has moved no byte. Lifetime: the stream,
+/// and the bytes of the buffers, must outlive the operation. Thread safety: one task may read while
+/// another writes.
 ///
 ///     testing::stream_mock peer(testing::stream_script().write("ping").read("pong"));
 ///     auto answer = co_await ask(peer);

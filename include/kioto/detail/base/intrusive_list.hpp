@@ -240,9 +240,9 @@ class intrusive_queue {
   T* tail_ = nullptr;
 };
 
-/// A queue from which any element can be taken out: for objects with public members
-/// `T* queue_next` and `T* queue_prev`, which belong to the queue while the object is in it. Owns
-/// nothing, allocates nothing, every operation is O(1).
+/// A queue from which any element can be taken out: for objects with public members `T* queue_next`
+/// and `T* queue_prev`, which belong to the queue while the object is in it. Owns nothing,
+/// allocates nothing, every operation is O(1).
 template <class T>
 class intrusive_deque {
  public:

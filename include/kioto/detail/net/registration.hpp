@@ -142,11 +142,10 @@ struct readiness_word {
 /// - R6 No waiter is fired under the lock; a fired one may do everything, remove the registration
 ///   included: its memory stays until no turn of the driver is in progress.
 /// - R7 A waiter sees to it that the word has the mark of its place, which is never cleared. Then
-/// it
-///   enters the place with a read-modify-write, and then it looks. An edge before the mark is seen.
-///   The wake of a later one empties the place with a read-modify-write: either that finds the
-///   waiter; or it came before the waiter's, which acquires it, and then the load cannot miss the
-///   edge.
+///   it enters the place with a read-modify-write, and then it looks. An edge before the mark is
+///   seen. The wake of a later one empties the place with a read-modify-write: either that finds
+///   the waiter; or it came before the waiter's, which acquires it, and then the load cannot miss
+///   the edge.
 ///
 /// Memory order: writers of the word release, readers acquire, because an operation that goes on
 /// after an edge must see what the driver's thread did before. R3 and R7 need no more: both sides

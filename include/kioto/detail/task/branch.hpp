@@ -50,9 +50,8 @@ using stored = typename stored_value<T>::type;
 ///
 /// A leaf operation runs without a frame, and another combinator is one. A task runs in its own
 /// frame, which goes when it has ended. Anything else is wrapped in a task. The result stays in the
-/// branch until it is taken.
-/// A branch moves as long as it has not been prepared. It keeps an awaitable that was not the
-/// caller's, because the operation may refer to it.
+/// branch until it is taken. A branch moves as long as it has not been prepared. It keeps an
+/// awaitable that was not the caller's, because the operation may refer to it.
 template <class A>
 class branch_of;
 

@@ -36,8 +36,8 @@ enum class pausable_state : std::uint8_t {
 ///   ends the wait of its combinator. If it is within a branch that is pausing, the message is a
 ///   strand of that like any other: held, and queued again when that goes on.
 /// - P4 The strand of a branch has a stop request only while the branch is *stopping*. What it
-/// hands
-///   over in spite of that counts, and is its last: so the request of one wait never meets another.
+///   hands over in spite of that counts, and is its last: so the request of one wait never meets
+///   another.
 /// - P5 Everything that a branch which goes on queues belongs to the task it goes on in.
 class pausable_branch : public branch_strand {
  public:
