@@ -122,7 +122,7 @@ class select_base : public combinator {
       }
     }
     if (error == nullptr) return;
-    select_access::use(values);  // lost to the exception
+    select_access::use(values);  // the exception hides them: report them
     std::rethrow_exception(std::move(error));
   }
 

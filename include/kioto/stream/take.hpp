@@ -128,10 +128,10 @@ struct skip_while_recipe {
 
 namespace streams {
 
-/// The first `count` elements of a stream, or all if there are fewer. What lies beyond is not
+/// The first `count` elements of a stream, or all if there are fewer. Elements beyond are not
 /// touched.
 ///
-/// - Cancellation, thread safety: those of the stream. Allocates nothing.
+/// - Cancellation, in a select, thread safety: those of the stream. Allocates nothing.
 [[nodiscard]] inline auto take(std::size_t count) {
   return detail::make_adaptor<detail::take_recipe>(std::move(count));
 }
@@ -140,7 +140,7 @@ namespace streams {
 /// one is taken from the stream and dropped.
 ///
 /// - Errors: what the predicate throws, from `next()`.
-/// - Cancellation, thread safety: those of the stream. Allocates nothing.
+/// - Cancellation, in a select, thread safety: those of the stream. Allocates nothing.
 template <class F>
 [[nodiscard]] auto take_while(F&& predicate) {
   return detail::make_adaptor<detail::take_while_recipe>(std::forward<F>(predicate));
