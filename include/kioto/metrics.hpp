@@ -19,8 +19,8 @@ struct worker_metrics {
   std::uint64_t steals = 0;            ///< tasks taken from other workers
   std::uint64_t steal_operations = 0;  ///< successful steal attempts
   std::uint64_t parks = 0;             ///< times it went to sleep
-  std::uint64_t local_schedules = 0;   ///< wake-ups and spawns from the worker itself, but for
-                                       ///< a task that goes on because the one it awaited has ended
+  std::uint64_t local_schedules = 0;   ///< wake-ups and spawns by the worker itself, except for
+                                       ///< a task that continues because the one it awaited ended
   std::uint64_t overflows = 0;         ///< times its queue was full
   std::chrono::nanoseconds busy{0};    ///< time between wake-up and park
   std::size_t queue_depth = 0;         ///< ready tasks in its own queue
