@@ -20,8 +20,8 @@ KIOTO_NOINLINE inline std::coroutine_handle<> nothing_to_resume() noexcept {
   return std::noop_coroutine();
 }
 
-/// Starts `inner` for a wrapper. Returns the frame itself if the operation completed at once, else
-/// what is to be resumed now.
+/// Starts `inner` for a wrapper. Returns the frame itself if the operation completed at once,
+/// otherwise what to resume now.
 template <class Inner, class Promise>
 std::coroutine_handle<> start_inner(Inner& inner, std::coroutine_handle<Promise> frame) {
   if (inner.await_ready()) return frame;

@@ -259,7 +259,7 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
 /// Owns the right to the result of a spawned task.
 ///
 /// - Waits for: `co_await handle` waits until the task has ended and its frame is destroyed.
-/// - Result: a `join_result<T>`: value, exception, or cancelled. The result is handed over once.
+/// - Result: a `join_result<T>`: value, exception, or cancelled. The result can be taken once.
 /// - Errors: throws std::logic_error if the handle is empty, if the result has been taken, or if
 ///   another task already awaits it.
 /// - Cancellation: a cancelled wait leaves the task running and the result in place.

@@ -79,8 +79,8 @@ class unseen_values {
 /// or another operation that cannot be withdrawn: then `visit`, or `get` for each branch, gives all
 /// of them. A program that looks at the result, but not at the value of a branch which completed,
 /// loses that value: when the result is destroyed, this is reported to the runtime's hook for
-/// unhandled exceptions, or on stderr. A result that is not looked at at all, and a branch without
-/// a value, are not reported.
+/// unhandled exceptions, or on stderr. If the result itself is never looked at, and for a branch
+/// without a value, nothing is reported.
 ///
 /// `T` are the types of the branches as stored: `std::monostate` for a branch without a value,
 /// `std::reference_wrapper` for one that gives a reference.
@@ -162,7 +162,7 @@ class [[nodiscard]] select_result {
   template <class Value, class Handler>
   using returned = decltype(detail::call_handler(std::declval<Handler>(), std::declval<Value>()));
 
-  // `First` and `As` say how each value is handed over: as `T&`, or as `T`, which moves it.
+  // `First` and `As` say how each value is passed: as `T&`, or as `T`, which moves it.
   template <class Result, std::size_t I, class First, class... As, class Handler, class... Rest>
   Result call(std::size_t which, Handler& handler, Rest&... rest) {
     if constexpr (sizeof...(Rest) != 0) {

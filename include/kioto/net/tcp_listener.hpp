@@ -54,6 +54,8 @@ class tcp_listener {
   ///
   /// Errors: those of bind(2), e.g. `errc::address_in_use`; for text, also those of
   /// `parse_host_port` and of the resolver. Throws std::logic_error outside of a runtime.
+  /// Cancellation and in a select: at once; the socket is closed. A lookup that is running
+  /// continues on its own in its thread.
   static task<result<tcp_listener>> bind(socket_address address);
   static task<result<tcp_listener>> bind(std::string host_and_port);
 

@@ -75,7 +75,8 @@ class tcp_stream {
   [[nodiscard]] auto read_vectored(std::span<const mutable_buffer> into) const noexcept {
     return detail::read_vectored_operation(source_, into);
   }
-  /// Fills the buffer; fails with `error::unexpected_eof` if the stream ends before.
+  /// Fills the buffer; fails with `error::unexpected_eof` if the stream ends before. If it is
+  /// cancelled, or withdrawn in a select, a part may have been read already.
   [[nodiscard]] auto read_exact(mutable_buffer into) const noexcept {
     return detail::read_exact_operation(source_, into);
   }
@@ -90,7 +91,8 @@ class tcp_stream {
   [[nodiscard]] auto write_vectored(std::span<const const_buffer> from) const noexcept {
     return detail::write_vectored_operation(source_, from);
   }
-  /// Writes the whole buffer.
+  /// Writes the whole buffer. If it is cancelled, or withdrawn in a select, a part may have been
+  /// written.
   [[nodiscard]] auto write_all(const_buffer from) const noexcept {
     return detail::write_all_operation(source_, from);
   }

@@ -92,9 +92,8 @@ namespace streams {
 
 // Operations that consume a stream. Each is a task: `co_await collect(stream)`, or at the end of a
 // pipe, in parentheses: `co_await (stream | map(f) | collect())`. Exceptions of the stream are
-// rethrown. Elements that were taken before a cancellation are lost.
-// - In a select: the wait for the next element is withdrawn and the task is stopped; elements that
-//   it had taken are lost.
+// rethrown. A task that is cancelled, or withdrawn in a select, stops waiting for the next element;
+// the elements that it had taken are lost.
 
 /// All elements: in a std::vector, or in `Container`, which has `insert(end, element)`.
 template <class Container = void>

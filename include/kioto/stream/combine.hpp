@@ -105,7 +105,8 @@ async_generator<std::pair<stream_element<A>, stream_element<B>>> zipped_elements
 
 namespace streams {
 
-/// The elements of the first stream, then those of the second, and so on. Frames: one for each.
+/// The elements of the first stream, then those of the second, and so on. One frame for each
+/// stream. Errors, cancellation and in a select: as for an async_generator.
 template <class... S>
   requires(stream<std::remove_cvref_t<S>> && ...)
 [[nodiscard]] auto chain(S&&... streams) {

@@ -211,7 +211,8 @@ class never {
   [[nodiscard]] detail::never_operation<T> next() noexcept { return {}; }
 };
 
-/// A stream whose `next()` is `function()`, which returns an awaitable of a std::optional.
+/// A stream whose `next()` is `function()`, which returns an awaitable of a std::optional. Errors,
+/// cancellation and in a select: those of that awaitable.
 template <class F>
 [[nodiscard]] auto from_function(F&& function) {
   return detail::function_stream<std::decay_t<F>>(std::forward<F>(function));

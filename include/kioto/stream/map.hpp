@@ -92,7 +92,8 @@ template <class F>
   return detail::make_adaptor<detail::pass_recipe<detail::maps_element>>(std::forward<F>(function));
 }
 
-/// The elements of a stream, unchanged; calls `function(const element&)` for each.
+/// The elements of a stream, unchanged; calls `function(const element&)` for each. Errors,
+/// cancellation and in a select: as for `map`.
 template <class F>
 [[nodiscard]] auto inspect(F&& function) {
   return detail::make_adaptor<detail::pass_recipe<detail::inspects_element>>(

@@ -146,13 +146,14 @@ template <class F>
   return detail::make_adaptor<detail::take_while_recipe>(std::forward<F>(predicate));
 }
 
-/// The elements of a stream without the first `count`. One frame.
+/// The elements of a stream without the first `count`. One frame. Errors, cancellation and in a
+/// select: as for an async_generator.
 [[nodiscard]] inline auto skip(std::size_t count) {
   return detail::make_adaptor<detail::skip_recipe>(std::move(count));
 }
 
 /// The elements of a stream from the first for which `predicate(const element&)` is false. One
-/// frame.
+/// frame. Errors, cancellation and in a select: as for an async_generator.
 template <class F>
 [[nodiscard]] auto skip_while(F&& predicate) {
   return detail::make_adaptor<detail::skip_while_recipe>(std::forward<F>(predicate));

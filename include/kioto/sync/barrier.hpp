@@ -72,7 +72,7 @@ namespace sync {
 /// - Lifetime: the barrier outlives its waiters. Any task of the last group may destroy it at once.
 /// - Thread safety: every member may be called from any thread.
 ///
-/// co_await phase.wait();
+///     co_await phase.wait();
 class barrier {
  public:
   /// A size of 0 acts as 1: no task waits. Throws std::invalid_argument for more than 2^31 - 1.

@@ -310,7 +310,7 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
     return detail::mpsc_sent<T>(this->core_->push(m, false), m);
   }
   /// `send()` with a time limit: returns the value with `errc::timed_out` if there is no room in
-  /// time. Runs in a frame of its own.
+  /// time. A task; cancellation and in a select as for `send()`.
   template <class Rep, class Period>
   task<send_result<T>> send_timeout(T value, std::chrono::duration<Rep, Period> limit) const {
     auto room = co_await timeout(limit, reserve());

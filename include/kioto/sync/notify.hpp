@@ -127,8 +127,10 @@ inline detail::notified_operation notified::operator co_await() noexcept {
 /// first, then check the condition, then wait. With `notify_one()` the object has to be enabled
 /// before the check, unless there is only one waiter.
 ///
-/// for (;;) { auto changed = news.notified(); if (auto job = try_take_job()) break; co_await
-/// changed;
+///     for (;;) {
+///       auto changed = news.notified();
+///       if (auto job = try_take_job()) break;
+///       co_await changed;
 ///     }
 class notify {
  public:

@@ -61,7 +61,7 @@ namespace testing {
 ///   nothing while the operation waits and was not woken.
 /// - `is_woken()` returns true if it was woken, so that the next `poll()` has something to do. Also
 ///   true before the first `poll()`.
-/// - `take()` hands over the result, or rethrows.
+/// - `take()` returns the result, or rethrows.
 /// - `abort()` asks it to stop; the next poll ends it.
 ///
 /// The operation is anything that can be awaited: a task, an operation, an adaptor. It uses the

@@ -44,8 +44,9 @@ template <detail::other_resolution Duration>
   return sleep_until(detail::saturate(at));
 }
 
-/// Waits for a duration, counted from this call. See `sleep_until`. A duration that is not
-/// positive, or NaN, does not wait; one beyond the range of the clock means "for ever".
+/// Waits for a duration, counted from this call. Result, errors, cancellation, in a select: as for
+/// `sleep_until`. A duration that is not positive, or NaN, does not wait; one beyond the range of
+/// the clock means "for ever".
 template <class Rep, class Period>
 [[nodiscard]] detail::sleep_operation sleep(std::chrono::duration<Rep, Period> delay) noexcept {
   const std::chrono::nanoseconds length = detail::saturate(delay);

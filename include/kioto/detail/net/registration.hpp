@@ -150,7 +150,7 @@ struct readiness_word {
 ///
 /// Memory order: writers of the word release, readers acquire, because an operation that continues
 /// after an edge must see what the thread of the reactor did before. R3 and R7 need no more: both
-/// sides are read-modify-writes of one word, or meet at the lock or at the place.
+/// sides are read-modify-writes of one word, or synchronise through the lock or the place.
 ///
 /// The scheme of ticks and waiter lists comes from Tokio's ScheduledIo.
 template <class Sync>

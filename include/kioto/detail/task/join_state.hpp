@@ -32,7 +32,7 @@ class join_waiter {
 ///
 /// Invariants:
 /// - J1 The block of the task is freed exactly once: by the task if it finds *detached*, otherwise
-///   by the handle, which can only let go once it has seen *done*.
+///   by the handle, which can only be released once it has seen *done*.
 /// - J2 A waiter that was linked is either fired by the task or unlinked by its owner, never both,
 ///   because both are read-modify-writes of the same word.
 ///

@@ -384,7 +384,7 @@ class typed_promise : public promise_base {
   }
 
   /// Called at the root of a task when the coroutine has its result. This is the last code that
-  /// knows the type of the result, so it tells the header how to manage it.
+  /// knows the type of the result, so it stores in the header how to manage it.
   void before_end() noexcept { block()->manage_result_ = &block_layout<T>::manage_result; }
 
  private:

@@ -40,7 +40,7 @@ enum class request : std::uint8_t {
   none,      ///< suspended; the strand may belong to another thread already
   proceed,   ///< resume `target`: a branch begins, or the native stack had to be unwound first
   unwind,    ///< the leaf under `target` stopped: destroy frames up to the nearest boundary
-  returned,  ///< `target` ended early, suspended, with its result stored: go on with its awaiter
+  returned,  ///< `target` ended early, suspended, with its result stored: continue with its awaiter
   finished,  ///< `target` reached its final suspension and has no awaiter: its strand is done
 };
 

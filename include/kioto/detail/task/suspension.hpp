@@ -113,7 +113,7 @@ class basic_suspension {
            0;
   }
 
-  /// Called by the owner before any other thread knows the strand: requests a stop.
+  /// Called by the owner before the strand is visible to any other thread: requests a stop.
   void begin_stopped() noexcept {
     word_.store(static_cast<word>(owned | stop), std::memory_order_relaxed);
   }
