@@ -265,9 +265,9 @@ template <class A>
 ///   they have been woken meanwhile: a message stays in its channel, bytes in their socket, a
 ///   result in its task, and a permit, a lock or a notification goes to the next waiter. Only the
 ///   place in a queue is lost. So a loop around a select loses nothing, however its result is read.
-/// - An operation that cannot be withdrawn completes, and its value is in the result, too: a
-///   blocking call that has begun, the group of a barrier, a task that turns the stop into a value
-///   or has a shield. Each operation says so in its documentation ("in a select").
+/// - An operation that cannot be withdrawn completes, and its value is in the result, too: the wait
+///   at a barrier whose group is complete, a task that turns the stop into a value or is in a
+///   shield. Each operation says so in its documentation ("in a select").
 /// - Result: a `select_result`: `index()` of the first, and the value of each branch that
 ///   completed. A value that the program does not look at is reported, see there.
 /// - Errors: failed results are ordinary values. If the first branch to complete ended with an

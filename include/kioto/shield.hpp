@@ -70,7 +70,8 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
 /// - Cancellation: none while it runs; a stop request that arrives meanwhile takes effect at the
 ///   next operation that has to wait. Only the shutdown of the runtime overrides a shield: sleeping
 ///   and I/O end then.
-/// - In a select: never withdrawn; it completes, and its value is in the result.
+/// - In a select: never withdrawn once it has started; it completes, and its value is in the
+///   result.
 /// - Lifetime: as for the operation.
 /// - Thread safety: as for the operation.
 ///

@@ -50,6 +50,7 @@ class [[nodiscard]] task_awaiter : public task_awaiter_base {
 }  // namespace detail
 
 /// A lazily started coroutine with a result of type `T`.
+///
 /// - Waits for: a task runs when it is awaited (`co_await std::move(t)` or `co_await f()`),
 ///   spawned, or given to `block_on`. It is awaited at most once, as an rvalue; awaiting an lvalue
 ///   does not compile.

@@ -95,7 +95,7 @@ class [[nodiscard]] timeout_operation final
 /// - Waits for: the operation, any awaitable of the library, including a task. Resumes when the
 ///   operation has ended; an operation that cannot stop at once is waited for. A duration counts
 ///   from the moment at which the operation first waits; if it need not wait, no clock is read.
-/// - Result: that of the operation. A value takes precedence over the deadline, also if both arrive
+/// - Result: that of the operation. A value takes precedence over the deadline, even if both arrive
 ///   at the same time.
 /// - Errors: if the operation returns a `result<T>`, `std::errc::timed_out` as the error; otherwise
 ///   throws `timeout_error`. An exception of the operation is rethrown.

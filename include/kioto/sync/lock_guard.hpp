@@ -70,7 +70,7 @@ class rw_lock;
 
 /// Holds a lock and gives access to the value it guards; unlocks when it is destroyed.
 ///
-/// It may be held across a `co_await`, also if the task resumes on another thread.
+/// It may be held across a `co_await`, even if the task resumes on another thread.
 ///
 /// Lifetime: must not outlive its lock; the owned forms keep the lock alive. Thread safety: as a
 /// plain value; it may be destroyed on any thread.

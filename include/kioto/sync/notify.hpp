@@ -25,9 +25,9 @@ namespace sync {
 
 /// One wait for a `notify`; see there. Movable until it is enabled or awaited.
 ///
-/// It takes part from its creation: a `notify_waiters()` after that completes it, whether or not it
-/// is being awaited. A notification that it received and that was never observed goes to the next
-/// waiter when it is destroyed.
+/// It counts as a waiter from its creation: a `notify_waiters()` after that completes it, whether
+/// or not it is being awaited. A notification that it received and that was never observed goes to
+/// the next waiter when it is destroyed.
 ///
 /// It may be awaited again after a wait that was cancelled or withdrawn: it has kept its place in
 /// the queue. After a wait that completed, awaiting it again completes at once.

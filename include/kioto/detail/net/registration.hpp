@@ -164,7 +164,7 @@ class basic_registration {
   basic_registration(const basic_registration&) = delete;
   basic_registration& operator=(const basic_registration&) = delete;
 
-  /// The current readiness, as far as it is in `wanted`. Any thread.
+  /// The current readiness, restricted to `wanted`. Any thread.
   [[nodiscard]] ready_event readiness(net::ready wanted) const noexcept {
     return ready_event(word_.load(std::memory_order_acquire), wanted);
   }

@@ -8,7 +8,7 @@
 
 namespace kioto::detail {
 
-/// Holds a value whose move may throw in a separate allocation.
+/// Holds, in a separate allocation, a value whose move may throw.
 template <class T>
 class boxed {
  public:

@@ -40,7 +40,7 @@ enum class mpsc_outcome : std::uint8_t { done, full, closed, no_memory };
 /// Invariants:
 /// - C1 A slot belongs to the sender that reserved it until it is published, then to the receiver.
 ///   Publishing is the last access of a sender to a block, so the receiver may free a block when it
-///   has taken all its messages, once the next one is linked, which later senders use.
+///   has taken all its messages: the next block is linked by then, and later senders use that.
 /// - C2 The receiver waits for one position. It registers under the lock, after another check; the
 ///   sender that publishes that position, or the thread that ends the channel, takes the waiter
 ///   under the lock. So there are neither lost nor spurious wake-ups.

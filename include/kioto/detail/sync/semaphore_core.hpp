@@ -80,7 +80,7 @@ class basic_semaphore_core {
   using word = std::uint64_t;
 
  public:
-  /// Three bits of the word are used for flags.
+  /// The maximum number of permits: three bits of the word are used for flags.
   static constexpr std::size_t max_permits = static_cast<std::size_t>(-1) >> 3;
 
   constexpr explicit basic_semaphore_core(std::size_t permits) noexcept

@@ -20,9 +20,9 @@ namespace kioto::detail {
 
 /// The part of a `join_set` that does not depend on the type of the results.
 ///
-/// Each task has an *entry*: the waiter for its end, node of the queue of ended tasks, and the
-/// set's pointer to it. Entries are allocated in blocks and reused. The set owns the join handle of
-/// each task.
+/// Each task has an *entry*, which is the waiter for its end, a node of the queue of ended tasks,
+/// and the set's pointer to the task. Entries are allocated in blocks and reused. The set owns the
+/// join handle of each task.
 ///
 /// Invariants:
 /// - S1 The entry of a running task is linked in its join state. Either the end of the task pushes

@@ -30,7 +30,7 @@ namespace kioto::detail {
 ///   stop: the thread that asks takes it out of its list under the lock, with a reference, and then
 ///   no other thread starts or asks it.
 ///
-/// Memory order: in totalything is under the lock.
+/// Memory order: everything is under the lock.
 template <class Sync, class Child, class ChildTag, class Waiter>
 class basic_scope_children {
  public:
@@ -170,7 +170,7 @@ class basic_scope_children {
     return true;
   }
 
-  // ---- for those who look
+  // ---- inspection
 
   [[nodiscard]] std::size_t pending() noexcept {
     const std::lock_guard lock(lock_);

@@ -11,7 +11,7 @@ namespace kioto::detail {
 ///
 /// Invariants:
 /// - T1 One word holds the number and the flag. It becomes *closed and empty* only under the lock
-///   of the waiters, who are taken in the same critical section.
+///   of the waiters, which are taken in the same critical section.
 /// - T2 A waiter links itself only after it has seen under that lock that the word is not *closed
 ///   and empty*. So it is woken the next time that the word becomes so, and never for an earlier
 ///   time, whose waiters are still being woken.
