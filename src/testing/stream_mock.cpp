@@ -252,6 +252,10 @@ class mock_state {
 
 attempt mock_transfer::transfer() noexcept { return state_->transfer(*this); }
 bool mock_transfer::cancel() noexcept { return state_->cancel(*this); }
+bool mock_transfer::withdraw() noexcept {
+  state_->excuse();  // as for one that is cancelled
+  return true;
+}
 
 }  // namespace detail
 
