@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The epoll backend: edge-triggered, each descriptor registered once for both directions.
+#include <kioto/detail/net/reactor_backend.hpp>
+
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 

@@ -8,7 +8,7 @@
 
 #include <kioto/abort_on_drop.hpp>
 #include <kioto/blocking.hpp>
-#include <kioto/net/resolve.hpp>
+#include "net/resolve.hpp"
 
 namespace kioto::detail {
 

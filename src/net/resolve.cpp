@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include "net/resolve.hpp"
+
 #include <netdb.h>
 #include <sys/socket.h>
 #include <algorithm>
 #include <cerrno>
 #include <kioto/detail/net/sys.hpp>
-#include <kioto/net/resolve.hpp>
 #include <memory>
 #include <new>
 #include <string>

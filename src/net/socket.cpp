@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/detail/net/socket.hpp>
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -6,7 +8,6 @@
 #include <sys/uio.h>
 #include <algorithm>
 #include <cerrno>
-#include <kioto/detail/net/socket.hpp>
 #include <limits>
 
 #include "net/sockaddr.hpp"

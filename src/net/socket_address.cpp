@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/net/socket_address.hpp>
+
 #include "net/sockaddr.hpp"
 
 #include <fmt/format.h>
@@ -6,7 +8,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <kioto/net/socket_address.hpp>
 #include <ostream>
 #include <type_traits>
 

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/detail/net/sys.hpp>
+
 #include <fcntl.h>
 #include <netdb.h>
 #include <sys/epoll.h>
@@ -9,7 +11,6 @@
 #include <unistd.h>
 #include <cerrno>
 #include <kioto/config.hpp>
-#include <kioto/detail/net/sys.hpp>
 #include <type_traits>
 
 // In a program with threads, libc pays for making the calls of the data path cancellation points of

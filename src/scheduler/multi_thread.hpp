@@ -19,8 +19,8 @@
 #include "scheduler/local_queue.hpp"
 #include "scheduler/stall_monitor.hpp"
 
-#include "base/os_thread.hpp"
 #include "driver/driver.hpp"
+#include "scheduler/os_thread.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace kioto::detail {
