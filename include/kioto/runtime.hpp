@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <kioto/backend.hpp>
 #include <kioto/detail/base/saturating.hpp>
 #include <kioto/detail/task/spawn_support.hpp>
 #include <kioto/detail/task/thread_wait.hpp>
@@ -25,9 +26,6 @@ namespace kioto {
 class handle;
 class local_runtime;
 class runtime;
-
-/// Which operating-system interface drives sockets.
-enum class backend : std::uint8_t { automatic, epoll, kqueue, io_uring };
 
 /// An exception that left a task whose handle nobody holds any more.
 struct unhandled_exception_info {
@@ -156,7 +154,8 @@ class runtime_builder {
   runtime_builder& worker_threads(unsigned count) { return set(options_.worker_threads, count); }
   /// One thread, the one that calls `block_on`, runs everything.
   runtime_builder& current_thread() { return set(options_.current_thread, true); }
-  /// Default: `KIOTO_BACKEND` if set, else the best one that works here.
+  /// Default: the one that the environment variable `KIOTO_BACKEND` names, if it is set, else
+  /// epoll, the only one so far. `metrics()` says which one is in use, and why.
   runtime_builder& backend(kioto::backend which) { return set(options_.backend, which); }
   /// Upper bound of threads for `spawn_blocking`, beside the workers. Default 512.
   runtime_builder& max_blocking_threads(std::size_t count) {
@@ -217,8 +216,9 @@ class runtime_builder {
 
   /// Errors: one that equals std::errc::invalid_argument, and whose message names the setting, for
   /// a setting that makes no sense (0 workers, 0 events, a value of an environment variable that
-  /// does not parse), std::errc::not_supported for a backend that this platform or build lacks, and
-  /// what the system says when threads or descriptors lack.
+  /// does not parse), one that equals std::errc::not_supported, and whose message names the
+  /// backends that there are, for one that this build lacks, and what the system says when threads
+  /// or descriptors lack.
   [[nodiscard]] result<runtime> build();
   /// A runtime whose tasks never leave the calling thread.
   [[nodiscard]] result<local_runtime> build_local();

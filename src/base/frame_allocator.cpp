@@ -21,7 +21,8 @@
 #endif
 
 #if defined(__linux__)
-// Of the leak checker, if the program has one: it does not look for pointers in mapped memory.
+// Of the leak checker, if the program has one: it does not look for pointers in mapped memory. The
+// name is its own: NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" [[gnu::weak]] void __lsan_register_root_region(const void* begin, std::size_t size);
 #endif
 

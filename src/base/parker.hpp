@@ -10,13 +10,6 @@
 
 namespace kioto::detail {
 
-/// Why a park returned.
-enum class park_result : std::uint8_t {
-  notified,   ///< unpark() was called; it is consumed
-  turned,     ///< the driver was turned once, for whatever reason it came back
-  timed_out,  ///< the time was over
-};
-
 /// Puts one thread to sleep until another one wakes it. A wake-up that comes first is kept: at most
 /// one, however many there were.
 ///
@@ -121,17 +114,18 @@ class basic_parker {
   basic_parker(const basic_parker&) = delete;
   basic_parker& operator=(const basic_parker&) = delete;
 
-  /// Sleeps until it is notified, the driver's turn has ended, or `timeout` is over.
+  /// Sleeps until it is notified, the driver's turn has ended, or `timeout` is over. A notification
+  /// that has come by then is consumed.
   ///
-  /// Without a timeout and away from the driver it never returns spuriously. If a notification came
-  /// in during a turn, the result is `notified`; the events were dispatched all the same.
-  park_result park(Driver& d, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
-    if (consume()) return park_result::notified;
+  /// Without a timeout and away from the driver it never returns spuriously.
+  void park(Driver& d, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
+    if (consume()) return;
     if (d.try_lock()) {
       const driver_lock lock(d);
-      return park_in_driver(d, timeout);
+      park_in_driver(d, timeout);
+    } else {
+      park_alone(timeout);
     }
-    return park_alone(timeout);
   }
 
   /// Polls the driver, if it is free, for everything or as `limit` says. A notification stays for
@@ -174,22 +168,22 @@ class basic_parker {
     Driver& driver_;
   };
 
-  park_result park_in_driver(Driver& d, std::optional<std::chrono::nanoseconds> timeout) {
-    if (!prepare(parked_driver)) return park_result::notified;
+  void park_in_driver(Driver& d, std::optional<std::chrono::nanoseconds> timeout) {
+    if (!prepare(parked_driver)) return;
     d.turn(timeout);
-    return take() ? park_result::notified : park_result::turned;
+    take();
   }
 
-  park_result park_alone(std::optional<std::chrono::nanoseconds> timeout) {
-    if (timeout && *timeout <= std::chrono::nanoseconds::zero()) return park_result::timed_out;
-    if (!prepare(parked_alone)) return park_result::notified;
+  void park_alone(std::optional<std::chrono::nanoseconds> timeout) {
+    if (timeout && *timeout <= std::chrono::nanoseconds::zero()) return;
+    if (!prepare(parked_alone)) return;
     if (timeout) {
       Sync::wait_for(state_, parked_alone, *timeout);
-      return take() ? park_result::notified : park_result::timed_out;
+      take();
+      return;
     }
     do Sync::wait(state_, parked_alone);
     while (!consume());
-    return park_result::notified;
   }
 
   bool consume() noexcept {
@@ -198,7 +192,7 @@ class basic_parker {
                                           std::memory_order_relaxed);
   }
 
-  bool take() noexcept { return state_.exchange(empty, std::memory_order_acquire) == notified; }
+  void take() noexcept { state_.exchange(empty, std::memory_order_acquire); }
 
   bool prepare(std::uint32_t parked) noexcept {
     std::uint32_t expected = empty;

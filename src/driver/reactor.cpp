@@ -7,6 +7,8 @@
 
 #include <kioto/detail/base/frame_allocator.hpp>
 
+#include "driver/backend_choice.hpp"
+
 namespace kioto::detail {
 
 reactor::reactor(std::unique_ptr<reactor_backend> backend) noexcept
@@ -37,11 +39,20 @@ void registration::operator delete(void* memory, std::size_t bytes, std::align_v
   deallocate_frame(memory, bytes);
 }
 
-result<reactor_pointer> reactor::create() {
+result<reactor_pointer> reactor::create(kioto::backend which) {
   watch_forks();
-  auto backend = make_epoll_backend();
-  if (!backend) return backend.error();
-  return std::make_shared<reactor>(std::move(*backend));
+  switch (which) {
+    case backend::automatic:
+    case backend::epoll: {
+      auto made = make_epoll_backend();
+      if (!made) return made.error();
+      return std::make_shared<reactor>(std::move(*made));
+    }
+    case backend::kqueue:
+    case backend::io_uring:
+      break;
+  }
+  return backend_not_in_build();
 }
 
 // One that waits for another life, or a new one.

@@ -40,17 +40,11 @@ constexpr calls native_calls = {
     .readv = [](int fd, const ::iovec* parts, int count) -> std::ptrdiff_t {
       return ::readv(fd, parts, count);
     },
-    .writev = [](int fd, const ::iovec* parts, int count) -> std::ptrdiff_t {
-      return ::writev(fd, parts, count);
-    },
     .recv = [](int fd, void* data, std::size_t size, int flags) -> std::ptrdiff_t {
       return ::recv(fd, data, size, flags);
     },
     .send = [](int fd, const void* data, std::size_t size, int flags) -> std::ptrdiff_t {
       return ::send(fd, data, size, flags);
-    },
-    .recvmsg = [](int fd, ::msghdr* message, int flags) -> std::ptrdiff_t {
-      return ::recvmsg(fd, message, flags);
     },
     .sendmsg = [](int fd, const ::msghdr* message, int flags) -> std::ptrdiff_t {
       return ::sendmsg(fd, message, flags);
@@ -181,10 +175,6 @@ io_result readv(int fd, const ::iovec* parts, int count) noexcept {
   return retrying([&] { return table().readv(fd, parts, count); });
 }
 
-io_result writev(int fd, const ::iovec* parts, int count) noexcept {
-  return retrying([&] { return table().writev(fd, parts, count); });
-}
-
 // The two calls of the data path.
 io_result recv(int fd, void* data, std::size_t size, int flags) noexcept {
 #if KIOTO_DIRECT_CALLS
@@ -201,10 +191,6 @@ io_result send(int fd, const void* data, std::size_t size, int flags) noexcept {
     return transfer<SYS_sendto>(fd, data, size, flags);
 #endif
   return send_by_table(fd, data, size, flags);
-}
-
-io_result recvmsg(int fd, ::msghdr* message, int flags) noexcept {
-  return retrying([&] { return table().recvmsg(fd, message, flags); });
 }
 
 io_result sendmsg(int fd, const ::msghdr* message, int flags) noexcept {

@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <new>
 #include <ostream>
 #include <stdexcept>
@@ -17,6 +15,7 @@
 #include <kioto/parallelism.hpp>
 #include <kioto/time/sleep.hpp>
 
+#include "driver/backend_choice.hpp"
 #include "scheduler/core.hpp"
 #include "scheduler/current_thread.hpp"
 #include "scheduler/multi_thread.hpp"
@@ -35,34 +34,6 @@ namespace {
       fmt::format("{} was called outside of a kioto runtime: call it from a task (kioto::run, "
                   "runtime::block_on), or enter a runtime first with runtime::enter()",
                   what));
-}
-
-struct chosen_backend {
-  backend which = backend::epoll;
-  std::string reason;
-};
-
-result<chosen_backend> choose_backend(backend wanted) {
-  chosen_backend out;
-  out.reason = "chosen by the builder";
-  if (wanted == backend::automatic) {
-    const char* name = std::getenv("KIOTO_BACKEND");
-    if (name == nullptr || std::strcmp(name, "automatic") == 0 || *name == '\0') {
-      out.reason = "automatic: epoll is the default on Linux";
-      return out;
-    }
-    out.reason = "chosen by KIOTO_BACKEND";
-    if (std::strcmp(name, "epoll") == 0)
-      wanted = backend::epoll;
-    else if (std::strcmp(name, "io_uring") == 0)
-      wanted = backend::io_uring;
-    else if (std::strcmp(name, "kqueue") == 0)
-      wanted = backend::kqueue;
-    else
-      return std::errc::invalid_argument;
-  }
-  if (wanted != backend::epoll) return std::errc::not_supported;
-  return out;
 }
 
 // Calls `print` with the text of an exception. Without memory of its own: that there is none may be
@@ -356,7 +327,7 @@ result<core_pointer> make_core(runtime_options options, bool local) {
   auto chosen = choose_backend(options.backend);
   if (!chosen) return chosen.error();
   watch_forks();
-  auto io = reactor::create();
+  auto io = reactor::create(chosen->which);
   if (!io) return io.error();
   auto core = std::make_shared<runtime_core>(std::move(options), workers, std::move(*io),
                                              std::move(chosen->reason));

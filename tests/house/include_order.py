@@ -27,6 +27,7 @@ PUBLIC = {
 # Headers that lie in another folder than that of their room. Those directly in include/kioto that
 # are not listed belong to `task`.
 ROOM_OF = {
+    "kioto/backend.hpp": "base",
     "kioto/buffer.hpp": "base",
     "kioto/config.hpp": "base",
     "kioto/frame_pool.hpp": "base",
