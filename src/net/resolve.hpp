@@ -10,8 +10,8 @@
 
 namespace kioto::detail {
 
-/// A host with its port, looked at as far as that goes without asking a name server: either `host`
-/// is a literal, then `literal` holds the address, or it is a name to resolve.
+/// A host with its port, parsed as far as possible without asking a name server: either `host` is a
+/// literal, and `literal` holds the address, or it is a name to resolve.
 ///
 /// Lifetime: `host` points into the text that was parsed.
 class host_port {
@@ -35,7 +35,7 @@ class host_port {
 /// Resolvers read `127.1` and `010.0.0.1` in surprising ways, so they are not asked.
 result<host_port> parse_host_port(std::string_view text) noexcept;
 
-/// The same for a host that comes apart from its port; IPv6 literals need no brackets here.
+/// The same for a host that is given apart from its port; IPv6 literals need no brackets here.
 result<host_port> parse_host_port(std::string_view host, std::uint16_t port) noexcept;
 
 /// The address when the text is a literal, for the path that needs no other thread.

@@ -60,7 +60,7 @@ result<net::socket_address> address_from(sys::io_result (*call)(int, ::sockaddr*
   return native.to_socket_address();
 }
 
-// The parts that are not empty, as many as fit. const_buffer and mutable_buffer alike.
+// The parts that are not empty, as many as fit, of const_buffer or mutable_buffer.
 class io_parts {
  public:
   template <class Buffer>

@@ -121,7 +121,8 @@ namespace kioto::net {
 result<socket_address> socket_address::parse(std::string_view text) noexcept {
   const auto parts = detail::split_host_port(text);
   if (!parts) {
-    // Without a name resolver, a bare text that is no address is that before all else.
+    // Names are not resolved here: of a bare text that is no address, this is the first thing to
+    // report.
     if (parts.error() == error::invalid_host || text.empty()) return error::invalid_address;
     return parts.error();
   }

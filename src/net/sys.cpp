@@ -13,9 +13,10 @@
 #include <kioto/config.hpp>
 #include <type_traits>
 
-// In a program with threads, libc pays for making the calls of the data path cancellation points of
-// pthread_cancel(): about as much as the rest of what an operation costs in user space. kioto has
-// no use for that, and goes to the kernel itself; not under sanitizers, which watch the functions.
+// In a program with threads, libc makes the calls of the data path cancellation points of
+// pthread_cancel(), which costs about as much as the rest of an operation in user space. kioto has
+// no use for that, and enters the kernel directly; not under sanitizers, which intercept the
+// functions.
 #if defined(__linux__) && defined(SYS_recvfrom) && defined(SYS_sendto) && !KIOTO_SANITIZED
 #define KIOTO_DIRECT_CALLS 1
 #else
@@ -96,7 +97,7 @@ inline io_result retrying(Call&& call) noexcept {
   }
 }
 
-// Out of line, so that the way past it needs no frame.
+// Out of line, so that the direct path needs no stack frame.
 KIOTO_NOINLINE io_result recv_by_table(int fd, void* data, std::size_t size, int flags) noexcept {
   return retrying([&] { return table().recv(fd, data, size, flags); });
 }

@@ -135,7 +135,7 @@ task<> wake_and_block(std::shared_ptr<sync::notify> news, flag blocked, flag go,
 
 }  // namespace
 
-// The stall_monitor was ended by a shutdown that had run out of time, while the workers went on.
+// The stall monitor was ended by a shutdown that had run out of time, while the workers went on.
 TEST_CASE(
     "after a shutdown without patience, a task in the slot of a blocked worker was stranded") {
   auto news = std::make_shared<sync::notify>();
