@@ -246,7 +246,7 @@ task<> yields(counter* turns, int times) {
 
 }  // namespace
 
-// Tasks that gave way came back only if the ring had room for them.
+// Tasks that yielded ran again only if the ring had room for them.
 TEST_CASE("tasks that yield starved while others kept the ring full") {
   constexpr std::size_t ringers = 700;  // half of them are ready at any time
   constexpr int times = 20;

@@ -167,7 +167,7 @@ TEST_CASE("a stop that a generator received inside a scope leaked out at a later
     });
     CHECK_FALSE(cancelled);
     REQUIRE(seen.has_value());
-    CHECK(seen->first);  // it was completed in spite of the stop: nothing is lost
+    CHECK(seen->first);  // it was completed although a stop was requested: nothing is lost
     CHECK_FALSE(seen->second.has_value());  // it was stopped for good
   }
 }
