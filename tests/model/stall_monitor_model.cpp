@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The stall monitor: it rests only while all workers sleep, so that whoever gets stuck is found.
+// SPDX-License-Identifier: MIT The stall monitor: it rests only while all workers sleep, so that a
+// worker that gets stuck is found.
 
 #include <chrono>
 #include <cstddef>
@@ -28,8 +28,8 @@ struct timed_sync : model_sync {
 };
 
 // Each worker sleeps, wakes, and is stuck until the stall monitor has looked round twice, which is
-// when it can tell. If the stall monitor rests meanwhile, that never happens, and Relacy reports a
-// deadlock.
+// when it can detect that. If the stall monitor rests meanwhile, that never happens, and Relacy
+// reports a deadlock.
 template <unsigned Workers>
 struct workers_and_monitor
     : rl::test_suite<workers_and_monitor<Workers>, static_cast<int>(Workers) + 1> {

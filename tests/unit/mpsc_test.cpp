@@ -346,7 +346,7 @@ TEST_CASE("mpsc: who waits for much holds up who waits for little, until it is c
   });
 }
 
-// In contrast to Tokio the closing ends a reserve that waits, so there is nothing left to drop.
+// Unlike in Tokio, closing ends a reserve that waits, so there is nothing left to drop.
 TEST_CASE("acceptance 38: after the close, the channel ends when the last permit is given back") {
   for (const flavour f : {flavour::current_thread, flavour::one_worker, flavour::four_workers}) {
     make_runtime(f).block_on([]() -> task<> {
