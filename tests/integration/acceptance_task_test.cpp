@@ -98,7 +98,7 @@ TEST_CASE("acceptance 20: the runtime of a set goes, and its tasks are cancelled
   });
 }
 
-TEST_CASE("acceptance 20: draining a thousand ended tasks gives way") {
+TEST_CASE("acceptance 20: draining a thousand ended tasks yields") {
   on_every_scheduler([]() -> task<> {
     auto others_run = std::make_shared<std::atomic<int>>(0);
     auto stop = std::make_shared<std::atomic<bool>>(false);

@@ -573,7 +573,7 @@ TEST_CASE("mpsc: a type whose move throws, throws at its sender or at its receiv
   }
 }
 
-TEST_CASE("acceptance 23: a thousand messages in one run: the receiver gives way at least once") {
+TEST_CASE("acceptance 23: a thousand messages in one run: the receiver yields at least once") {
   make_runtime(flavour::current_thread).block_on([]() -> task<> {
     auto [tx, rx] = mpsc::unbounded_channel<int>();
     for (int i = 0; i != 1000; ++i) CHECK(tx.send(i).has_value());

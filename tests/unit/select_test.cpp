@@ -317,7 +317,7 @@ TEST_CASE("select: sixteen branches") {
   });
 }
 
-TEST_CASE("select: a loop of ready branches gives way") {
+TEST_CASE("select: a loop of ready branches yields") {
   for (const flavour f : {flavour::current_thread, flavour::one_worker}) {
     runtime rt = make_runtime(f);
     rt.block_on([]() -> task<> {
