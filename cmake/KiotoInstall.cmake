@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Install rules: the library, the headers, the CMake package and the pkg-config file.
+# Install rules: the library, the headers, the CMake package and the pkg-config file; and the package
+# libkioto-dev for Debian.
 include(CMakePackageConfigHelpers)
 
 set(kioto_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/kioto")
@@ -35,3 +36,23 @@ configure_file("${PROJECT_SOURCE_DIR}/cmake/kioto.pc.in"
                "${CMAKE_CURRENT_BINARY_DIR}/kioto.pc" @ONLY)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/kioto.pc"
         DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+
+# Configured with -DCMAKE_INSTALL_PREFIX=/usr, `cpack` in the build directory makes the package. A
+# project that contains kioto as a part has a package of its own.
+if(PROJECT_IS_TOP_LEVEL)
+  install(FILES "${PROJECT_SOURCE_DIR}/LICENSE"
+          DESTINATION "${CMAKE_INSTALL_DATAROOTDIR}/doc/libkioto-dev" RENAME copyright)
+  set(CPACK_GENERATOR DEB)
+  set(CPACK_PACKAGE_NAME libkioto-dev)
+  set(CPACK_PACKAGE_VENDOR "The kioto authors")
+  set(CPACK_PACKAGE_CONTACT "The kioto authors <${PROJECT_HOMEPAGE_URL}>")
+  set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+  set(CPACK_STRIP_FILES OFF)
+  set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
+  set(CPACK_DEBIAN_PACKAGE_SECTION libdevel)
+  set(CPACK_DEBIAN_PACKAGE_DEPENDS "libfmt-dev, libexpected-dev")
+  if(KIOTO_PC_PRIVATE_REQUIRES)
+    string(APPEND CPACK_DEBIAN_PACKAGE_DEPENDS ", ${KIOTO_PC_PRIVATE_REQUIRES}-dev")
+  endif()
+  include(CPack)
+endif()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Installs kioto, static and shared, and builds consumers of it in each way that the README names.
+# Installs kioto, static and shared, and builds consumers of it in each way that the README names; and
+# one of what the Debian package contains.
 function(kioto_add_packaging_test kind shared)
   set(library static)
   if(shared)
@@ -10,7 +11,7 @@ function(kioto_add_packaging_test kind shared)
     COMMAND "${CMAKE_COMMAND}" "-DKIND=${kind}" "-DSHARED=${shared}"
             "-DSOURCE_DIR=${PROJECT_SOURCE_DIR}" "-DWORK_DIR=${CMAKE_CURRENT_BINARY_DIR}/packaging"
             "-DCOMPILER=${CMAKE_CXX_COMPILER}" "-DLAUNCHER=${KIOTO_CCACHE}"
-            "-DGENERATOR=${CMAKE_GENERATOR}"
+            "-DGENERATOR=${CMAKE_GENERATOR}" ${ARGN}
             -P "${PROJECT_SOURCE_DIR}/tests/packaging/run.cmake")
   set_tests_properties("${name}" PROPERTIES TIMEOUT 900 LABELS packaging)
   if(kind STREQUAL "install")
@@ -27,3 +28,8 @@ foreach(shared OFF ON)
   kioto_add_packaging_test(fetch_content ${shared})
   kioto_add_packaging_test(add_subdirectory ${shared})
 endforeach()
+
+find_program(KIOTO_DPKG_DEB dpkg-deb)
+if(KIOTO_DPKG_DEB)
+  kioto_add_packaging_test(deb OFF "-DCPACK=${CMAKE_CPACK_COMMAND}" "-DDPKG_DEB=${KIOTO_DPKG_DEB}")
+endif()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/result.hpp>
+
 #include <netdb.h>
 #include <cerrno>
-#include <kioto/result.hpp>
 #include <string>
 #include <system_error>
 

@@ -6,6 +6,7 @@
 #include <kioto/abort_on_drop.hpp>
 #include <kioto/as_result.hpp>
 #include <kioto/async_generator.hpp>
+#include <kioto/backend.hpp>
 #include <kioto/blocking.hpp>
 #include <kioto/buffer.hpp>
 #include <kioto/cancellation_token.hpp>

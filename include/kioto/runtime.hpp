@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <kioto/backend.hpp>
 #include <kioto/detail/base/saturating.hpp>
 #include <kioto/detail/task/spawn_support.hpp>
 #include <kioto/detail/task/thread_wait.hpp>
@@ -25,9 +26,6 @@ namespace kioto {
 class handle;
 class local_runtime;
 class runtime;
-
-/// The operating-system interface that drives sockets.
-enum class backend : std::uint8_t { automatic, epoll, kqueue, io_uring };
 
 /// Passed to the hook for unhandled exceptions: an exception of a task that has no join handle any
 /// more.
@@ -158,7 +156,8 @@ class runtime_builder {
   runtime_builder& worker_threads(unsigned count) { return set(options_.worker_threads, count); }
   /// One thread, the one that calls `block_on`, runs everything.
   runtime_builder& current_thread() { return set(options_.current_thread, true); }
-  /// Default: `KIOTO_BACKEND` if set, otherwise the best one that works on this system.
+  /// Default: the one that the environment variable `KIOTO_BACKEND` names if it is set, otherwise
+  /// epoll, the only one so far. `metrics()` says which one is in use, and why.
   runtime_builder& backend(kioto::backend which) { return set(options_.backend, which); }
   /// The maximum number of threads for `spawn_blocking`, besides the workers. Default 512.
   runtime_builder& max_blocking_threads(std::size_t count) {
@@ -219,8 +218,9 @@ class runtime_builder {
 
   /// Errors: one that equals std::errc::invalid_argument, and whose message names the setting, for
   /// an invalid setting (0 workers, 0 events, an environment variable whose value does not parse);
-  /// std::errc::not_supported for a backend that this platform or build lacks; and the error of the
-  /// system if there are not enough threads or descriptors.
+  /// one that equals std::errc::not_supported, and whose message names the backends that there are,
+  /// for one that this build lacks; and the error of the system if there are not enough threads or
+  /// descriptors.
   [[nodiscard]] result<runtime> build();
   /// A runtime whose tasks never leave the calling thread.
   [[nodiscard]] result<local_runtime> build_local();

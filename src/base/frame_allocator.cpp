@@ -21,7 +21,9 @@
 #endif
 
 #if defined(__linux__)
-// Of the leak checker, if the program has one: it does not look for pointers in mapped memory.
+// Belongs to the leak checker, if the program has one: it does not look for pointers in mapped
+// memory by itself.
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
 extern "C" [[gnu::weak]] void __lsan_register_root_region(const void* begin, std::size_t size);
 #endif
 
@@ -29,7 +31,7 @@ namespace kioto::detail {
 
 namespace {
 
-// By size alone, so that freeing does not need to be told: see `allocate_frame`.
+// Depends on the size alone, so that deallocation can work it out again: see `allocate_frame`.
 std::size_t alignment_of_large(std::size_t bytes) noexcept {
   return std::min(bytes & (~bytes + 1), max_frame_alignment);
 }
@@ -39,7 +41,7 @@ KIOTO_NOINLINE void* allocate_large(std::size_t bytes) {
     return ::operator new(bytes, std::align_val_t(alignment));
   return ::operator new(bytes);
 }
-// Without the size, which may be compacted.
+// The size is not passed on: it may be less exact than what was asked for.
 KIOTO_NOINLINE void deallocate_large(void* frame, std::size_t bytes) noexcept {
   const std::size_t alignment = alignment_of_large(bytes);
   if (alignment > __STDCPP_DEFAULT_NEW_ALIGNMENT__)
@@ -193,7 +195,7 @@ void return_to_system(void* start, std::size_t bytes) noexcept {
 #endif
 }
 
-// Some milliseconds are near enough, and this is read for each batch.
+// A resolution of milliseconds is enough, and this is read for each batch.
 std::int64_t now_ns() noexcept {
 #if defined(CLOCK_MONOTONIC_COARSE)
   timespec t{};
@@ -216,14 +218,14 @@ struct batch {
 // Every operation on it takes a bounded time under a lock. A lock of a shelf may be held when
 // `slabs_mutex_` is taken, and no other two at once.
 //
-// Bytes are `taken_` from the system, and part of them is `kept_`: free, in batches or in slabs.
-// The rest is in use, and what the free lists of threads hold counts as that. What the pool may
-// have is what was in use at most, in this period and in the one before; beside what is in use it
-// never keeps more than `limit_`. These are statistics: each of them is exact, but they are not
+// `taken_` counts the bytes that come from the system, `kept_` those of them that are free, in
+// batches or in slabs. The rest is in use; what the free lists of threads hold counts as used. The
+// pool may hold as much as the peak use of this period and the one before, but never more than
+// `limit_` beyond what is in use. These are statistics: each of them is exact, but they are not
 // read at the same moment. So everything about them is relaxed.
 class depot {
  public:
-  // Not given back, other than by a trim: it is not worth the calls.
+  // So much is given back by a trim only: for less, system calls are not worth it.
   static constexpr std::size_t floor_bytes = std::size_t{1} << 20;
 
   void put(std::size_t bin, block* first, std::size_t count) noexcept {
@@ -243,7 +245,7 @@ class depot {
     balance(4, 64);
   }
 
-  /// For who has no free list.
+  /// For a thread without a free list.
   void put_block(std::size_t bin, void* frame) noexcept {
     kept_.fetch_add(size_of_bin(bin), relaxed);
     {
@@ -254,7 +256,7 @@ class depot {
     balance(4, 64);
   }
 
-  /// One block at least, and `most` at most.
+  /// At least one block, and at most `most`.
   batch take(std::size_t bin, std::uint32_t most) {
     shelf& s = shelves_[bin];
     {
@@ -312,7 +314,7 @@ class depot {
   /// Changes when the free lists of threads are to be emptied.
   [[nodiscard]] std::uint32_t epoch() const noexcept { return epoch_.load(relaxed); }
 
-  /// All of it, around a fork: nobody else holds two shelves.
+  /// Locks all of it, around a fork. Nobody else holds the locks of two shelves at once.
   void lock() noexcept {
     for (shelf& s : shelves_) s.mutex.lock();
     slabs_mutex_.lock();
@@ -347,16 +349,16 @@ class depot {
   void begin_period() noexcept {
     previous_peak_.store(peak_.exchange(in_use(), relaxed), relaxed);
     epoch_.fetch_add(1, relaxed);
-    // All batches may have to be taken apart until the slabs are free that are too many. But where
-    // frames that are in use hold them, that is in vain, and so done once in a period; and not at
-    // all for a little.
+    // It may take all batches apart before the surplus slabs are free. Where frames in use pin
+    // those slabs this is in vain: so it is done once in a period, and not at all for a small
+    // surplus.
     const std::size_t most = allowed();
     surplus_.store(bytes() > most + most / 8 + floor_bytes / 4 ? bytes() : 0, relaxed);
   }
 
-  // A batch taken apart costs about a microsecond, as does a slab given back; but the last blocks
-  // of many slabs may come back at once.
-  // True: there may be more to do.
+  // Taking a batch apart costs about a microsecond, as does giving a slab back; and the last blocks
+  // of many slabs may come back at once, so the number of steps is bounded. True: there may be more
+  // to do.
   bool balance(std::size_t batches, std::size_t slabs) noexcept {
     while (bytes() > allowed()) {
       if (slabs == 0 || batches == 0) return true;
@@ -453,14 +455,14 @@ class depot {
     used_slabs_.fetch_add(1, relaxed);
   }
 
-  // And these none.
+  // The following need no lock.
 
   /// A slab without blocks.
   slab& take_slab() {
     for (int i = 0; i != 8 && used_slabs_.load(relaxed) == 0; ++i)
       if (bytes() + slab_bytes <= allowed() || release_batch() == 0) break;
-    // More from the system, though much is free: it is where nobody gets at it. A few blocks in
-    // batches, and in the lists of threads, can hold many slabs.
+    // More comes from the system although much is free: a few blocks in batches and in the lists of
+    // threads can pin many slabs.
     if (used_slabs_.load(relaxed) == 0 && kept() > std::max(slab_bytes, bytes() / 8) &&
         slabs_in_vain_.fetch_add(1, relaxed) % 16 == 15) {
       epoch_.fetch_add(1, relaxed);
@@ -616,7 +618,7 @@ void thread_cache::follow() noexcept {
     renew();
 }
 
-/// Begins every slow path.
+/// Called first in every slow path.
 void thread_cache::keep_up() noexcept {
   if (state == phase::fresh) start();
   follow();

@@ -28,7 +28,7 @@ constexpr long call = sizeof(std::time_t) > sizeof(long) ? SYS_futex_time64 : SY
 constexpr long call = SYS_futex;
 #endif
 
-// Whoever parks in the middle of something may have an errno to keep.
+// A thread may park in code whose caller has yet to read errno.
 class keep_errno {
  public:
   keep_errno() noexcept = default;
@@ -114,8 +114,9 @@ void wait_for(const std::atomic<std::uint32_t>& word, std::uint32_t expected,
 
 void wake_one(const std::atomic<std::uint32_t>* word) noexcept {
   bucket& b = bucket_of(word);
-  // Nothing to do under it. The word was changed before: whoever compares it later sees that, and
-  // who compared it earlier holds the mutex until the wait has begun.
+  // There is nothing to do under the lock. The word was changed before: a waiter that compares it
+  // later sees the change, and one that compared it earlier holds the mutex until its wait has
+  // begun.
   b.mutex.lock();
   b.mutex.unlock();
   b.woken.notify_all();

@@ -10,15 +10,8 @@
 
 namespace kioto::detail {
 
-/// Why a park returned.
-enum class park_result : std::uint8_t {
-  notified,   ///< unpark() was called; it is consumed
-  turned,     ///< the driver was turned once, for whatever reason it came back
-  timed_out,  ///< the time was over
-};
-
-/// Puts one thread to sleep until another one wakes it. A wake-up that comes first is kept: at most
-/// one, however many there were.
+/// Puts one thread to sleep until another one wakes it. A wake-up that comes before the park is
+/// kept: one, however many there were.
 ///
 /// What happened before unpark() happens before the return of the park that consumes it, also if
 /// several unpark() share one. Only the thread that the parker belongs to may park. unpark() may be
@@ -28,20 +21,19 @@ template <class Sync>
 class basic_thread_parker {
   // state_:   empty -> parked -> notified -> empty,   empty -> notified -> empty
   //
-  // unpark() exchanges notified into the word whatever was there, with release: so each of several
-  // publishes, and each continues the release sequence of the one before. The consumer takes the
-  // word with an acquiring exchange and thus sees all of them.
-  // The sleeper goes from empty to parked, and sleeps only while the word is still that. An
-  // unpark() that finds parked changed the word before it wakes: the sleeper either sees that when
-  // it compares, or is asleep and woken.
+  // unpark() exchanges notified into the word whatever its value was, with release: so each of
+  // several publishes, and continues the release sequence of the one before. The consumer takes the
+  // word with an acquiring exchange and thus sees all of them. The sleeper goes from empty to
+  // parked, and sleeps only while the word is still that. An unpark() that finds parked changed the
+  // word before it wakes: the sleeper either sees that when it compares, or is asleep and woken.
  public:
   basic_thread_parker() = default;
   basic_thread_parker(const basic_thread_parker&) = delete;
   basic_thread_parker& operator=(const basic_thread_parker&) = delete;
 
-  /// Does not sleep. True: a wake-up has come, and is consumed.
+  /// Does not sleep. True if a wake-up has come; it is consumed.
   [[nodiscard]] bool try_park() noexcept {
-    // The look keeps a thread that asks again and again off the cache line of the others.
+    // Loads first, so that a thread that polls does not take the cache line from the others.
     return state_.load(std::memory_order_relaxed) == notified && consume();
   }
 
@@ -78,8 +70,9 @@ class basic_thread_parker {
                                           std::memory_order_relaxed);
   }
 
-  // False: notified meanwhile, and consumed. A failed exchange would only see one notification; the
-  // second exchange takes the word as it is now, with all of them.
+  // False if a notification has come meanwhile; it is consumed. The failed compare-exchange would
+  // synchronise with one notification only; the exchange takes the word as it is now, with all of
+  // them.
   bool prepare() noexcept {
     std::uint32_t expected = empty;
     if (state_.compare_exchange_strong(expected, parked, std::memory_order_relaxed,
@@ -97,41 +90,42 @@ using thread_parker = basic_thread_parker<std_sync>;
 /// The parker of a worker: sleeps in the driver if that is free, else by itself.
 ///
 /// The workers share one driver, which offers
-/// - `bool try_lock()` and `void unlock()`: who has the lock may turn it;
+/// - `bool try_lock()` and `void unlock()`: whoever holds the lock may turn it;
 /// - `void turn(std::optional<std::chrono::nanoseconds> timeout)`: waits for events, at most for
 ///   `timeout`, without an end if there is none, and dispatches them. It may come back early;
 /// - `void poll(limit...)`: dispatches what is there, and does not wait;
 /// - `void unpark()`, from any thread: ends the turn in progress, or the next one if none is. What
 ///   happened before it happens before the end of that turn.
 ///
-/// A worker that sleeps by itself does not notice that the driver has become free.
-/// Who leaves the driver and will not come back soon has to unpark another worker.
+/// A worker that sleeps by itself does not notice that the driver has become free. A worker that
+/// leaves the driver and will not come back soon has to unpark another one.
 ///
 /// Ordering and ownership are those of basic_thread_parker; the parker must outlive unpark().
 template <class Sync, class Driver>
 class basic_parker {
   // state_:   empty -> parked_alone | parked_driver -> notified -> empty
   //
-  // As in basic_thread_parker, with one more way to sleep. The state says where to send the
-  // wake-up. A thread in parked_driver holds the driver's lock; an unpark() that finds this state
-  // may reach the driver before the turn has begun, or after it has ended for another reason: the
-  // driver keeps it, and at worst one later turn, by whichever worker, comes back early.
+  // As in basic_thread_parker, with one more way to sleep. The state says how to wake the worker. A
+  // thread in parked_driver holds the driver's lock; an unpark() that finds this state may reach
+  // the driver before the turn has begun, or after it has ended for another reason: the driver
+  // keeps it, and at worst one later turn, by whichever worker, comes back early.
  public:
   basic_parker() = default;
   basic_parker(const basic_parker&) = delete;
   basic_parker& operator=(const basic_parker&) = delete;
 
-  /// Sleeps until it is notified, the driver's turn has ended, or `timeout` is over.
+  /// Sleeps until it is notified, the driver's turn has ended, or `timeout` is over. A notification
+  /// that has come by then is consumed.
   ///
-  /// Without a timeout and away from the driver it never returns spuriously. If a notification came
-  /// in during a turn, the result is `notified`; the events were dispatched all the same.
-  park_result park(Driver& d, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
-    if (consume()) return park_result::notified;
+  /// Without a timeout and away from the driver it never returns spuriously.
+  void park(Driver& d, std::optional<std::chrono::nanoseconds> timeout = std::nullopt) {
+    if (consume()) return;
     if (d.try_lock()) {
       const driver_lock lock(d);
-      return park_in_driver(d, timeout);
+      park_in_driver(d, timeout);
+    } else {
+      park_alone(timeout);
     }
-    return park_alone(timeout);
   }
 
   /// Polls the driver, if it is free, for everything or as `limit` says. A notification stays for
@@ -174,22 +168,22 @@ class basic_parker {
     Driver& driver_;
   };
 
-  park_result park_in_driver(Driver& d, std::optional<std::chrono::nanoseconds> timeout) {
-    if (!prepare(parked_driver)) return park_result::notified;
+  void park_in_driver(Driver& d, std::optional<std::chrono::nanoseconds> timeout) {
+    if (!prepare(parked_driver)) return;
     d.turn(timeout);
-    return take() ? park_result::notified : park_result::turned;
+    take();
   }
 
-  park_result park_alone(std::optional<std::chrono::nanoseconds> timeout) {
-    if (timeout && *timeout <= std::chrono::nanoseconds::zero()) return park_result::timed_out;
-    if (!prepare(parked_alone)) return park_result::notified;
+  void park_alone(std::optional<std::chrono::nanoseconds> timeout) {
+    if (timeout && *timeout <= std::chrono::nanoseconds::zero()) return;
+    if (!prepare(parked_alone)) return;
     if (timeout) {
       Sync::wait_for(state_, parked_alone, *timeout);
-      return take() ? park_result::notified : park_result::timed_out;
+      take();
+      return;
     }
     do Sync::wait(state_, parked_alone);
     while (!consume());
-    return park_result::notified;
   }
 
   bool consume() noexcept {
@@ -198,7 +192,7 @@ class basic_parker {
                                           std::memory_order_relaxed);
   }
 
-  bool take() noexcept { return state_.exchange(empty, std::memory_order_acquire) == notified; }
+  void take() noexcept { state_.exchange(empty, std::memory_order_acquire); }
 
   bool prepare(std::uint32_t parked) noexcept {
     std::uint32_t expected = empty;

@@ -7,7 +7,7 @@ namespace kioto::detail {
 
 class task_header;
 
-/// Numbers for choices that shall be fair, not secret. The same seed makes the same numbers.
+/// Numbers for choices that should be fair, not secret. The same seed gives the same numbers.
 ///
 /// The generator is xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift
 /// generators, scrambled", 2016); the seed is spread with a step of SplitMix64 (Steele, Lea, Flood,
@@ -39,7 +39,7 @@ class random_source {
   std::uint64_t state_;
 };
 
-/// A seed that is another one at each call.
+/// A different seed at each call.
 std::uint64_t fresh_seed() noexcept;
 
 /// The next random number of the runtime of `task`: what `select` chooses its first branch with.

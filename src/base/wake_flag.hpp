@@ -8,19 +8,19 @@
 
 namespace kioto::detail {
 
-/// Tells who brings work whether the one thread that does it has to be woken.
+/// Tells a thread that brings work whether the one thread that does the work has to be woken.
 ///
 /// The sleeper: `fall_asleep()`, then a last look for work, then it sleeps, then `wake_up()`.
 /// Whoever brings work calls `must_wake()` afterwards, and wakes the sleeper if that is true: once,
 /// however many come.
 ///
-/// Invariant: work that the last look of the sleeper misses is brought by somebody for whom
-/// `must_wake()` is true, or beside whom somebody else wakes it.
+/// Invariant: for work that the last look of the sleeper misses, `must_wake()` is true for whoever
+/// brings it, or for another thread at about the same time.
 ///
 /// Memory order: all three are read-modify-writes, so each acquires what all of them before it have
-/// released. A bringer either finds the mark, or comes before `fall_asleep()`, which then makes its
-/// work visible to the last look. That holds also for one who comes between the wake-up and
-/// `wake_up()`; were that a plain store, it would end the release sequence of that bringer.
+/// released. A bringer either finds the flag set, or comes before `fall_asleep()`, which then makes
+/// its work visible to the last look. This also holds for one that comes between the wake-up and
+/// `wake_up()`; a plain store there would end the release sequence of that bringer.
 template <class Sync>
 class basic_wake_flag {
  public:

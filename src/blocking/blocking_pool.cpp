@@ -63,8 +63,8 @@ int create_thread(std::size_t stack_size, void* (*entry)(void*), void* argument)
   return error;
 }
 
-// For a thread that has ended, but for the references that it drops last. With those the pool may
-// go, and then it is the thread itself that is here.
+// For a thread that has ended, except for dropping its last references. Those may be the last ones
+// of the pool: then the thread itself is the caller, and cannot join itself.
 void join(std::optional<pthread_t> ended) noexcept {
   if (!ended) return;
   if (pthread_equal(*ended, pthread_self()) != 0)
@@ -77,7 +77,7 @@ struct idle_thread_tag {};
 
 // A thread that waits for work. It may be gone as soon as it is woken.
 struct idle_thread : list_node<idle_thread_tag> {
-  // False: the time is over.
+  // False if the time is over.
   bool wait_until(clock::time_point end) {
     for (;;) {
       if (parker.park_for(end - clock::now())) return true;
@@ -92,29 +92,31 @@ struct idle_thread : list_node<idle_thread_tag> {
 std::size_t usable_stack_size(std::size_t wanted) noexcept {
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const std::size_t size = std::max(wanted, static_cast<std::size_t>(PTHREAD_STACK_MIN));
-  // At the end of the range it is rounded down: the system refuses that all the same.
+  // At the end of the range it is rounded down, so as not to wrap; the system refuses such a size
+  // anyway.
   return (size - 1 < static_cast<std::size_t>(-1) - page ? size + page - 1 : size) / page * page;
 }
 
 // Invariants, under the mutex:
-// - P1 The threads in `idle_threads` wait, the latest first: it is still warm, and the others may
-//   come to their end. One of them looks out for a job for a moment before it sleeps, and is
-//   taken first. Whoever takes a thread out wakes it, so it is not counted on twice.
-// - P2 Unless the pool is at its limit, or was refused a thread, there are at least as many
-//   threads being woken or started as queued jobs. Otherwise a thread that runs a job, or is about
-//   to look for one, takes all queued ones in turn. Either way no queued job is forgotten. A
-//   thread that delivers is about to look for a job, so nobody is woken or started for a single
-//   one. A thread that runs an urgent job, or that one is queued for, does not count. When it comes
-//   back there may be more threads than the limit allows: one that finds the limit reached waits,
-//   and those that have reached it take the next jobs.
-// - P3 A thread that decides to end finds no job that it may run, and leaves `threads` at that
-//   moment.
+// - P1 The threads in `idle_threads` wait, the most recent first: its caches are warm, and the
+//   others can reach the end of their keep-alive. One of them spins for a moment before it sleeps,
+//   and is taken first. Whoever takes a thread out of the list wakes it, so no two jobs rely on the
+//   same thread.
+// - P2 Unless the pool is at its limit, or was refused a thread, there are at least as many threads
+//   being woken or started as queued jobs. Otherwise a thread that runs a job, or is about to look
+//   for one, takes all queued ones in turn. Either way no queued job is forgotten. A thread that
+//   delivers a result is about to look for a job, so nobody is woken or started for a single one. A
+//   thread that runs an urgent job, or that an urgent job is queued for, does not count. When it
+//   comes back there may be more threads than the limit allows: one that finds the limit reached
+//   waits, and those within the limit take the next jobs.
+// - P3 A thread decides to end only when it finds no job that it may run, and leaves `threads` at
+//   that moment.
 // - P4 Each thread is joined by the next one that ends, and the last one by `shutdown`, or by
-//   whoever lets go of the state last. After `abandon`, each detaches itself.
+//   whoever drops the last reference to the state. After `abandon`, each detaches itself.
 // - P5 Urgent jobs are run also after `shutdown` began: others may be waiting for them.
 struct blocking_pool::state : std::enable_shared_from_this<state> {
   explicit state(blocking_pool_options o) : options(std::move(o)) {
-    // There may be one more for each urgent job, and the sum must not wrap.
+    // There may be one more thread for each urgent job, and the sum must not wrap.
     options.max_threads =
         std::clamp<std::size_t>(options.max_threads, 1, static_cast<std::size_t>(-1) / 2);
   }
@@ -235,18 +237,19 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
       --idle;
       return false;
     }
-    // It was taken out when the time was over: that counts, and the wake-up is on its way.
+    // It was taken out of the list just when the time was over: that decides, and the wake-up is on
+    // its way.
     lock.unlock();
     self.parker.park();
     lock.lock();
     return true;
   }
 
-  // Under the lock: how long a thread looks out for the next job before it sleeps. Who waits for
-  // the end of a job and then brings the next one does so at once if it is awake; and it stays
-  // awake if it has found a thread that is (`blocking_job::starts_at_once`). So either both sides
-  // sleep each time, or none does. To get there, a thread now and then waits as long as the other
-  // side takes to wake.
+  // Under the lock: how long a thread spins for the next job before it sleeps. A submitter that
+  // waits for one job and then brings the next does so at once if it is awake; and it stays awake
+  // if the job was given to a thread that is (`blocking_job::starts_at_once`). So either both sides
+  // sleep each time, or neither does. To get from the first state to the second, a thread now and
+  // then spins as long as the other side takes to wake.
   std::chrono::microseconds time_to_spin() noexcept {
     using std::chrono::microseconds;
     if (spinner != nullptr) return microseconds(0);
@@ -291,14 +294,14 @@ struct blocking_pool::state : std::enable_shared_from_this<state> {
   std::size_t urgent = 0;      // of these, in an urgent job, or wanted for one
   intrusive_list<idle_thread, idle_thread_tag> idle_threads;
   std::size_t idle = 0;            // their number
-  idle_thread* spinner = nullptr;  // of these, the one that is still awake
-  bool spinning_pays = false;      // did the last time
-  unsigned sleeps = 0;             // without a look-out before
+  idle_thread* spinner = nullptr;  // of these, the one that spins
+  bool spinning_pays = false;      // it did the last time
+  unsigned sleeps = 0;             // in a row, without spinning before
   std::size_t queued = 0;
   std::optional<pthread_t> last_ended;  // to be joined
   bool tells_quiet = false;
   bool closed = false;
-  bool detaches = false;  ///< nobody will join the last one
+  bool detaches = false;  ///< nobody joins the last one
 };
 
 blocking_pool::blocking_pool(blocking_pool_options options)
@@ -324,7 +327,7 @@ result<void> blocking_pool::submit(blocking_job& job) {
     if (idle == nullptr) {
       if (!job.urgent && s.threads >= s.options.max_threads + s.urgent) return {};
       const int failure = s.start_thread();
-      // An urgent job does not wait for jobs that may be waiting for it.
+      // An urgent job must not wait for jobs that may be waiting for it.
       if (failure == 0 || (s.threads > s.urgent && !job.urgent)) return {};
       s.forget(job);
       return std::error_code(failure, std::generic_category());
@@ -362,10 +365,10 @@ bool blocking_pool::shutdown(clock::time_point deadline) noexcept {
     job->cancel(job);
     lock.lock();
   }
-  // A thread of the pool that is here does not wait for itself.
+  // If the caller is a thread of the pool, it does not wait for itself.
   const std::size_t self = this_thread_pool() == &s ? 1 : 0;
   const auto all_ended = [&] { return s.alive == self; };
-  // Threads without a job end at once: only running ones can exceed the deadline.
+  // Threads without a job end at once: only running jobs can exceed the deadline.
   const auto others_ended = [&] { return s.alive <= s.running + s.delivering + s.urgent + self; };
   if (deadline == clock::time_point::max())
     s.ended.wait(lock, all_ended);

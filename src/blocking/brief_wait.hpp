@@ -8,12 +8,12 @@
 
 namespace kioto::detail {
 
-/// Waits for a moment without sleeping, for what is expected of a thread that is awake. That takes
-/// a microsecond; to fall asleep and to be woken takes ten to fifty, and more of two processors
-/// than this burns. False: it did not come.
+/// Spins for a moment, for something that a thread that is awake is about to do. That takes a
+/// microsecond; falling asleep and being woken takes ten to fifty, and more time of two processors
+/// than spinning costs. False if it did not happen.
 template <class Predicate>
 [[nodiscard]] bool wait_briefly(std::chrono::microseconds moment, Predicate&& has_come) noexcept {
-  // On the only processor nothing comes as long as this thread is in the way.
+  // On a single processor nothing can happen while this thread occupies it.
   static const bool is_alone = std::thread::hardware_concurrency() == 1;
   if (is_alone) return false;
   const auto end = std::chrono::steady_clock::now() + moment;

@@ -14,8 +14,8 @@
 
 namespace kioto::detail {
 
-/// The reactor and the timers of a runtime, as one thing that a thread can sleep in. Whoever holds
-/// the lock may turn it; `unpark()` and `timer_moved_up()` are for everybody.
+/// The reactor and the timers of a runtime, as one object that a thread can sleep in. Whoever holds
+/// the lock may turn it; `unpark()` and `timer_moved_up()` may be called by any thread.
 ///
 /// `Io` has `turn(std::optional<nanoseconds>)` and `unpark()`, see `basic_parker`; `Timers` is a
 /// `basic_time_driver`; `Clock` has `now()`.
@@ -32,7 +32,7 @@ class basic_driver {
            !locked_.exchange(true, std::memory_order_acquire);
   }
   void unlock() noexcept { locked_.store(false, std::memory_order_release); }
-  /// Somebody is in the seat; this may have changed already.
+  /// Whether a thread holds the lock; this may have changed already.
   [[nodiscard]] bool is_locked() const noexcept { return locked_.load(std::memory_order_relaxed); }
   /// How many turns have begun.
   [[nodiscard]] std::uint64_t turns() const noexcept {
@@ -46,7 +46,8 @@ class basic_driver {
     else
       sleep(timeout);
   }
-  /// Dispatches what is there: everything, or at most so many events; and fires the timers.
+  /// Dispatches what is ready, all of it or at most `limit` events, and fires the timers that are
+  /// due.
   template <class... Limit>
   void poll(Limit... limit) noexcept {
     count_turn();
@@ -54,8 +55,8 @@ class basic_driver {
     timers_.process(clock_.now());
   }
 
-  /// Sleeps until an event or an unpark: the timers stand still. `may_sleep()` is called first; a
-  /// timer that moves up after it looked at them ends the sleep.
+  /// For a paused clock: sleeps until an event or an unpark, but not for timers. `may_sleep()` is
+  /// called first; a timer that becomes the earliest after that ends the sleep.
   template <class Predicate>
   void turn_beside_timers(std::optional<std::chrono::nanoseconds> limit,
                           Predicate&& may_sleep) noexcept {
@@ -68,7 +69,7 @@ class basic_driver {
   /// Ends the turn in progress, or the next one.
   void unpark() noexcept { io_.unpark(); }
 
-  /// A timer is due before all others: a sleeper has to come back and look.
+  /// A timer was set that is due before all others: a sleeping turn has to end, to see it.
   void timer_moved_up() noexcept {
     if (sleeping_.fetch_or(0, std::memory_order_acq_rel) != 0) io_.unpark();
   }

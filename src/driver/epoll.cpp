@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The epoll backend: edge-triggered, each descriptor registered once for both directions.
+#include <kioto/detail/net/reactor_backend.hpp>
+
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -18,8 +20,8 @@ namespace {
 
 constexpr std::uint32_t interests = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
 
-// An error is news for both directions. It is not final, as a hang-up is: on some sockets it passes
-// once it was read, so it must be possible to clear it.
+// An error makes both directions ready. It is not final, as a hang-up is: on some sockets it is
+// gone once it was read, so it must be possible to clear it.
 constexpr net::ready decode_low(std::uint32_t events) noexcept {
   using net::ready;
   ready out;
@@ -47,7 +49,7 @@ net::ready decode(std::uint32_t events) noexcept {
   return out | net::ready::read_closed();
 }
 
-// Rounded up: to come back early would only mean to come back twice.
+// Rounded up: a turn that ends too early would only be followed by another one.
 int milliseconds(std::optional<std::chrono::nanoseconds> timeout) noexcept {
   if (!timeout) return -1;
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(*timeout).count();
@@ -66,8 +68,9 @@ class epoll_backend final : public reactor_backend {
     return sys::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event).code();
   }
 
-  // Closing the descriptor would do, but for duplicates of it, here or in other processes: the set
-  // knows a file under the number with which it was added, until its last descriptor is closed.
+  // Closing the descriptor is not enough if there are duplicates of it, here or in other processes:
+  // the set keeps a file, under the number with which it was added, until its last descriptor is
+  // closed.
   std::error_code remove(int fd) noexcept override {
     epoll_event event{};
     return sys::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, &event).code();
@@ -92,7 +95,7 @@ class epoll_backend final : public reactor_backend {
     return events;
   }
 
-  // The counter is never read: each write is an edge. At its end, after 2^64 - 2 of them, it is
+  // The counter is not read: each write is an edge. When it is full, after 2^64 - 2 writes, it is
   // reset.
   void unpark() noexcept override {
     const std::uint64_t one = 1;

@@ -7,14 +7,16 @@
 
 #include <kioto/detail/base/frame_allocator.hpp>
 
+#include "driver/backend_choice.hpp"
+
 namespace kioto::detail {
 
 reactor::reactor(std::unique_ptr<reactor_backend> backend) noexcept
     : backend_(std::move(backend)) {}
 
 reactor::~reactor() {
-  // Each live registration holds the driver: none is left. Nor is there another turn, so those that
-  // events may still come for can go.
+  // Each live registration holds a reference to the reactor: none is left. Nor is there another
+  // turn, so those for which events might still come can be freed.
   free_pending();
   free_all(haunted_);
   free_all(worn_out_);
@@ -24,7 +26,8 @@ void reactor::free_all(registration_list& list) noexcept {
   while (registration* r = list.pop_front()) delete r;
 }
 
-// The size of a registration is a multiple of its alignment: so its memory has that, too.
+// `allocate_frame` aligns memory as its size allows, and the size of a registration is a multiple
+// of its alignment.
 void* registration::operator new(std::size_t bytes, std::align_val_t,
                                  const std::nothrow_t&) noexcept {
   try {
@@ -37,17 +40,26 @@ void registration::operator delete(void* memory, std::size_t bytes, std::align_v
   deallocate_frame(memory, bytes);
 }
 
-result<reactor_pointer> reactor::create() {
+result<reactor_pointer> reactor::create(kioto::backend which) {
   watch_forks();
-  auto backend = make_epoll_backend();
-  if (!backend) return backend.error();
-  return std::make_shared<reactor>(std::move(*backend));
+  switch (which) {
+    case backend::automatic:
+    case backend::epoll: {
+      auto made = make_epoll_backend();
+      if (!made) return made.error();
+      return std::make_shared<reactor>(std::move(*made));
+    }
+    case backend::kqueue:
+    case backend::io_uring:
+      break;
+  }
+  return backend_not_in_build();
 }
 
-// One that waits for another life, or a new one.
+// Reuses a registration that waits for another life, or allocates one.
 registration* reactor::make(net::ready initial) noexcept {
   registration* made = nullptr;
-  // Relaxed: to miss one costs an allocation.
+  // Relaxed: missing one costs an allocation, no more.
   if (has_haunted_.load(std::memory_order_relaxed)) [[unlikely]] {
     const std::lock_guard lock(mutex_);
     made = haunted_.pop_front();
@@ -60,7 +72,8 @@ registration* reactor::make(net::ready initial) noexcept {
   return made;
 }
 
-// Under the mutex: `which` is to have the number, unless another one has. False: no memory.
+// Under the mutex: notes that `which` has the number, unless another registration has it. False if
+// there is no memory.
 bool reactor::note_number(int fd, registration& which) noexcept {
   if (fd < 0) return true;
   const auto number = static_cast<std::size_t>(fd);
@@ -75,9 +88,9 @@ bool reactor::note_number(int fd, registration& which) noexcept {
   return true;
 }
 
-// The backend took the descriptor. If the number is that of another registration, whose descriptor
-// it took as well, that one was closed behind its back: otherwise this would have been refused. Its
-// operations would go to the new descriptor from now on, so they end.
+// The backend has accepted the descriptor although another registration has its number: so the
+// descriptor of that one was closed behind its back, otherwise the backend would have refused this.
+// Its operations would act on the new descriptor from now on, so they are ended.
 void reactor::take_number(int fd, registration& which) noexcept {
   registration* displaced = nullptr;
   {
@@ -112,8 +125,8 @@ result<registration*> reactor::add(int fd, net::ready initial) noexcept {
   }
   if (!failure) failure = backend_->add(fd, *added);
   if (failure) {
-    // No event can name it, unless it has had another life: it goes as soon as no shutdown is just
-    // walking over it.
+    // No event can name it, unless it has had another life: it is freed as soon as no shutdown
+    // walks over it.
     if (has_number && fd >= 0) {
       const std::lock_guard lock(mutex_);
       const auto number = static_cast<std::size_t>(fd);
@@ -130,10 +143,10 @@ result<registration*> reactor::add(int fd, net::ready initial) noexcept {
 bool reactor::remove(registration& which, int fd) noexcept {
   if (is_forked_child() && which.driver_->is_inherited()) [[unlikely]]
     return true;
-  // The registration may hold the last reference, and then is freed by the driver's destructor.
+  // The registration may hold the last reference to the reactor, whose destructor then frees it.
   const reactor_pointer driver = std::move(which.driver_);
-  // Relaxed: who closes a descriptor behind its back, on another thread, has to see to it that the
-  // owner learns of that before it removes it.
+  // Relaxed: if another thread closes the descriptor behind its back, it has to synchronise with
+  // the owner before the owner removes the registration.
   bool removed = true;
   if (fd >= 0)
     removed = !which.displaced_.load(std::memory_order_relaxed) && !driver->backend_->remove(fd);
@@ -157,7 +170,8 @@ bool reactor::remove(registration& which, int fd) noexcept {
 }
 
 void reactor::turn(std::optional<std::chrono::nanoseconds> timeout, std::size_t limit) noexcept {
-  // Relaxed: a removal that is missed is found at the next turn, and the sixteenth unparks.
+  // Relaxed: a removal that is missed here is found at the next turn, and the sixteenth ends a turn
+  // that sleeps.
   if (pending_count_.load(std::memory_order_relaxed) != 0) free_pending();
   const std::size_t events = backend_->turn(timeout, limit);
   if (events != 0)

@@ -43,8 +43,8 @@ void runtime_clock::pause(auto_advance by_itself) noexcept {
   const std::lock_guard lock(mutex_);
   advances_by_itself_ = by_itself == auto_advance::on;
   if (is_paused()) return;
-  // At a whole millisecond, where the ticks are: so what a test measures does not depend on the
-  // moment at which it started.
+  // Stops at a whole millisecond, where the ticks are: so what a test measures does not depend on
+  // the moment at which it started.
   stands_at_ = now_locked();
   if (stands_at_ <= last_whole_millisecond)
     stands_at_ = std::chrono::ceil<std::chrono::milliseconds>(stands_at_);

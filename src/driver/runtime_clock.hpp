@@ -10,10 +10,10 @@
 
 namespace kioto::detail {
 
-/// The clock of one runtime: that of the system, unless a test pauses it.
+/// The clock of one runtime: the system's, unless a test pauses it.
 ///
-/// While it is paused it stands still at a whole millisecond, and moves when it is told to; when it
-/// goes on, it does so from where it was. It never goes back. Only the runtime moves it by itself.
+/// While it is paused it stands still at a whole millisecond, and moves when it is told to;
+/// resumed, it goes on from there. It never goes back. Only the runtime lets it advance by itself.
 ///
 /// Thread safety: all members, from any thread.
 class runtime_clock {
@@ -26,26 +26,26 @@ class runtime_clock {
   ~runtime_clock();
 
   [[nodiscard]] clock::time_point now() const noexcept {
-    // Relaxed: decides only who tells the time. What that is stands under the lock.
+    // Relaxed: only decides where the time is read. An altered time is read under the lock.
     if (mode_.load(std::memory_order_relaxed) == mode::system) [[likely]]
       return clock::now();
     return altered_now();
   }
-  /// It is not that of the system.
+  /// Whether it is paused, or differs from the system's.
   [[nodiscard]] bool is_altered() const noexcept {
     return mode_.load(std::memory_order_relaxed) != mode::system;
   }
   [[nodiscard]] bool is_paused() const noexcept {
     return mode_.load(std::memory_order_relaxed) == mode::paused;
   }
-  /// It is paused, and jumps to the next timer when there is nothing else to do.
+  /// Whether it is paused, and jumps to the next timer when there is nothing else to do.
   [[nodiscard]] bool advances_by_itself() const noexcept;
 
   /// Pauses it. If it is paused, changes only whether it advances by itself.
   void pause(auto_advance by_itself) noexcept;
-  /// Lets it go on; nothing if it is not paused.
+  /// Resumes it; does nothing if it is not paused.
   void resume() noexcept;
-  /// Moves a paused clock. False, and nothing done, if it is not paused.
+  /// Moves a paused clock. False, without effect, if it is not paused.
   bool advance(std::chrono::nanoseconds by) noexcept;
   void advance_to(clock::time_point at) noexcept;
 

@@ -22,9 +22,10 @@ namespace kioto::detail {
 ///
 /// Invariants:
 /// - T1 A timer that was inserted is either cancelled, by a `cancel` that returns true, or fires,
-///   once. Which of them is decided under the lock, by who unlinks it.
+///   once. Which of the two is decided under the lock, by whoever unlinks it.
 /// - T2 Callbacks run without the lock, in batches: they may insert, cancel and destroy any timers.
-/// - T3 `next_` is not later than the first deadline. An `insert` that lowers it says so.
+/// - T3 `next_` is not later than the first deadline. An `insert` that lowers it says so by its
+///   result.
 ///
 /// `Timer` is derived from `timer_node` and has `void fire() noexcept`: called once for each
 /// insertion that is not cancelled, as the last access to the timer.
@@ -47,8 +48,8 @@ class basic_time_driver {
   /// No timer may be inserted any more; see `shutdown`.
   ~basic_time_driver() = default;
 
-  /// Inserts a timer that is not inserted. Unless this returns `elapsed` it may have fired before
-  /// the call returns: the caller touches it only if it knows better.
+  /// Inserts a timer that is not inserted. Unless this returns `elapsed`, the timer may have fired,
+  /// and be gone, before the call returns.
   timer_insert insert(Timer& timer, std::uint64_t tick) noexcept {
     std::lock_guard lock(mutex_);
     timer.set_cancelled_by_shutdown(closed_);
@@ -61,13 +62,14 @@ class basic_time_driver {
     return insert(timer, tick_at_or_after(deadline));
   }
 
-  /// True: the timer is removed and will not fire. False: it is not inserted, or its callback has
-  /// been called or is about to be; the caller keeps the timer alive until then.
+  /// True if the timer was removed and will not fire. False if it is not inserted, or its callback
+  /// has been called or is about to be; the caller keeps the timer alive until then.
   [[nodiscard]] bool cancel(Timer& timer) noexcept {
     std::lock_guard lock(mutex_);
     if (!timer.is_linked()) return false;
-    // `next_` stays: at worst the driver wakes once for nothing, while timeouts that are set and
-    // cancelled again and again do not each look like the earliest.
+    // `next_` stays as it is: at worst the driver wakes once for nothing. Otherwise, of timeouts
+    // that are set and cancelled again and again, each would look like the earliest and wake the
+    // driver.
     wheel_.remove(timer);
     return true;
   }
@@ -85,9 +87,9 @@ class basic_time_driver {
     return time_of(tick);
   }
 
-  /// The first deadline, exactly, while `next_deadline` may be that of a cancelled timer, or a
-  /// point on the way to a distant one. None if there is no timer, or none that comes. Not for hot
-  /// paths.
+  /// The exact first deadline; `next_deadline` may be that of a cancelled timer, or a step on the
+  /// way to a distant one. None if there is no timer, or none with a deadline that will come. Not
+  /// for hot paths.
   [[nodiscard]] std::optional<clock::time_point> earliest_deadline() noexcept {
     const std::lock_guard lock(mutex_);
     const timer_node* first = wheel_.earliest();
@@ -96,8 +98,8 @@ class basic_time_driver {
     return time_of(first->deadline());
   }
 
-  /// Fires the timers whose deadline is not after `now`, by deadline. Returns how many. Does not
-  /// lock when there is none.
+  /// Fires the timers whose deadline is not after `now`, in the order of their deadlines. Returns
+  /// how many. Does not lock when there is none.
   std::size_t process(std::uint64_t now) noexcept {
     if (now < next_tick()) return 0;
     std::unique_lock lock(mutex_);
@@ -159,7 +161,7 @@ class basic_time_driver {
   timer_wheel wheel_;
 };
 
-class timer_operation;  // who calls members of this has its header
+class timer_operation;  // defined where members of `time_driver` are called
 using time_driver = basic_time_driver<std_sync, timer_operation>;
 
 }  // namespace kioto::detail

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/net/ip_address.hpp>
+
 #include <fmt/format.h>
 #include <net/if.h>
 #include <charconv>
 #include <cstring>
-#include <kioto/net/ip_address.hpp>
 #include <ostream>
 
 namespace kioto::detail {

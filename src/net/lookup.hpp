@@ -8,7 +8,7 @@
 
 #include <kioto/abort_on_drop.hpp>
 #include <kioto/blocking.hpp>
-#include <kioto/net/resolve.hpp>
+#include "net/resolve.hpp"
 
 namespace kioto::detail {
 
@@ -18,9 +18,9 @@ inline result<address_list> look_up(const std::string& host_and_port) {
   return resolve_blocking(host_and_port);
 }
 
-/// The addresses of a host and port: literals at once, names on the blocking pool. Cancelled at
-/// once: a lookup that has not begun never does; one that has goes on alone in its thread, with its
-/// own copy of the name.
+/// The addresses of a host and port: literals at once, names on the blocking pool. Cancellation
+/// takes effect at once: a lookup that has not begun never does; one that has begun goes on in its
+/// thread, with its own copy of the name, and its result is dropped.
 inline task<result<address_list>> addresses_of(std::string host_and_port) {
   const auto parsed = parse_host_port(host_and_port);
   if (!parsed) co_return parsed.error();
@@ -30,8 +30,8 @@ inline task<result<address_list>> addresses_of(std::string host_and_port) {
   co_return std::move(joined).value();
 }
 
-/// Makes a socket at the first address of a host and port where that works. Of several failures the
-/// last is reported.
+/// Makes a socket for the first address of a host and port for which that works. Of several
+/// failures the last one is reported.
 template <class Socket>
 task<result<Socket>> at_first_that_works(std::string host_and_port,
                                          task<result<Socket>> (*make)(net::socket_address)) {

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
+#include "net/resolve.hpp"
+
 #include <netdb.h>
 #include <sys/socket.h>
 #include <algorithm>
 #include <cerrno>
 #include <kioto/detail/net/sys.hpp>
-#include <kioto/net/resolve.hpp>
 #include <memory>
 #include <new>
 #include <string>
@@ -20,7 +21,7 @@ constexpr bool is_hex_digit(char c) noexcept {
   return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
-// A name that ends so is an IPv4 address to some resolver, in one of the historical notations.
+// Some resolvers take a name with such an end for an IPv4 address in a historical notation.
 bool ends_in_number(std::string_view host) noexcept {
   if (host.ends_with('.')) host.remove_suffix(1);
   const std::size_t dot = host.rfind('.');

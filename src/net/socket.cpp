@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/detail/net/socket.hpp>
+
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <algorithm>
 #include <cerrno>
-#include <kioto/detail/net/socket.hpp>
-#include <limits>
 
 #include "net/sockaddr.hpp"
 
@@ -37,24 +36,6 @@ result<bool> get_flag(int fd, int level, int name) noexcept {
   return *value != 0;
 }
 
-result<void> set_seconds(int fd, int name, std::chrono::seconds time) noexcept {
-  if (time.count() < 1 || time.count() > std::numeric_limits<int>::max()) {
-    return errc::invalid_argument;
-  }
-  return set_option(fd, IPPROTO_TCP, name, static_cast<int>(time.count()));
-}
-
-result<void> set_size(int fd, int name, std::uint32_t bytes) noexcept {
-  constexpr auto most = static_cast<std::uint32_t>(std::numeric_limits<int>::max());
-  return set_option(fd, SOL_SOCKET, name, static_cast<int>(std::min(bytes, most)));
-}
-
-result<std::uint32_t> get_size(int fd, int name) noexcept {
-  const auto value = get_option(fd, SOL_SOCKET, name);
-  if (!value) return value.error();
-  return static_cast<std::uint32_t>(*value);
-}
-
 result<bool> is_v6_socket(int fd) noexcept {
   const auto domain = get_option(fd, SOL_SOCKET, SO_DOMAIN);
   if (!domain) return domain.error();
@@ -79,7 +60,7 @@ result<net::socket_address> address_from(sys::io_result (*call)(int, ::sockaddr*
   return native.to_socket_address();
 }
 
-// The parts that are not empty, as many as fit. const_buffer and mutable_buffer alike.
+// The parts that are not empty, as many as fit, of const_buffer or mutable_buffer.
 class io_parts {
  public:
   template <class Buffer>
@@ -195,33 +176,9 @@ result<void> set_nonblocking(int fd, bool on) noexcept {
   return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
 }
 
-result<bool> nonblocking(int fd) noexcept {
-  const auto flags = sys::fcntl(fd, F_GETFL, 0);
-  if (!flags.ok()) return flags.code();
-  return (flags.value & O_NONBLOCK) != 0;
-}
-
-result<void> set_cloexec(int fd, bool on) noexcept {
-  return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
-}
-
 result<void> set_reuse_address(int fd, bool on) noexcept {
   return set_option(fd, SOL_SOCKET, SO_REUSEADDR, on ? 1 : 0);
 }
-
-result<bool> reuse_address(int fd) noexcept { return get_flag(fd, SOL_SOCKET, SO_REUSEADDR); }
-
-result<void> set_reuse_port(int fd, bool on) noexcept {
-  return set_option(fd, SOL_SOCKET, SO_REUSEPORT, on ? 1 : 0);
-}
-
-result<bool> reuse_port(int fd) noexcept { return get_flag(fd, SOL_SOCKET, SO_REUSEPORT); }
-
-result<void> set_v6_only(int fd, bool on) noexcept {
-  return set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, on ? 1 : 0);
-}
-
-result<bool> v6_only(int fd) noexcept { return get_flag(fd, IPPROTO_IPV6, IPV6_V6ONLY); }
 
 result<void> set_nodelay(int fd, bool on) noexcept {
   return set_option(fd, IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0);
@@ -265,37 +222,6 @@ result<std::uint32_t> ttl(int fd) noexcept {
   if (!value) return value.error();
   return static_cast<std::uint32_t>(*value);
 }
-
-result<void> set_keepalive(int fd, bool on) noexcept {
-  return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, on ? 1 : 0);
-}
-
-result<void> set_keepalive(int fd, const net::keepalive_options& options) noexcept {
-  if (const auto idle = options.idle()) {
-    if (auto r = set_seconds(fd, TCP_KEEPIDLE, *idle); !r) return r;
-  }
-  if (const auto interval = options.interval()) {
-    if (auto r = set_seconds(fd, TCP_KEEPINTVL, *interval); !r) return r;
-  }
-  if (const auto probes = options.probes()) {
-    if (auto r = set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, *probes); !r) return r;
-  }
-  return set_keepalive(fd, true);
-}
-
-result<bool> keepalive(int fd) noexcept { return get_flag(fd, SOL_SOCKET, SO_KEEPALIVE); }
-
-result<void> set_send_buffer_size(int fd, std::uint32_t bytes) noexcept {
-  return set_size(fd, SO_SNDBUF, bytes);
-}
-
-result<std::uint32_t> send_buffer_size(int fd) noexcept { return get_size(fd, SO_SNDBUF); }
-
-result<void> set_recv_buffer_size(int fd, std::uint32_t bytes) noexcept {
-  return set_size(fd, SO_RCVBUF, bytes);
-}
-
-result<std::uint32_t> recv_buffer_size(int fd) noexcept { return get_size(fd, SO_RCVBUF); }
 
 result<void> check_tcp_socket(int fd) noexcept {
   const auto type = get_option(fd, SOL_SOCKET, SO_TYPE);

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/net/socket_address.hpp>
+
 #include "net/sockaddr.hpp"
 
 #include <fmt/format.h>
@@ -6,7 +8,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cstring>
-#include <kioto/net/socket_address.hpp>
 #include <ostream>
 #include <type_traits>
 
@@ -120,7 +121,8 @@ namespace kioto::net {
 result<socket_address> socket_address::parse(std::string_view text) noexcept {
   const auto parts = detail::split_host_port(text);
   if (!parts) {
-    // Without a name resolver, a bare text that is no address is that before all else.
+    // Names are not resolved here: of a bare text that is no address, this is the first thing to
+    // report.
     if (parts.error() == error::invalid_host || text.empty()) return error::invalid_address;
     return parts.error();
   }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/detail/net/sys.hpp>
+
 #include <fcntl.h>
 #include <netdb.h>
 #include <sys/epoll.h>
@@ -9,12 +11,12 @@
 #include <unistd.h>
 #include <cerrno>
 #include <kioto/config.hpp>
-#include <kioto/detail/net/sys.hpp>
 #include <type_traits>
 
-// In a program with threads, libc pays for making the calls of the data path cancellation points of
-// pthread_cancel(): about as much as the rest of what an operation costs in user space. kioto has
-// no use for that, and goes to the kernel itself; not under sanitizers, which watch the functions.
+// In a program with threads, libc makes the calls of the data path cancellation points of
+// pthread_cancel(), which costs about as much as the rest of an operation in user space. kioto has
+// no use for that, and enters the kernel directly; not under sanitizers, which intercept the
+// functions.
 #if defined(__linux__) && defined(SYS_recvfrom) && defined(SYS_sendto) && !KIOTO_SANITIZED
 #define KIOTO_DIRECT_CALLS 1
 #else
@@ -39,17 +41,11 @@ constexpr calls native_calls = {
     .readv = [](int fd, const ::iovec* parts, int count) -> std::ptrdiff_t {
       return ::readv(fd, parts, count);
     },
-    .writev = [](int fd, const ::iovec* parts, int count) -> std::ptrdiff_t {
-      return ::writev(fd, parts, count);
-    },
     .recv = [](int fd, void* data, std::size_t size, int flags) -> std::ptrdiff_t {
       return ::recv(fd, data, size, flags);
     },
     .send = [](int fd, const void* data, std::size_t size, int flags) -> std::ptrdiff_t {
       return ::send(fd, data, size, flags);
-    },
-    .recvmsg = [](int fd, ::msghdr* message, int flags) -> std::ptrdiff_t {
-      return ::recvmsg(fd, message, flags);
     },
     .sendmsg = [](int fd, const ::msghdr* message, int flags) -> std::ptrdiff_t {
       return ::sendmsg(fd, message, flags);
@@ -101,7 +97,7 @@ inline io_result retrying(Call&& call) noexcept {
   }
 }
 
-// Out of line, so that the way past it needs no frame.
+// Out of line, so that the direct path needs no stack frame.
 KIOTO_NOINLINE io_result recv_by_table(int fd, void* data, std::size_t size, int flags) noexcept {
   return retrying([&] { return table().recv(fd, data, size, flags); });
 }
@@ -180,10 +176,6 @@ io_result readv(int fd, const ::iovec* parts, int count) noexcept {
   return retrying([&] { return table().readv(fd, parts, count); });
 }
 
-io_result writev(int fd, const ::iovec* parts, int count) noexcept {
-  return retrying([&] { return table().writev(fd, parts, count); });
-}
-
 // The two calls of the data path.
 io_result recv(int fd, void* data, std::size_t size, int flags) noexcept {
 #if KIOTO_DIRECT_CALLS
@@ -200,10 +192,6 @@ io_result send(int fd, const void* data, std::size_t size, int flags) noexcept {
     return transfer<SYS_sendto>(fd, data, size, flags);
 #endif
   return send_by_table(fd, data, size, flags);
-}
-
-io_result recvmsg(int fd, ::msghdr* message, int flags) noexcept {
-  return retrying([&] { return table().recvmsg(fd, message, flags); });
 }
 
 io_result sendmsg(int fd, const ::msghdr* message, int flags) noexcept {

@@ -8,7 +8,7 @@
 namespace kioto::net {
 namespace {
 
-// What an accepted or connected socket starts with: it may be tried at once.
+// The initial readiness of an accepted or connected socket: it may be tried at once.
 constexpr ready optimistic = ready::readable() | ready::writable();
 
 }  // namespace
@@ -17,7 +17,7 @@ task<result<tcp_stream>> tcp_stream::connect(socket_address peer) {
   detail::reactor& driver = detail::current_reactor("net::tcp_stream::connect");
   auto fd = detail::open_tcp(peer.family());
   if (!fd) co_return fd.error();
-  // Before it is registered: a socket that is not connecting yet counts as hung up.
+  // Connects before registering: a socket that is not connecting yet would be reported as hung up.
   const auto begun = detail::start_connect(fd->get(), peer);
   if (!begun) co_return begun.error();
   bool connected = *begun == detail::connect_state::connected;

@@ -10,7 +10,7 @@ namespace kioto::detail {
 
 std::error_code submit_blocking(task_header& task, blocking_job& job) noexcept {
   const auto submitted = task.scheduler_->core().blocking.submit(job);
-  // The job may be done, but its operation is still here: this thread owns the strand.
+  // The job may be done, but its operation still exists: this thread owns the strand.
   if (executor* current = this_thread().current; current != nullptr && job.starts_at_once)
     current->expect_job();
   return submitted ? std::error_code() : submitted.error();
@@ -25,8 +25,8 @@ std::exception_ptr make_system_error(std::error_code error) noexcept {
 scheduler& blocking_scheduler_of(scheduler& home) noexcept { return home.core().calls; }
 
 void blocking_scheduler::schedule_remote(task_header& task) noexcept {
-  // In a shutdown maybe nobody runs tasks any more. Whoever schedules the task owns it, and it is
-  // suspended in its only operation.
+  // In a shutdown there may be no thread left that runs tasks. Whoever schedules the task owns it,
+  // and it is suspended in its only operation: so it can be run here.
   if (core().shutting_down.load(std::memory_order_acquire) &&
       task.word_.has_fired(task.current_->fired_)) [[unlikely]]
     run_here(task);

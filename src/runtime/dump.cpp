@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
+#include "scheduler/core.hpp"
+
 #include <algorithm>
 #include <cstdio>
 
 #include <fmt/format.h>
 
 #include <kioto/detail/task/promise.hpp>
-
-#include "scheduler/core.hpp"
 
 namespace kioto {
 namespace detail {

@@ -21,13 +21,13 @@ constinit std::atomic<std::uint32_t> fork_count{0};
 
 namespace {
 
-// The list of tasks that a task of this thread is in: the task may still end in the child.
+// The list that contains the task of this thread: the task may still end in the child.
 owned_tasks* tasks_around() noexcept {
   runtime_core* const core = this_thread().runtime;
   return core != nullptr && !core->process.is_inherited() ? &core->owned : nullptr;
 }
 
-// The locks that a child needs must not be held by a thread that it does not have.
+// The locks that a child needs must not be held by a thread that does not exist in it.
 void before_fork() noexcept {
   lock_frame_pool();
   if (owned_tasks* const tasks = tasks_around()) tasks->lock();
@@ -39,7 +39,7 @@ void after_fork() noexcept {
 }
 
 // The only thread of the child is a copy of the one that forked. It leaves the runtime that it ran
-// tasks for; the loop that it may come back to finds that, see executor::leave_in_child().
+// tasks for; the loop that it may return to detects that, see executor::leave_in_child().
 void after_fork_in_child() noexcept {
   after_fork();
   fork_count.store(fork_count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
@@ -53,7 +53,7 @@ void after_fork_in_child() noexcept {
 }  // namespace
 
 void watch_forks() noexcept {
-  // The only failure is that of memory; then forks go unseen, as they did before.
+  // This fails only without memory; then forks go unnoticed.
   [[maybe_unused]] static const int watched =
       pthread_atfork(&before_fork, &after_fork, &after_fork_in_child);
 }

@@ -112,11 +112,11 @@ std::optional<quota> read_quota_v1(const std::string& directory) {
                     parse_number(read_file(directory + "/cpu.cfs_period_us")));
 }
 
-// The least quota of a group and those above it, as far up as they can be seen.
+// The least quota of a group and its ancestors, as far up as they are visible.
 std::optional<unsigned> least_quota(const std::string& root, const mount& where, std::string group,
                                     std::optional<quota> (*read)(const std::string&)) {
-  // The part of the path below the mount. A group outside of what is mounted cannot be seen: the
-  // mounted one is the nearest guess.
+  // The part of the path below the mount. A group outside of what is mounted is not visible: the
+  // mounted one is the best guess.
   if (where.group != "/") {
     const bool inside = group.compare(0, where.group.size(), where.group) == 0 &&
                         (group.size() == where.group.size() || group[where.group.size()] == '/');

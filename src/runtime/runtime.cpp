@@ -3,8 +3,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <new>
 #include <ostream>
 #include <stdexcept>
@@ -17,9 +15,11 @@
 #include <kioto/parallelism.hpp>
 #include <kioto/time/sleep.hpp>
 
+#include "driver/backend_choice.hpp"
 #include "scheduler/core.hpp"
 #include "scheduler/current_thread.hpp"
 #include "scheduler/multi_thread.hpp"
+#include "scheduler/os_thread.hpp"
 
 namespace kioto {
 namespace detail {
@@ -36,36 +36,8 @@ namespace {
                   what));
 }
 
-struct chosen_backend {
-  backend which = backend::epoll;
-  std::string reason;
-};
-
-result<chosen_backend> choose_backend(backend wanted) {
-  chosen_backend out;
-  out.reason = "chosen by the builder";
-  if (wanted == backend::automatic) {
-    const char* name = std::getenv("KIOTO_BACKEND");
-    if (name == nullptr || std::strcmp(name, "automatic") == 0 || *name == '\0') {
-      out.reason = "automatic: epoll is the default on Linux";
-      return out;
-    }
-    out.reason = "chosen by KIOTO_BACKEND";
-    if (std::strcmp(name, "epoll") == 0)
-      wanted = backend::epoll;
-    else if (std::strcmp(name, "io_uring") == 0)
-      wanted = backend::io_uring;
-    else if (std::strcmp(name, "kqueue") == 0)
-      wanted = backend::kqueue;
-    else
-      return std::errc::invalid_argument;
-  }
-  if (wanted != backend::epoll) return std::errc::not_supported;
-  return out;
-}
-
-// Calls `print` with the text of an exception. Without memory of its own: that there is none may be
-// the exception.
+// Calls `print` with the text of an exception. Allocates nothing: the exception may be that there
+// is no memory.
 template <class Print>
 void describe(std::exception_ptr error, Print&& print) noexcept {
   try {
@@ -129,7 +101,7 @@ blocking_pool_options blocking_options_of(runtime_core& core) {
 }  // namespace
 
 std::uint64_t next_task_id(thread_state& thread) noexcept {
-  // A block of ids for each thread, so that spawning threads do not share a cache line.
+  // Each thread takes a block of ids, so that spawning threads do not contend for a cache line.
   constexpr std::uint64_t block = 256;
   static constinit std::atomic<std::uint64_t> blocks{1};
   if (thread.next_id == thread.last_id) {
@@ -159,60 +131,11 @@ void runtime_core::leave_behind() noexcept {
   }
 }
 
-// Nothing of it is touched but its descriptors, of which the parent has its own.
+// Only its descriptors are closed, of which the parent has its own; nothing else of it is touched.
 void runtime_core::abandon() noexcept {
   if (self_ != nullptr) return;
   leave_behind();
   io->abandon();
-}
-
-std::error_code os_thread::start(runtime_core& core, std::function<void()> body, hooks mode) {
-  struct start_data {
-    std::shared_ptr<runtime_core> core;
-    std::function<void()> body;
-    bool calls_hooks;
-  };
-  std::unique_ptr<start_data> data(new (std::nothrow) start_data{
-      core.shared_from_this(), std::move(body), mode == hooks::called});
-  if (data == nullptr) return std::make_error_code(std::errc::not_enough_memory);
-  pthread_attr_t attributes;
-  if (const int error = pthread_attr_init(&attributes)) return {error, std::generic_category()};
-  if (core.options.thread_stack_size != 0) {
-    const std::size_t size = usable_stack_size(core.options.thread_stack_size);
-    if (const int error = pthread_attr_setstacksize(&attributes, size)) {
-      pthread_attr_destroy(&attributes);
-      return {error, std::generic_category()};
-    }
-  }
-  const auto entry_point = [](void* raw) -> void* {
-    const std::unique_ptr<start_data> mine(static_cast<start_data*>(raw));
-    runtime_core& home = *mine->core;
-    pthread_setname_np(pthread_self(), home.options.thread_name.substr(0, 15).c_str());
-    this_thread().runtime = &home;
-    if (mine->calls_hooks && home.options.on_thread_start) home.options.on_thread_start();
-    mine->body();
-    if (mine->calls_hooks && home.options.on_thread_stop) home.options.on_thread_stop();
-    this_thread().runtime = nullptr;
-    return nullptr;
-  };
-  const int error = pthread_create(&id_, &attributes, entry_point, data.get());
-  pthread_attr_destroy(&attributes);
-  if (error != 0) return {error, std::generic_category()};
-  joinable_ = true;
-  [[maybe_unused]] const start_data* const the_threads_now = data.release();
-  return {};
-}
-
-void os_thread::join() noexcept {
-  if (!std::exchange(joinable_, false)) return;
-  if (pthread_equal(id_, pthread_self()) != 0)
-    pthread_detach(id_);
-  else
-    pthread_join(id_, nullptr);
-}
-
-void os_thread::detach() noexcept {
-  if (std::exchange(joinable_, false)) pthread_detach(id_);
 }
 
 static inline runtime_core& entered_core(const char* what) {
@@ -264,7 +187,7 @@ std::uint64_t fresh_seed() noexcept {
 
 std::uint32_t runtime_random(task_header& task) noexcept { return task.scheduler_->random(); }
 
-// False: the runtime shuts down, and the task has ended.
+// False if the runtime shuts down; then the task has ended.
 static inline bool admit(thread_state& thread, task_header& task) noexcept {
   runtime_core& core = task.scheduler_->core();
   task.id_ = next_task_id(thread);
@@ -289,8 +212,8 @@ KIOTO_NOINLINE void launch_here(task_header& task) noexcept {
     run_here(task);
 }
 
-// What the destructors of the callable and its arguments do is done for this task. An executor of
-// another runtime is no help to them, and must not be handed over by block_in_place().
+// The destructors of the callable and its arguments run on behalf of this task. They must not use
+// an executor of another runtime, nor hand it over by block_in_place().
 KIOTO_NOINLINE void run_here(task_header& task) noexcept {
   thread_state& thread = state_of_this_thread;
   runtime_core& core = task.scheduler_->core();
@@ -379,7 +302,7 @@ void check_local_thread(runtime_core& core, const char* what) {
 }
 
 void block_until_done(runtime_core& core, task_header& task) {
-  // The task may let go of the runtime.
+  // The task may drop the last reference to the runtime.
   const core_pointer keep = core.shared_from_this();
   core.home->block_until_done(task);
   if (core.is_local) [[unlikely]]
@@ -410,7 +333,7 @@ result<core_pointer> make_core(runtime_options options, bool local) {
   auto chosen = choose_backend(options.backend);
   if (!chosen) return chosen.error();
   watch_forks();
-  auto io = reactor::create();
+  auto io = reactor::create(chosen->which);
   if (!io) return io.error();
   auto core = std::make_shared<runtime_core>(std::move(options), workers, std::move(*io),
                                              std::move(chosen->reason));
@@ -433,7 +356,7 @@ result<core_pointer> make_core(runtime_options options, bool local) {
 
 namespace {
 
-// The reactor and the timers stay for a moment, so that most tasks go in peace.
+// The reactor and the timers go on for a moment, so that most tasks can end in an orderly way.
 constexpr auto moment_of_peace = std::chrono::milliseconds(20);
 
 bool is_inside(const runtime_core& core) noexcept {
@@ -455,12 +378,12 @@ void end_drivers(runtime_core& core) noexcept {
   core.timers.shutdown();
 }
 
-// Order: no new tasks; every task is asked to stop; their frames end. After a moment for the others
-// to go in peace, the reactor ends, and with it what is shielded and waits for I/O. The timers go
+// Order: no new tasks are admitted; every task is asked to stop; their frames are destroyed. After
+// a moment the reactor ends, and with it the shielded operations that wait for I/O. The timers go
 // on as long as there are tasks: a shielded wait that is bounded by one must come to its end. Then
-// the timers and the blocking pool.
+// the timers and the blocking pool end.
 //
-// Each step can be repeated, also by several threads at a time. True: nothing is left.
+// Each step can be repeated, also by several threads at the same time. True if nothing is left.
 bool try_to_end(runtime_core& core, std::optional<std::chrono::nanoseconds> limit) noexcept {
   using std::chrono::steady_clock;
   if (core.process.is_inherited()) {
@@ -487,7 +410,8 @@ bool try_to_end(runtime_core& core, std::optional<std::chrono::nanoseconds> limi
                    core.is_local ? "when this thread runs no task of it" : "in the background");
     deadline = steady_clock::now();
   }
-  // The thread of a current-thread runtime that is here runs a task, and cannot run others.
+  // On a thread of a current-thread runtime this is called by a task, so the thread cannot run
+  // others.
   const bool may_wait = !inside || core.is_multi_thread;
   auto peace = steady_clock::now() + moment_of_peace;
   if (deadline) peace = std::min(peace, *deadline);
@@ -511,7 +435,7 @@ bool try_to_end(runtime_core& core, std::optional<std::chrono::nanoseconds> limi
   return true;
 }
 
-// The tasks of a current-thread runtime are run to their end by a thread of their own.
+// Runs the tasks of a current-thread runtime to their end on a thread of their own.
 bool drain_in_background(runtime_core& core) noexcept {
   os_thread thread;
   const auto failed = thread.start(core, [&core] {
@@ -531,15 +455,15 @@ bool shut_down(core_pointer core, std::chrono::nanoseconds limit) noexcept {
   if (is_inside(*core)) return all;
   if (!all && limit > std::chrono::nanoseconds::zero())
     name_what_is_left(*core, "the shutdown of a runtime has missed its time limit; this is left");
-  // One of the tasks that have just ended may have let go of the runtime.
+  // One of the tasks that have just ended may have dropped the runtime.
   if (core->is_local) let_go(core->take_let_go());
   return all;
 }
 
-// The end of a current-thread runtime that nobody waits for: what ends by itself. True: all of it.
+// Ends a current-thread runtime without waiting: what is ready is run. True if nothing is left.
 //
-// The tasks of a local runtime have no other thread to go on, so its time is up: timers come at
-// once, those that begin now as well, and what is bounded by one ends. Last, what waits for a time
+// The tasks of a local runtime cannot go on in another thread, so its timers fire at once, those
+// that are set from now on as well, and what is bounded by a timer ends. Last come waits for a time
 // that never comes.
 static bool end_without_waiting(runtime_core& core) noexcept {
   auto& home = static_cast<current_thread_scheduler&>(*core.home);
@@ -553,7 +477,7 @@ static bool end_without_waiting(runtime_core& core) noexcept {
 
 void let_go(core_pointer core) noexcept {
   if (core == nullptr) return;
-  // Who has set a time limit, which was missed, does not want to wait here, either.
+  // A caller that has set a time limit, which was missed, does not want to wait here, either.
   std::optional<std::chrono::nanoseconds> limit;
   if (core->was_left.load(std::memory_order_relaxed)) limit = moment_of_peace;
   if (try_to_end(*core, limit)) return;

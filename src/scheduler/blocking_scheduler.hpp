@@ -8,12 +8,12 @@
 
 namespace kioto::detail {
 
-/// The scheduler of the tasks that stand for calls on the blocking pool.
+/// The scheduler of the tasks that represent calls on the blocking pool.
 ///
-/// Such a task runs for the first time on the thread that spawns it, up to the submission of its
-/// job, so that does not wait for a worker. After that it is run by the scheduler of the runtime:
-/// when the callable has returned, or when a stop was requested, to withdraw the job. In a shutdown
-/// nobody may be left to do so: then it ends on the thread of the pool.
+/// Such a task first runs on the thread that spawns it, until it has submitted its job: so
+/// submission does not wait for a worker. After that the scheduler of the runtime runs it: when the
+/// callable has returned, or when a stop was requested, to withdraw the job. In a shutdown no
+/// worker may be left to do so: then it ends on the thread of the pool.
 class blocking_scheduler final : public scheduler {
  public:
   explicit blocking_scheduler(runtime_core& core) noexcept : scheduler(core) {}
@@ -21,7 +21,7 @@ class blocking_scheduler final : public scheduler {
   void schedule_remote(task_header& task) noexcept override;
   void wake_all() noexcept override;
 
-  // It has no threads, and its tasks neither sleep nor draw lots.
+  // It has no threads, and its tasks neither sleep nor use random numbers.
   void timer_moved_up() noexcept override {}
   void block_until_done(task_header&) override {}
   bool drain(std::optional<std::chrono::steady_clock::time_point>) noexcept override {

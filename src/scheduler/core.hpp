@@ -32,10 +32,10 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   std::string backend_reason;
   process_mark process;
   std::atomic<bool> shutting_down{false};
-  std::atomic<bool> has_ended{false};    ///< by a shutdown: nothing of it is left
-  std::atomic<bool> was_left{false};     ///< by a shutdown whose deadline was missed
-  std::atomic<bool> told_inside{false};  ///< that it was shut down from within
-  std::mutex joining;                    ///< of who ends the threads and the drivers
+  std::atomic<bool> has_ended{false};    ///< a shutdown is complete: nothing is left
+  std::atomic<bool> was_left{false};     ///< something was, by a shutdown that missed its deadline
+  std::atomic<bool> told_inside{false};  ///< the message about a shutdown from within was printed
+  std::mutex joining;                    ///< held by whoever ends the threads and the drivers
   owned_tasks owned;
   runtime_clock clock;
   time_driver timers;
@@ -47,14 +47,15 @@ class runtime_core : public std::enable_shared_from_this<runtime_core> {
   bool is_local = false;
   std::thread::id owner;  ///< of a local runtime
 
-  /// The runtime is let go of with tasks in it that no thread will run any more. What they wait for
-  /// may come all the same, and their handles stay valid: from now on this is never destroyed.
+  /// The runtime is dropped while it has tasks that no thread will run any more. The events that
+  /// they wait for may still come, and their handles stay valid: so from now on this is never
+  /// destroyed.
   void leave_behind() noexcept;
   /// The same in a child of fork(), which inherited this. Idempotent.
   void abandon() noexcept;
 
-  /// A local runtime is let go of by a task of its own: the rest is to be done when the thread no
-  /// longer runs its tasks. Until then this keeps itself alive.
+  /// A local runtime was dropped by one of its own tasks: the shutdown is completed when the thread
+  /// no longer runs its tasks. Until then this keeps itself alive.
   void let_go_later() noexcept { self_ = shared_from_this(); }
   [[nodiscard]] std::shared_ptr<runtime_core> take_let_go() noexcept { return std::move(self_); }
 
@@ -74,8 +75,8 @@ inline void scheduler::task_ended(task_header& task) noexcept {
 
 inline runtime_core& core_of(strand& c) noexcept { return c.task().scheduler_->core(); }
 
-/// Says on stderr what a shutdown has left: the tasks, where they were spawned and where they wait,
-/// and the blocking calls. `what` ends in front of a colon.
+/// Prints to stderr what a shutdown has left behind: the tasks, where they were spawned and where
+/// they wait, and the blocking calls. `what` is the text before the colon.
 void name_what_is_left(runtime_core& core, std::string_view what) noexcept;
 
 /// The runtime that the calling thread is in; throws std::logic_error that names `what` outside of

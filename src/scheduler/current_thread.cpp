@@ -17,7 +17,7 @@ using std::chrono::steady_clock;
 current_thread_scheduler::current_thread_scheduler(runtime_core& core)
     : scheduler(core),
       executor(static_cast<scheduler&>(*this), 0),
-      seat_(*core.io, core.timers, core.clock),
+      driver_(*core.io, core.timers, core.clock),
       random_(core.options.rng_seed.value_or(fresh_seed())) {
   if (core.options.rng_seed) shuffled_ = std::make_unique<std::vector<task_header*>>();
 }
@@ -41,7 +41,8 @@ class current_thread_scheduler::turn {
     thread_.running = previous_.running;
     thread_.marks = previous_.marks;
     thread_.guard = previous_.guard;
-    if (home_.core().process.is_inherited()) return;  // nobody waits; the lock may be held for ever
+    if (home_.core().process.is_inherited())
+      return;  // no thread waits, and the lock may be held for ever
     {
       const std::lock_guard lock(home_.mutex_);
       home_.taken_ = false;
@@ -55,7 +56,7 @@ class current_thread_scheduler::turn {
   thread_state previous_;
 };
 
-// With a seed the lot decides, and calls are no exception.
+// With a seed the next task is chosen at random, and calls are no exception.
 inline task_header* current_thread_scheduler::take_called(next_run last) noexcept {
   using enum next_run::relation;
   if (last.who == none) {
@@ -63,7 +64,7 @@ inline task_header* current_thread_scheduler::take_called(next_run last) noexcep
     return nullptr;
   }
   const bool allowed = calls_ != call_streak_limit && shuffled_ == nullptr;
-  if (!allowed) runs_to_turn_ = 1;  // what came from outside has waited, too
+  if (!allowed) runs_to_turn_ = 1;  // tasks from outside have waited, too
   if (last.who == caller) {
     if (allowed) {
       ++calls_;
@@ -103,17 +104,16 @@ task_header* current_thread_scheduler::next_in_turn() noexcept {
   return take_ready();
 }
 
-// Every ready task may be the next one. None is passed over for ever: each has the same chance each
-// time.
+// Any ready task may be the next. None starves: each has the same chance each time.
 task_header* current_thread_scheduler::next_random() noexcept {
   try {
     while (task_header* task = injected_.pop()) make_ready(*task);
     while (!ready_.empty()) {
-      shuffled_->push_back(nullptr);  // the room first: this may throw
+      shuffled_->push_back(nullptr);  // makes room first: this may throw
       shuffled_->back() = take_ready();
     }
   } catch (const std::bad_alloc&) {
-    return take_ready();  // out of memory: this one, then
+    return take_ready();  // out of memory: in order, then
   }
   if (shuffled_->empty()) return nullptr;
   const std::size_t drawn = random_.below(static_cast<std::uint32_t>(shuffled_->size()));
@@ -140,10 +140,10 @@ void current_thread_scheduler::run_until(const Done& done,
       if (core().process.is_inherited()) die_in_child("a task that called fork()");
       runs_to_poll_ = options.event_interval;
       const auto now = steady_clock::now();
-      // With a seed or a paused clock, the order of things does not depend on how fast they are.
+      // With a seed or a paused clock, the order of events must not depend on how fast they are.
       const bool by_count = shuffled_ != nullptr || core().clock.is_paused();
       if (by_count || poll_is_due(now)) {
-        seat_.turn(std::chrono::nanoseconds::zero());
+        driver_.turn(std::chrono::nanoseconds::zero());
         notify_waiting_threads();
       }
       if (!by_count) limit_calls(now);
@@ -163,7 +163,7 @@ void current_thread_scheduler::run_until(const Done& done,
     }
     if (wait_for_job([this] { return !injected_.is_empty(); })) continue;
     if (then == when_idle::leave) {
-      seat_.turn(std::chrono::nanoseconds::zero());
+      driver_.turn(std::chrono::nanoseconds::zero());
       if (has_nothing_to_run()) break;
       continue;
     }
@@ -171,9 +171,9 @@ void current_thread_scheduler::run_until(const Done& done,
     busy_ns_.add(static_cast<std::uint64_t>((steady_clock::now() - busy_since).count()));
     if (options.on_thread_park) options.on_thread_park();
     notify_waiting_threads();
-    // A paused clock moves on only if the reactor has nothing, either.
+    // A paused clock advances only if the reactor has no event, either.
     if (core().clock.is_paused()) [[unlikely]]
-      seat_.turn(std::chrono::nanoseconds::zero());
+      driver_.turn(std::chrono::nanoseconds::zero());
     asleep_.fall_asleep();
     // The hook may have made something ready, too.
     if (has_nothing_to_run() && !done()) {
@@ -183,9 +183,9 @@ void current_thread_scheduler::run_until(const Done& done,
       if (const std::chrono::nanoseconds rest = frame_pool_idle(); rest.count() != 0)
         limit = std::min(limit.value_or(rest), rest);
       if (core().clock.is_paused()) [[unlikely]]
-        seat_.turn_beside_timers(limit, [this] { return clock_has_to_wait(); });
+        driver_.turn_beside_timers(limit, [this] { return clock_has_to_wait(); });
       else
-        seat_.turn(limit);
+        driver_.turn(limit);
     }
     asleep_.wake_up();
     if (options.on_thread_unpark) options.on_thread_unpark();
@@ -195,12 +195,13 @@ void current_thread_scheduler::run_until(const Done& done,
   if (last.who == next_run::relation::caller) make_ready(*last.task);  // it is in no queue
 }
 
-// There is nothing to run, and the clock is paused. False: it has moved to the next timer, or the
-// operations that waited for this moment have completed. True: something has to come from outside.
+// There is nothing to run, and the clock is paused. False if it has advanced to the next timer, or
+// if operations that waited for this moment have completed. True if the next event has to come from
+// outside.
 bool current_thread_scheduler::clock_has_to_wait() noexcept {
   if (!core().clock.is_paused()) return false;  // another thread lets it go on
-  // A blocking job hands its task over before it stops being counted. So this comes first, and the
-  // queue is looked at afterwards. If there is a job, its end wakes this thread.
+  // A blocking job schedules its task before it stops being counted. So the count is read first,
+  // and the queue afterwards. If there is a job, its end wakes this thread.
   if (!core().blocking.is_quiet_or_tells()) return injected_.is_empty();
   if (!injected_.is_empty()) return false;
   bool awaited = false;
@@ -209,7 +210,8 @@ bool current_thread_scheduler::clock_has_to_wait() noexcept {
     awaited = !idle_waiters_.empty();
   }
   const auto next = core().timers.earliest_deadline();
-  // Nobody moves the clock of a runtime that is shut down, and a shielded task may wait for it.
+  // Nobody advances the clock of a runtime that is shut down, and a shielded task may wait for a
+  // timer.
   const bool by_itself =
       core().clock.advances_by_itself() || core().shutting_down.load(std::memory_order_acquire);
   if (next && (awaited || by_itself)) {
@@ -261,15 +263,15 @@ void current_thread_scheduler::block_until_done(task_header& task) {
   run_until(done, std::nullopt);
 }
 
-// Threads that wait for their turn learn here that their task has ended. Not when it ends, because
-// that would cost every task; but before this thread sleeps, and now and then.
+// Here threads that wait for their turn learn that their task has ended. Not at the moment when it
+// ends, which would cost every task something; but before this thread sleeps, and at intervals.
 void current_thread_scheduler::notify_waiting_threads() noexcept {
   const std::lock_guard lock(mutex_);
   if (waiting_ != 0) turned_over_.notify_all();
 }
 
 void current_thread_scheduler::wake_all() noexcept {
-  if (asleep_.must_wake()) seat_.unpark();
+  if (asleep_.must_wake()) driver_.unpark();
 }
 
 bool current_thread_scheduler::drain(std::optional<steady_clock::time_point> deadline) noexcept {
@@ -297,7 +299,8 @@ bool current_thread_scheduler::drain_ready() noexcept {
   }
   const turn mine(*this);
   const auto done = [this] { return core().owned.empty(); };
-  // A task that is always ready would keep this thread for ever: so only as long as tasks end.
+  // A task that is always ready would keep this thread for ever: so this goes on only as long as
+  // tasks end.
   std::size_t before = 0;
   do {
     before = core().owned.alive();

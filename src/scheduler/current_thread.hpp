@@ -19,20 +19,20 @@
 namespace kioto::detail {
 
 /// Runs every task on the thread that is in `block_on`. Of several such threads one at a time runs
-/// tasks; when it is done, another one takes over.
+/// tasks; when its own task has ended, another one takes over.
 class current_thread_scheduler final : public scheduler, private executor {
  public:
   explicit current_thread_scheduler(runtime_core& core);
   ~current_thread_scheduler() override { wait_for_remote_calls(); }
 
   void schedule_remote(task_header& task) noexcept override;
-  void timer_moved_up() noexcept override { seat_.timer_moved_up(); }
+  void timer_moved_up() noexcept override { driver_.timer_moved_up(); }
   void block_until_done(task_header& task) override;
   void wake_all() noexcept override;
   bool drain(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept override;
   void join_threads() noexcept override {}
-  /// As drain(), but only as long as tasks end without being waited for. False: some are left, or
-  /// another thread runs tasks.
+  /// Like drain(), but runs only what is ready, and waits for nothing. False if tasks are left, or
+  /// if another thread runs tasks.
   bool drain_ready() noexcept;
   [[nodiscard]] bool runs_on_this_thread() const noexcept override;
   void read_metrics(runtime_metrics& out) const override;
@@ -42,8 +42,8 @@ class current_thread_scheduler final : public scheduler, private executor {
   void release_idle() noexcept override;
 
  private:
-  // Looks at the queue from outside first once in so many runs, so that local tasks cannot starve
-  // it.
+  // Once in so many runs the queue of tasks from outside comes first, so that local tasks cannot
+  // starve it.
   static constexpr unsigned inject_interval = 31;
 
   void push(task_header& task) noexcept override {
@@ -75,9 +75,9 @@ class current_thread_scheduler final : public scheduler, private executor {
   void flush_deferred() noexcept;
 
   basic_inject_queue<std_sync, task_header, spinlock> injected_;
-  driver seat_;
+  driver driver_;
 
-  // Who runs tasks.
+  // Which thread runs tasks.
   std::mutex mutex_;
   std::condition_variable turned_over_;
   bool taken_ = false;                                     // by mutex_

@@ -14,15 +14,16 @@
 
 namespace kioto::detail {
 
-/// Which workers sleep, how many search for work, and hence who has to be woken for new work.
+/// Tracks which workers sleep and how many search for work, and hence whether a worker has to be
+/// woken for new work.
 ///
 /// A worker is parked or unparked; an unparked worker may be searching. All begin unparked and not
 /// searching. At most half of the workers search, and new work wakes a worker only if none is
 /// searching: a searcher will find it.
 ///
 /// The rules for the callers, on which the guarantee below rests:
-/// 1. *Work*: publish work where searchers look, then call worker_to_notify() and unpark the worker
-///    that it names.
+/// 1. *Work*: publish work in a queue that searchers look at, then call worker_to_notify() and
+///    unpark the worker that it names.
 /// 2. *Found*: a searcher that finds work calls transition_from_searching() before it runs it; if
 ///    that is true it looks at every queue once more, and treats work it sees as new (rule 1).
 /// 3. *Park*: a worker that found nothing calls transition_to_parked() before it sleeps; if that is
@@ -42,8 +43,8 @@ class basic_idle_set {
   // worker_to_notify; it changes nothing, but takes a place in the order of all changes). Let S be
   // a read-modify-write after which nobody is searching, by a worker W that parks or found work.
   // - R before S: S continues the release sequence of R, so P's work is visible to W after S, when
-  //   rules 2 and 3 make it look again. Either somebody has taken it, or W wakes somebody for it,
-  //   who searches after that.
+  //   rules 2 and 3 make it look again. Either somebody has taken it, or W wakes a worker for it,
+  //   which searches after that.
   // - R after S: R finds no searcher and, unless one has begun to search meanwhile, wakes a parked
   //   worker. If none is parked at R, then each worker that parks later does so after R: the first
   //   case.
@@ -124,7 +125,7 @@ class basic_idle_set {
     return std::find(sleepers_.begin(), sleepers_.end(), worker) != sleepers_.end();
   }
 
-  /// A parked worker, if there is one: of several the one that slept longest.
+  /// A parked worker, if there is one: of several the one that has slept longest.
   [[nodiscard]] std::optional<std::size_t> find_sleeper() const {
     const std::lock_guard lock(mutex_);
     if (sleepers_.empty()) return std::nullopt;

@@ -50,7 +50,7 @@ void worker::run() noexcept {
       task = steal();
     if (task != nullptr) {
       last = execute(thread, *task, called != nullptr);
-      if (thread.current != this) {  // the task handed the worker over and never got it back
+      if (thread.current != this) {  // the task handed the worker over and did not get it back
         if (home_.core().process.is_inherited()) die_in_child("a task that called fork()");
         thread.leave_guards(outer);
         if (last.who == next_run::relation::caller) schedule_task(thread, *last.task);
@@ -61,7 +61,7 @@ void worker::run() noexcept {
     last = {};
     if (home_.core().shutting_down.load(std::memory_order_acquire) && home_.core().owned.empty())
       break;
-    // Most often as a searcher, so nobody else is woken for what comes.
+    // Usually as a searcher, so no other worker is woken for what comes.
     if (wait_for_job([this] { return !home_.injected_.is_empty(); })) continue;
     park();
   }
@@ -78,17 +78,18 @@ inline next_run worker::execute(thread_state& thread, task_header& task, bool ca
   return run_task(thread, task, called);
 }
 
-// The last searcher looks again: what was published while it searched counted on it. Where there is
-// nothing, nobody has to be woken, as in a conversation with a thread outside. (A worker that
-// pushes at this moment, and only looks at the searchers, may be missed: it runs the task itself,
-// or the stall_monitor wakes somebody.)
+// The last searcher looks at the queues again: whoever published work while it searched relied on
+// it. If they are empty nobody has to be woken, as in a ping-pong with a thread outside. (A worker
+// that pushes at this moment and only reads the number of searchers may be missed: it runs the task
+// itself, or the stall monitor wakes a worker.)
 void worker::end_search() noexcept {
   searching_ = false;
   if (home_.idle_.transition_from_searching() && home_.work_pending()) home_.notify_one();
 }
 
-// Instead of the callee, which may be anywhere by now, the newest task: most often it was spawned
-// by the same one. Breadth first, a tree of tasks would fill the memory with tasks that have begun.
+// Instead of the callee, which may be in any queue by now, takes the newest task: usually it was
+// spawned by the same task. Run breadth first, a tree of tasks would fill the memory with tasks
+// that have begun.
 inline task_header* worker::take_called(next_run last) noexcept {
   using enum next_run::relation;
   if (last.who == none) {
@@ -109,8 +110,8 @@ inline task_header* worker::take_called(next_run last) noexcept {
   return task;
 }
 
-// It is the turn of others: of the oldest task, of those that gave way, and of what came from
-// outside.
+// It is the turn of the others: of the oldest task, of those that yielded, and of those that came
+// from outside.
 KIOTO_NOINLINE task_header* worker::end_of_calls(next_run last) noexcept {
   if (last.who == next_run::relation::caller) push(*last.task);
   promote_yielded();
@@ -139,11 +140,11 @@ inline task_header* worker::next() noexcept {
 
 inline task_header* worker::take_slot() noexcept {
   if (slot_.load(std::memory_order_relaxed) == nullptr) return nullptr;
-  // Acquire is not needed for what this thread put in; the exchange only decides against a thief.
+  // Relaxed: this thread put the task in; the exchange only decides whether a thief was faster.
   return slot_.exchange(nullptr, std::memory_order_relaxed);
 }
 
-// Once in a round of those that yielded, others are asked for help.
+// Once in each round through the yielded tasks, other workers are asked for help.
 inline task_header* worker::take_yielded() noexcept {
   task_header* const task = yielded_.pop();
   if (task == nullptr) return nullptr;
@@ -155,12 +156,12 @@ inline task_header* worker::take_yielded() noexcept {
   return task;
 }
 
-// Takes a fair share of what came from outside: the rest is for the other workers.
+// Takes a fair share of the injection queue: the rest is for the other workers.
 task_header* worker::take_injected() noexcept {
   const std::size_t length = home_.injected_.size();
   if (length == 0) return nullptr;
   std::size_t share = length / home_.workers_.size() + 1;
-  // A ring that is filled to the brim gives half of it back at the next task that is woken.
+  // A full ring would give half of it back when the next task is woken.
   const std::size_t half = queue_.capacity() / 2;
   const std::size_t used = queue_.capacity() - queue_.free_slots();
   share = std::min(share, used < half ? half : 1);
@@ -204,7 +205,7 @@ inline void worker::push_ring(task_header* task) noexcept {
 KIOTO_NOINLINE void worker::push_full(task_header* task) noexcept {
   const bool fitted =
       queue_.push_back(task, [this](task_header* first, task_header* last, std::size_t n) {
-        // Refused only once no task is left, and these are tasks.
+        // The queue is closed only when no task is left, and these are tasks.
         if (!home_.injected_.push_batch(first, last, n)) std::terminate();
       });
   if (!fitted) overflows_.add();
@@ -212,7 +213,7 @@ KIOTO_NOINLINE void worker::push_full(task_header* task) noexcept {
 
 void worker::push(task_header& task) noexcept {
   local_schedules_.add();
-  // What a turn of the driver makes ready runs in its order: nothing of it is warm.
+  // What a turn of the driver makes ready runs in that order: none of it is warm in the cache.
   if (in_driver_) return push_ring(&task);
   if (slot_.load(std::memory_order_relaxed) == nullptr) {
     // Release: a thief acquires the task with the slot. Nobody else fills the slot, so the plain
@@ -221,31 +222,31 @@ void worker::push(task_header& task) noexcept {
     return;
   }
   task_header* displaced = slot_.exchange(&task, std::memory_order_acq_rel);
-  if (displaced == nullptr) return;  // a thief was faster
+  if (displaced == nullptr) return;  // a thief took it first
   push_ring(displaced);
   notify_of_push();
 }
 
-// There is something that others could steal. Work is not lost when this notifies nobody, because
-// this worker is awake and runs it; so a relaxed look comes first, and the shared word is left
-// alone while everybody is busy.
+// There is something that others could steal. Work is not lost if this notifies nobody, because
+// this worker is awake and will run it; so a relaxed load comes first, and the shared word is not
+// written while all workers are busy.
 void worker::notify_if_useful() noexcept {
   if (home_.idle_.parked() != 0 && home_.idle_.searching() == 0) home_.notify_one();
 }
 
-// Most often a task is done in microseconds, like a request that is read and answered: one worker
-// does a batch of them in the time that a second one needs to wake, to get hold of some and to read
-// what they work with. What a run costs is estimated from those before. If the estimate is wrong
-// because a task takes longer than usual, the stall_monitor finds this worker stuck.
+// Most tasks take microseconds, like reading and answering a request: one worker runs a batch of
+// them in the time that a second one needs to wake up, to steal some and to load their data into
+// its cache. The cost of a run is estimated from earlier ones. If a task takes longer than
+// estimated, the stall monitor finds this worker stuck.
 //
-// How many wait behind a full turn is not known: they are taken for as many as the ring holds.
+// How many events are left after a full turn is not known: it is assumed that they fill the ring.
 void worker::notify_if_worthwhile() noexcept {
   const std::size_t batch = turn_was_full_ ? queue_.capacity() : queue_.size() + yielded_.size();
   if (time_of_runs_ * batch >= worth_a_worker * number_of_runs_) notify_if_useful();
 }
 
-// A task that the running one woke or spawned. It may spawn others in its turn, so a worker that
-// has been busy for a while takes all the help it can get.
+// The running task has woken or spawned another one, which may spawn more in its turn: so a worker
+// that has been busy for a while takes all the help it can get.
 void worker::notify_of_push() noexcept {
   if (takes_help_)
     notify_if_useful();
@@ -259,13 +260,14 @@ void worker::measure_runs(steady_clock::time_point now) noexcept {
   number_of_runs_ += polls - measured_polls_;
   measured_ = now;
   measured_polls_ = polls;
-  if (number_of_runs_ >= 128) {  // older ones count less and less
+  if (number_of_runs_ >= 128) {  // so that older runs count less and less
     time_of_runs_ /= 2;
     number_of_runs_ /= 2;
   }
 }
 
-// The newer half of them goes to the injection queue, where it waits behind all that is ready.
+// Moves the newer half of the yielded tasks to the injection queue, where it waits behind all that
+// is ready.
 KIOTO_NOINLINE void worker::defer_full(task_header& task) noexcept {
   const bool fitted =
       yielded_.push_back(&task, [this](task_header* first, task_header* last, std::size_t n) {
@@ -276,8 +278,8 @@ KIOTO_NOINLINE void worker::defer_full(task_header& task) noexcept {
   notify_of_push();
 }
 
-// It is the turn of those that yielded, although others are ready: behind these. What the ring has
-// no room for goes on waiting; but one goes on in any case, if need be through the injection queue.
+// Lets those that yielded run although others are ready, after these. Those for which the ring has
+// no room go on waiting; but at least one is moved, if need be to the injection queue.
 void worker::promote_yielded() noexcept {
   if (yielded_.is_empty()) return;
   left_of_round_ = 0;
@@ -286,7 +288,7 @@ void worker::promote_yielded() noexcept {
   if (queue_.size() > 1) notify_of_push();
 }
 
-// `turn` brings at most so many events.
+// `turn` dispatches at most `limit` events.
 template <class Turn>
 void worker::in_turn(std::size_t limit, Turn&& turn) noexcept {
   const std::uint64_t before = local_schedules_.get();
@@ -296,14 +298,14 @@ void worker::in_turn(std::size_t limit, Turn&& turn) noexcept {
   turn_was_full_ = local_schedules_.get() - before >= std::min(limit, reactor::max_events);
 }
 
-// As many as were in the ring after a sleep. But some events come also while the ring is full of
-// other tasks: at most half as many as tasks have run since the last turn, for which there is room
-// if it was events that filled it.
+// Dispatches as many events as the ring would get after a sleep, less the tasks that wait there.
+// But some are dispatched also while the ring is full of other tasks: half as many as tasks have
+// run since the last turn, for which there is room if it was events that filled the ring.
 void worker::poll_driver() noexcept {
   const std::size_t waiting = std::min(queue_.size(), reactor::max_events);
   const std::size_t limit = std::max<std::size_t>(reactor::max_events - waiting,
                                                   home_.core().options.event_interval / 2 + 1);
-  in_turn(limit, [&]() noexcept { parker_.poll(home_.seat_, limit); });
+  in_turn(limit, [&]() noexcept { parker_.poll(home_.driver_, limit); });
 }
 
 void worker::maintain() noexcept {
@@ -311,7 +313,8 @@ void worker::maintain() noexcept {
   const auto now = steady_clock::now();
   measure_runs(now);
   limit_calls(now);
-  // Not in a series of calls: they would be the newest. Nor while they have their turn.
+  // Not within a series of calls, where they would be the newest tasks; nor while it is their turn
+  // anyway.
   if (calls_ == 0 && (slot_.load(std::memory_order_relaxed) != nullptr || !queue_.is_empty() ||
                       !home_.injected_.is_empty()))
     promote_yielded();
@@ -327,7 +330,8 @@ void worker::maintain() noexcept {
 void worker::park() noexcept {
   const auto& options = home_.core().options;
   if (home_.idle_.transition_to_parked(index_, searching_)) {
-    // The last searcher looks again: what was published before it stopped searching counted on it.
+    // The last searcher looks again: whoever published work before it stopped searching relied on
+    // it.
     if (home_.work_pending()) home_.notify_one();
   }
   searching_ = false;
@@ -360,16 +364,16 @@ void worker::park() noexcept {
 void worker::sleep() noexcept {
   std::optional<std::chrono::nanoseconds> limit;
   if (const auto rest = frame_pool_idle(); rest.count() != 0) limit = rest;
-  in_turn(reactor::max_events, [&]() noexcept { parker_.park(home_.seat_, limit); });
+  in_turn(reactor::max_events, [&]() noexcept { parker_.park(home_.driver_, limit); });
   runs_to_poll_ = home_.core().options.event_interval;
 }
 
 bool worker::hand_over() noexcept {
   poll_driver();
-  // Where others can reach it: this worker may have no thread for a while.
+  // Into the ring, where others can reach it: this worker may have no thread for a while.
   if (task_header* task = take_slot()) push_ring(task);
   measure_runs(steady_clock::now());
-  // It takes a while until the other thread begins, if one is to be had at all.
+  // It takes a while until the other thread begins, if there is one at all.
   if (has_open_work()) notify_if_useful();
   handover_.run = [](blocking_job* job) noexcept { static_cast<handover_job*>(job)->self->run(); };
   this_thread().current = nullptr;
@@ -384,7 +388,7 @@ bool worker::take_back() noexcept {
   return true;
 }
 
-void worker::unpark() noexcept { parker_.unpark(home_.seat_); }
+void worker::unpark() noexcept { parker_.unpark(home_.driver_); }
 
 void worker::read_metrics(worker_metrics& out) const noexcept {
   out.polls = polls_.get();
@@ -400,15 +404,14 @@ void worker::read_metrics(worker_metrics& out) const noexcept {
 multi_thread_scheduler::multi_thread_scheduler(runtime_core& core, std::size_t workers)
     : scheduler(core),
       idle_(workers),
-      seat_(*core.io, core.timers, core.clock),
+      driver_(*core.io, core.timers, core.clock),
       seen_polls_(workers),
       was_stuck_(workers) {
   for (std::size_t i = 0; i != workers; ++i) workers_.push_back(std::make_unique<worker>(*this, i));
 }
 
-// If a shutdown missed its deadline, the threads have gone on by themselves, looked after by the
-// stall_monitor, and with references to the core. One of them may be the last to let go, and is
-// here.
+// If a shutdown missed its deadline, the threads have gone on, and so has the stall monitor; each
+// holds a reference to the core. One of them may drop the last one, and then runs this.
 multi_thread_scheduler::~multi_thread_scheduler() {
   join_threads();
   wait_for_remote_calls();
@@ -426,12 +429,12 @@ std::error_code multi_thread_scheduler::start() {
     }
     threads_.push_back(std::move(thread));
   }
-  if (workers_.size() == 1) return {};  // nobody could help
-  return sentinel_thread_.start(
+  if (workers_.size() == 1) return {};  // no worker could help
+  return monitor_thread_.start(
       core(),
       [this] {
         stall_monitor_.run(
-            sentinel_period, [this] { return look_round(); },
+            look_period, [this] { return look_round(); },
             [this] { return idle_.parked() == workers_.size(); });
       },
       os_thread::hooks::silent);
@@ -457,8 +460,8 @@ bool multi_thread_scheduler::work_pending() const noexcept {
   return false;
 }
 
-// The stall_monitor, once in a period. A worker that has not begun another run since the last time
-// is stuck, or asleep, and then has nothing to be taken.
+// Called by the stall monitor once in a period. A worker that has not begun another run since the
+// last time is stuck, or asleep with nothing to take from it.
 bool multi_thread_scheduler::look_round() noexcept {
   const bool can_help = idle_.parked() != 0;
   bool news = !can_help;
@@ -469,9 +472,9 @@ bool multi_thread_scheduler::look_round() noexcept {
     if (runs != 0) {
       news = true;
       was_stuck_[i] = false;
-      // The worker may have estimated too low what its batch costs, see notify_if_worthwhile().
+      // The worker may have underestimated what its batch costs, see notify_if_worthwhile().
       const std::size_t waiting = w.queue_.size() + w.yielded_.size();
-      if (can_help && waiting * sentinel_period >= runs * worker::worth_a_worker) notify_one();
+      if (can_help && waiting * look_period >= runs * worker::worth_a_worker) notify_one();
     } else if (can_help) {
       relieve(w);
     } else if (was_stuck_[i]) {
@@ -480,21 +483,22 @@ bool multi_thread_scheduler::look_round() noexcept {
       was_stuck_[i] = true;
     }
   }
-  const std::uint64_t turns = seat_.turns();
-  const bool nobody_turned = std::exchange(seen_turns_, turns) == turns && !seat_.is_locked();
+  const std::uint64_t turns = driver_.turns();
+  const bool nobody_turned = std::exchange(seen_turns_, turns) == turns && !driver_.is_locked();
   if (nobody_turned && can_help)
     if (const auto sleeper = idle_.find_sleeper()) workers_[*sleeper]->unpark();
   return news;
 }
 
-// What waits behind the task that `stuck` runs: the rings are open to others, the slot is not.
+// Makes what waits behind the task that `stuck` runs available: others can steal from the rings,
+// but not from the slot.
 void multi_thread_scheduler::relieve(worker& stuck) noexcept {
   if (take_out_slot(stuck) || stuck.has_open_work() || !injected_.is_empty()) wake_somebody();
 }
 
-// Nobody is idle, and those who are busy steal nothing; but they look at the injection queue once
-// in a while. Only once this worker has been stuck for two looks, because what is taken out here
-// has lost its order and its warm place.
+// No worker is idle, and busy ones steal nothing; but they look at the injection queue at
+// intervals. This is done only once a worker has been stuck for two looks, because what is moved
+// loses its order and its warm cache.
 void multi_thread_scheduler::evacuate(worker& stuck) noexcept {
   take_out_slot(stuck);
   for (local_queue<task_header>* from : {&stuck.queue_, &stuck.yielded_}) {
@@ -516,7 +520,7 @@ bool multi_thread_scheduler::take_out_slot(worker& stuck) noexcept {
   return true;
 }
 
-// Also if somebody is searching: it may be a worker that is stuck in a hook.
+// Also if a worker is searching: it may be stuck in a hook.
 void multi_thread_scheduler::wake_somebody() noexcept {
   auto index = idle_.worker_to_notify();
   if (!index) index = idle_.find_sleeper();
@@ -572,7 +576,7 @@ bool multi_thread_scheduler::drain(std::optional<steady_clock::time_point> deadl
 
 void multi_thread_scheduler::join_threads() noexcept {
   for (os_thread& thread : threads_) thread.join();
-  sentinel_thread_.join();
+  monitor_thread_.join();
 }
 
 bool multi_thread_scheduler::runs_on_this_thread() const noexcept {

@@ -19,8 +19,8 @@
 #include "scheduler/local_queue.hpp"
 #include "scheduler/stall_monitor.hpp"
 
-#include "base/os_thread.hpp"
 #include "driver/driver.hpp"
+#include "scheduler/os_thread.hpp"
 #include "scheduler/scheduler.hpp"
 
 namespace kioto::detail {
@@ -43,10 +43,10 @@ class alignas(cache_line) worker final : public executor {
       defer_full(task);
   }
 
-  /// The running task is going to block: another thread goes on with this worker. False: none could
-  /// be had, the worker stays.
+  /// The running task is going to block: another thread takes this worker over. False if there is
+  /// no other thread; then the worker stays.
   bool hand_over() noexcept;
-  /// The task no longer blocks. True: this thread has the worker again.
+  /// The task no longer blocks. True if this thread has the worker back.
   bool take_back() noexcept;
 
   void unpark() noexcept;
@@ -55,15 +55,15 @@ class alignas(cache_line) worker final : public executor {
  private:
   friend class multi_thread_scheduler;
 
-  // Runs in a row from the slot, so that two tasks that wake each other cannot starve the rest.
+  // The limit of runs in a row from the slot: two tasks that wake each other must not starve the
+  // rest.
   static constexpr unsigned slot_streak_limit = 3;
-  // Looks at the queue from outside first once in so many runs, so that local tasks cannot starve
-  // it.
+  // Once in so many runs the injection queue comes first, so that local tasks cannot starve it.
   static constexpr unsigned inject_interval = 61;
 
-  // Tasks that are done in this time are not worth to wake another worker: that costs tens of
-  // microseconds of two cores, and the batches get smaller. A worker that has been busy for so long
-  // no longer asks.
+  // For tasks that are done within this time it does not pay to wake another worker: that takes
+  // tens of microseconds on two cores, and makes the batches smaller. A worker that has been busy
+  // for this long wakes others without estimating.
   static constexpr auto worth_a_worker = std::chrono::microseconds(300);
 
   struct handover_job : blocking_job {
@@ -96,7 +96,7 @@ class alignas(cache_line) worker final : public executor {
   [[nodiscard]] bool has_work() const noexcept {
     return slot_.load(std::memory_order_relaxed) != nullptr || has_open_work();
   }
-  /// In the rings, where others can take it.
+  /// Whether there is something in the rings, where others can take it.
   [[nodiscard]] bool has_open_work() const noexcept {
     return !queue_.is_empty() || !yielded_.is_empty();
   }
@@ -105,14 +105,14 @@ class alignas(cache_line) worker final : public executor {
   multi_thread_scheduler& home_;
   const std::size_t index_;
   std::uint32_t random_;
-  unsigned slot_streak_ = 0;  ///< other runs in a row from the slot
+  unsigned slot_streak_ = 0;  ///< runs in a row from the slot
   unsigned runs_to_injected_ = inject_interval;
   bool searching_ = false;
   bool in_driver_ = false;
   bool turn_was_full_ = false;  ///< the last one of this worker; more may be there
   bool takes_help_ = false;     ///< it has been busy for longer than `worth_a_worker`
   std::chrono::steady_clock::time_point busy_since_;
-  // What a run costs, of late: time and number of runs, until `measured_`.
+  // What a run costs lately: time and number of runs, up to `measured_`.
   std::chrono::steady_clock::time_point measured_;
   std::uint64_t measured_polls_ = 0;
   std::chrono::nanoseconds time_of_runs_ = worth_a_worker;
@@ -121,25 +121,26 @@ class alignas(cache_line) worker final : public executor {
   handover_job handover_;
   basic_parker<std_sync, driver> parker_;
 
-  /// The task that this worker woke last: it runs next, while its data is warm. Only the owner puts
-  /// one in; a thief takes it only from an owner that has been busy with one task for a while.
+  /// The task that this worker woke last: it runs next, while its data is in the cache. Only the
+  /// owner puts one in; a thief takes it only from an owner that has been running one task for a
+  /// while.
   std::atomic<task_header*> slot_{nullptr};
   local_queue<task_header> queue_;
-  /// The tasks that yielded: their turn comes when nothing else is ready. Others may steal them
-  /// like those of the queue, so that a task that blocks its worker does not keep them waiting.
+  /// The tasks that yielded: they run when nothing else is ready. Others may steal them like those
+  /// of the queue, so that a task that blocks its worker does not hold them up.
   local_queue<task_header> yielded_;
 
   owned_counter steals_, steal_operations_, overflows_;
 };
 
-/// Work-stealing scheduler. Its parts: a worker each thread, the queue for tasks from outside, the
-/// set of sleeping workers, and the seat of the reactor, in which the first idle worker sleeps.
+/// Work-stealing scheduler. Its parts: one worker per thread, the injection queue for tasks from
+/// outside, the set of sleeping workers, and the driver, in which the first idle worker sleeps.
 ///
-/// The stall_monitor (`basic_stall_monitor`) is a thread that looks round every few milliseconds.
-/// If nobody has turned the reactor meanwhile, it wakes a worker to sit there; if a worker is stuck
-/// in one task, it sees to it that others take what waits behind that: idle ones, which it wakes,
-/// or those that are busy, through the queue for tasks from outside. So one blocked worker delays
-/// I/O, timers and the tasks it woke by milliseconds at most, at no cost for those that run.
+/// The stall monitor (`basic_stall_monitor`) is a thread that looks at the workers every few
+/// milliseconds. If none of them has turned the driver meanwhile, it wakes one to do so; if a
+/// worker is stuck in one task, it lets others take what waits behind that: idle ones, which it
+/// wakes, or busy ones, through the injection queue. So one blocked worker delays I/O, timers and
+/// the tasks that it woke by milliseconds at most, at no cost to the others.
 class multi_thread_scheduler final : public scheduler {
  public:
   multi_thread_scheduler(runtime_core& core, std::size_t workers);
@@ -149,7 +150,7 @@ class multi_thread_scheduler final : public scheduler {
   std::error_code start();
 
   void schedule_remote(task_header& task) noexcept override;
-  void timer_moved_up() noexcept override { seat_.timer_moved_up(); }
+  void timer_moved_up() noexcept override { driver_.timer_moved_up(); }
   void block_until_done(task_header& task) override;
   void wake_all() noexcept override;
   bool drain(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept override;
@@ -161,7 +162,7 @@ class multi_thread_scheduler final : public scheduler {
  private:
   friend class worker;
 
-  static constexpr auto sentinel_period = std::chrono::milliseconds(2);
+  static constexpr auto look_period = std::chrono::milliseconds(2);
 
   void notify_one() noexcept;
   [[nodiscard]] bool work_pending() const noexcept;
@@ -176,11 +177,11 @@ class multi_thread_scheduler final : public scheduler {
   std::vector<os_thread> threads_;
   basic_idle_set<std_sync> idle_;
   basic_inject_queue<std_sync, task_header, spinlock> injected_;
-  driver seat_;
+  driver driver_;
 
   stall_monitor stall_monitor_;
-  os_thread sentinel_thread_;
-  // What the stall_monitor saw at its last look.
+  os_thread monitor_thread_;
+  // What the stall monitor saw at its last look.
   std::vector<std::uint64_t> seen_polls_;
   std::vector<bool> was_stuck_;
   std::uint64_t seen_turns_ = 0;

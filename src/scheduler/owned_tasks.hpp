@@ -32,12 +32,12 @@ class task_reference {
   task_header* task_;
 };
 
-/// Every task of a runtime that has not ended, in shards so that spawning threads do not meet.
+/// All tasks of a runtime that have not ended, in shards so that spawning threads do not contend.
 ///
-/// A task is in the list from its launch until its frame is destroyed. Who holds the lock of its
-/// shard may therefore take a reference to it. The lock is for that, and for nothing longer.
-/// Children of scopes are in the lists of their scopes, which are here: they end before the task
-/// does that the scope is in.
+/// A task is in the list from its launch until its frame is destroyed. A thread that holds the lock
+/// of its shard may therefore take a reference to it; the lock is held for that, and for nothing
+/// longer. The children of a scope are in the list of the scope, which is registered here: they end
+/// before the task that the scope is in.
 class owned_tasks {
  public:
   explicit owned_tasks(std::size_t threads)
@@ -84,7 +84,7 @@ class owned_tasks {
     for (std::size_t i = 0; i <= mask_; ++i) shards_[i].lock.unlock();
   }
 
-  /// No task gets in any more.
+  /// No task is admitted any more.
   void close() noexcept {
     for (std::size_t i = 0; i <= mask_; ++i) {
       const std::lock_guard lock(shards_[i].lock);
@@ -92,7 +92,7 @@ class owned_tasks {
     }
   }
 
-  /// Asks every task to stop, once the list is closed. Children learn of it from their scopes.
+  /// Asks every task to stop, after the list was closed. Children are asked by their scopes.
   void abort_all() noexcept {
     for (std::size_t i = 0; i <= mask_; ++i) {
       shard& s = shards_[i];
@@ -109,13 +109,13 @@ class owned_tasks {
     }
   }
 
-  /// The tasks there are. Some of those that are launched meanwhile may be missing.
+  /// The present tasks. Some of those that are launched meanwhile may be missing.
   [[nodiscard]] std::vector<task_reference> snapshot() {
     std::vector<task_reference> out;
     const std::size_t now = alive();
     out.reserve(now + now / 8 + 64);
     const auto take = [&out](task_header& task) {
-      if (out.size() != out.capacity()) out.emplace_back(task);  // nothing allocates under a lock
+      if (out.size() != out.capacity()) out.emplace_back(task);  // no allocation under a lock
     };
     for_each_shard([&](shard& s) {
       for (task_list* list : {&s.tasks, &s.stopping})

@@ -28,7 +28,7 @@ namespace kioto::detail {
 class idle_operation;
 class runtime_core;
 
-/// Where the tasks of a runtime run.
+/// Runs the tasks of a runtime.
 class scheduler {
  public:
   explicit scheduler(runtime_core& core) noexcept : core_(core) {}
@@ -46,20 +46,19 @@ class scheduler {
   virtual void block_until_done(task_header& task) = 0;
   /// All tasks have been asked to stop: wakes every thread that runs tasks.
   virtual void wake_all() noexcept = 0;
-  /// Returns when no task is left, or at the deadline (false).
+  /// Runs or waits until no task is left. False if that has not happened at the deadline.
   virtual bool drain(std::optional<std::chrono::steady_clock::time_point> deadline) noexcept = 0;
-  /// Waits for the end of the threads, which have nothing to do after drain(). One caller at a
-  /// time.
+  /// Joins the threads, which have nothing to do after drain(). One caller at a time.
   virtual void join_threads() noexcept = 0;
   [[nodiscard]] virtual bool runs_on_this_thread() const noexcept = 0;
   virtual void read_metrics(runtime_metrics& out) const = 0;
-  /// See `runtime_random`. Called by a thread that runs tasks of this.
+  /// See `runtime_random`. Called by a thread that runs tasks of this scheduler.
   [[nodiscard]] virtual std::uint32_t random() noexcept = 0;
 
-  // Of the schedulers whose clock can be paused.
+  // Only for schedulers whose clock can be paused.
   /// Completes the operation once there is nothing to do and no timer to wait for.
   virtual void wait_for_idle(idle_operation&) noexcept {}
-  /// True: the operation waits no more.
+  /// True if the operation was waiting, and no longer is.
   virtual bool stop_waiting(idle_operation&) noexcept { return false; }
   virtual void release_idle() noexcept {}
 
@@ -67,10 +66,11 @@ class scheduler {
   inline void task_ended(task_header& task) noexcept;
 
  protected:
-  /// The lifetime of a schedule_remote(). As soon as it has handed its task over, the task may run
-  /// and end, and the runtime be dropped: the destructor waits for those that are not through.
-  // A call is counted before it hands over, so whoever learns that its task has ended sees that.
-  // Leaving releases what the call did, and is its last access.
+  /// Exists for the duration of a schedule_remote(). As soon as that has published its task, the
+  /// task may run and end, and the runtime be dropped: the destructor of the scheduler waits for
+  /// calls that have not returned.
+  // A call is counted before it publishes the task, so whoever learns that the task has ended sees
+  // the count. Leaving releases what the call did, and is its last access.
   class remote_call {
    public:
     explicit remote_call(scheduler& home) noexcept : home_(home) {
@@ -96,13 +96,13 @@ class scheduler {
   void task_ended_in_shutdown() noexcept;
 
   runtime_core& core_;
-  // Apart from what the workers read.
+  // Kept apart from what the workers read.
   alignas(cache_line) std::atomic<std::uint64_t> remote_begun_{0};
   std::atomic<std::uint64_t> remote_through_{0};
 };
 
-/// Counts with plain loads and stores, so that counting costs no read-modify-write: of the thread
-/// that runs an executor only. Any thread reads.
+/// A counter that is written with plain loads and stores, which saves a read-modify-write: only by
+/// the thread that runs the executor. Any thread may read it.
 class owned_counter {
  public:
   void add(std::uint64_t n = 1) noexcept {
@@ -118,8 +118,8 @@ class owned_counter {
 
 /// The part of a scheduler that the calling thread runs.
 ///
-/// Ready tasks wait in a queue, but tasks that spawn and await each other run in the order of
-/// function calls, see `next_run`; but not for ever: the others wait.
+/// Ready tasks wait in a queue; tasks that spawn and await each other run in the order of function
+/// calls instead, see `next_run`, up to a limit, because the others wait meanwhile.
 class executor {
  public:
   executor(scheduler& home, std::size_t shard) noexcept : home_(&home), shard_(shard) {}
@@ -135,39 +135,41 @@ class executor {
   /// A task yields: it runs after all others that are ready.
   virtual void defer(task_header& task) noexcept = 0;
 
-  /// In a child of fork(), which copied the thread inside of a task: the loop of this is to look
-  /// whose child it is in before it runs anything else.
+  /// In a child of fork() that copied the thread inside a task: makes the loop check which process
+  /// it is in before it runs anything else.
   void leave_in_child() noexcept { runs_to_poll_ = 1; }
 
-  /// A task of this thread has handed a job to a thread of the blocking pool that is awake.
+  /// A task of this thread has given a job to a thread of the blocking pool that is awake.
   void expect_job() noexcept { expects_job_ = true; }
 
  protected:
-  /// Runs in a row that are due to what the one before told, and their time; then it is the turn of
-  /// the oldest task.
+  /// The limit of runs in a row that were chosen by `next_run`, and of their time; after that it is
+  /// the turn of the oldest task.
   static constexpr unsigned call_streak_limit = 1024;
   static constexpr auto call_streak_time = std::chrono::milliseconds(1);
-  /// While tasks are ready, turns of the reactor are this far apart at least: each costs a system
-  /// call, in the time of which a dozen short tasks run.
+  /// While tasks are ready, turns of the reactor are at least this far apart: each costs a system
+  /// call, which takes as long as a dozen short tasks.
   static constexpr auto time_between_polls = std::chrono::microseconds(10);
 
   ~executor() = default;
 
-  /// True once in `time_between_polls` at most.
+  /// True at most once in `time_between_polls`.
   [[nodiscard]] bool poll_is_due(std::chrono::steady_clock::time_point now) noexcept {
     if (now - last_poll_ < time_between_polls) return false;
     last_poll_ = now;
     return true;
   }
 
-  /// Ends a streak that takes too long. Looks once in a while.
+  /// Ends a series of calls that takes too long. To be called at intervals.
   void limit_calls(std::chrono::steady_clock::time_point now) noexcept {
     if (calls_ <= seen_calls_) calls_since_ = now;  // another one
     if (now - calls_since_ >= call_streak_time) calls_ = call_streak_limit;
     seen_calls_ = calls_;
   }
 
-  /// Before this thread sleeps, once after a job: that may be done sooner. True: `has_come()`.
+  /// Called before this thread sleeps: if a job was given to a thread that is awake, spins for a
+  /// moment, because the job may be done sooner than this thread would fall asleep. True if
+  /// `has_come()`.
   template <class Predicate>
   [[nodiscard]] bool wait_for_job(Predicate&& has_come) noexcept {
     return std::exchange(expects_job_, false) &&
@@ -176,13 +178,13 @@ class executor {
 
   owned_counter polls_, parks_, local_schedules_, busy_ns_;
   unsigned runs_to_poll_ = 1;
-  unsigned calls_ = 0;  ///< runs in a row that are due to what the one before told
+  unsigned calls_ = 0;  ///< runs in a row that were chosen by `next_run`
 
  private:
   scheduler* home_;
   std::size_t shard_;
-  std::chrono::steady_clock::time_point last_poll_;    ///< among ready tasks
-  std::chrono::steady_clock::time_point calls_since_;  ///< since when there are calls, about
+  std::chrono::steady_clock::time_point last_poll_;    ///< of the reactor while tasks are ready
+  std::chrono::steady_clock::time_point calls_since_;  ///< about when the series of calls began
   unsigned seen_calls_ = 0;                            ///< when limit_calls() looked
   bool expects_job_ = false;
 };
@@ -208,12 +210,12 @@ struct thread_state {
   }
 };
 
-/// Only for functions that are never inlined, for the reason that this_thread() is not.
+/// Only for functions that are never inlined, for the same reason as this_thread().
 extern constinit thread_local thread_state state_of_this_thread;
 /// Never inlined: the address of a thread-local must not be kept across a suspension.
 KIOTO_NOINLINE thread_state& this_thread() noexcept;
 
-/// Ids are never used twice.
+/// Never returns the same id twice.
 std::uint64_t next_task_id(thread_state& thread) noexcept;
 
 /// Makes a ready task run. Any thread; the caller owns the task.
@@ -225,27 +227,27 @@ inline void schedule_task(const thread_state& thread, task_header& task) noexcep
     task.scheduler_->schedule_remote(task);
 }
 inline void schedule_task(task_header& task) noexcept { schedule_task(this_thread(), task); }
-/// The running task gives way.
+/// The running task yields.
 void reschedule(task_header& task) noexcept;
-/// Hands the exception of a task, which nobody will see, to the hook of `core`, or to stderr if it
-/// is null.
+/// Passes the exception of a task that nobody will observe to the hook of `core`, or prints it to
+/// stderr if `core` is null.
 void report_unobserved(task_header& task, runtime_core* core) noexcept;
 void report_exception(task_header& task, runtime_core* core, std::exception_ptr error) noexcept;
-/// The same for the task that the calling thread runs, if any.
+/// The same for the task that the calling thread runs, if there is one.
 void report_exception_here(std::exception_ptr error) noexcept;
 
 /// A run left marks on its thread. Ends the program if an `enter_guard` is among them.
 void end_marked_run(thread_state& thread) noexcept;
 
-/// What the thread is after a run. The runtime of a guard would be that of whatever runs next here,
-/// and the guard be destroyed on another thread; so a run must not leave one.
+/// Resets the state of the thread after a run. A guard that was left would enter its runtime for
+/// whatever runs next here, and be destroyed on another thread; so a run must not leave one.
 inline void end_run(thread_state& thread) noexcept {
   thread.running = nullptr;
   if (thread.marks != 0) [[unlikely]]
     end_marked_run(thread);
 }
 
-/// Runs a task of a `blocking_scheduler` here and now, whatever the calling thread does.
+/// Runs a task of a `blocking_scheduler` at once on the calling thread, also inside another task.
 void run_here(task_header& task) noexcept;
 
 /// Runs one task on the calling thread. `called`: see `trampoline`.

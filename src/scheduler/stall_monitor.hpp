@@ -11,16 +11,16 @@
 
 namespace kioto::detail {
 
-/// Looks after workers that are stuck in one task: a thread that looks round every few
-/// milliseconds, and rests while all workers sleep and nothing happens.
+/// Detects workers that are stuck in one task: a thread that looks at them every few milliseconds,
+/// and rests while all workers sleep and nothing happens.
 ///
 /// Source: the thread `sysmon` of Go's scheduler.
 ///
-/// Guarantee: while a worker does something, the stall_monitor looks round once in a period.
+/// Guarantee: while a worker is awake, the stall monitor looks once in a period.
 ///
-/// Why it does not rest too long. A worker that begins is out of the idle set first, and then calls
-/// `work_begins()`; the stall_monitor sets its mark and then looks whether all are asleep. By
-/// `basic_wake_flag` either it sees that they are not, or it is woken.
+/// Why it does not rest too long: a worker that begins first leaves the idle set, and then calls
+/// `work_begins()`; the stall monitor sets its flag and then checks whether all are asleep. By
+/// `basic_wake_flag` it either sees that they are not, or is woken.
 template <class Sync>
 class basic_stall_monitor {
  public:
@@ -28,9 +28,9 @@ class basic_stall_monitor {
   basic_stall_monitor(const basic_stall_monitor&) = delete;
   basic_stall_monitor& operator=(const basic_stall_monitor&) = delete;
 
-  /// The thread of the stall_monitor, until `end()`. `look_round()` says whether anything has
-  /// happened since the last time; when there was nothing several times in a row, and
-  /// `all_asleep()`, it rests. A look may also come early.
+  /// The loop of the thread, until `end()`. `look_round()` says whether anything has happened since
+  /// the last time; when nothing has several times in a row, and `all_asleep()`, it rests. A look
+  /// may also come early.
   template <class LookRound, class AllAsleep>
   void run(std::chrono::nanoseconds period, LookRound&& look_round, AllAsleep&& all_asleep) {
     unsigned in_vain = 0;
@@ -47,7 +47,7 @@ class basic_stall_monitor {
     }
   }
 
-  /// A worker, when it has left the idle set and before it runs anything.
+  /// Called by a worker that has left the idle set, before it runs anything.
   void work_begins() {
     if (mark_.must_wake()) parker_.unpark();
   }
@@ -58,7 +58,7 @@ class basic_stall_monitor {
   }
 
  private:
-  // So that those who sleep for a moment only need not wake the stall_monitor each time.
+  // So that workers that sleep only for a moment need not wake the stall monitor each time.
   static constexpr unsigned looks_before_rest = 5;
 
   typename Sync::template atomic<bool> ended_{false};

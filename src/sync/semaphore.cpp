@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
+#include <kioto/sync/semaphore.hpp>
+
 #include <stdexcept>
 
 #include <fmt/format.h>
-
-#include <kioto/sync/semaphore.hpp>
 
 namespace kioto::detail {
 

@@ -6,8 +6,8 @@
 
 namespace kioto::detail {
 
-/// A thread that blocks in one operation. Ends as soon as it is woken, which the parker allows: the
-/// waker touches nothing after that.
+/// A thread that blocks in one operation. The object may be destroyed as soon as the thread is
+/// woken, which the parker allows: the waker touches nothing after that.
 class blocked_thread final : public strand {
  public:
   blocked_thread() noexcept : strand(strand_kind::thread) {}

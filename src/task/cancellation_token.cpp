@@ -7,13 +7,13 @@
 
 namespace kioto::detail {
 
-/// What the nodes of a tree share.
+/// Shared by the nodes of a tree.
 struct cancellation_tree {
   std::mutex mutex;
 };
 
-/// Waits for a token, to stop a std::stop_source. Belongs to the list of waiters that it is in; the
-/// node knows it until then.
+/// Waits for a token, to request a stop of a std::stop_source. Owned by the list of waiters that it
+/// is in.
 class stop_source_link final : public cancellation_waiter {
  public:
   stop_source_link() : cancellation_waiter(&stop_source_link::on_cancelled) {}
@@ -36,9 +36,9 @@ class stop_request_link {
       : callback_(std::move(token), canceller(node)) {}
 
  private:
-  // The destructor of the callback waits for a call that is going on, so the node is there. But not
-  // if it is destroyed by what the call does: hence the reference. A node that has none any more is
-  // in its destructor, on another thread.
+  // The destructor of the callback waits for a call in progress, so the node is alive. But not if
+  // the call itself leads to its destruction: hence the reference. A node without references is
+  // being destroyed on another thread.
   class canceller {
    public:
     explicit canceller(cancellation_node& node) noexcept : node_(node) {}
@@ -105,7 +105,8 @@ cancellation_node::~cancellation_node() {
 void cancellation_node::cancel() noexcept {
   basic_event_waiters<std_sync, cancellation_waiter>::list woken;
   {
-    // Whoever finds the node cancelled here comes after all of its descendants were, too.
+    // Whoever finds the node cancelled here is ordered after the cancellation of all of its
+    // descendants.
     const std::lock_guard lock(tree_->mutex);
     if (is_cancelled()) return;
     if (is_linked()) intrusive_list<cancellation_node>::erase(*this);
@@ -120,7 +121,7 @@ void cancellation_node::cancel() noexcept {
       pending.splice_back(node->children_);
     }
   }
-  // From here on the nodes may go. The waiters were taken and cannot go.
+  // From here on the nodes may be destroyed. The waiters were taken over and cannot be.
   while (cancellation_waiter* waiter = woken.pop_front()) waiter->fire(*waiter);
 }
 

@@ -23,12 +23,12 @@ promise_base& root_of(branch_strand& branch) noexcept {
   return std::coroutine_handle<promise_base>::from_address(block + sizeof(task_header)).promise();
 }
 
-// What is within a branch that is withdrawn is, too.
+// Whatever is nested in a branch that is being withdrawn is withdrawn as well.
 bool is_withdrawn(const strand& c) noexcept {
   return c.kind_ == strand_kind::branch && static_cast<const branch_strand&>(c).is_withdrawn_;
 }
 
-// The frame of a branch that is a task. Its result stays in the block.
+// Destroys the frame of a branch that is a task. Its result stays in the block.
 void destroy_root(branch_strand& branch) noexcept {
   promise_base& root = root_of(branch);
   outcome& ending = root.ending();                           // in the block
@@ -38,13 +38,13 @@ void destroy_root(branch_strand& branch) noexcept {
   ending = how;
 }
 
-// From the innermost frame on.
+// Destroys the frames from the innermost one outwards.
 void destroy_all_frames(branch_strand& branch) noexcept {
   destroy_frames(*branch.frame_, root_of(branch));
   destroy_root(branch);
 }
 
-// What a strand waits in, if that has branches, and owns them.
+// The combinator that a strand waits in, if it has branches and owns them.
 combinator* waits_in(branch_strand& strand) noexcept {
   if (strand.entry_ != entry::nested) return nullptr;
   auto* const inner = static_cast<combinator*>(strand.current_);
@@ -70,7 +70,8 @@ void destroy_branches_within(branch_strand& strand) noexcept {
       of = inner;
       branch = inner->first_;
     }
-    // Up from the last one of a combinator, which goes with the frames of the branch around it.
+    // Up from the last branch of a combinator, which is destroyed with the frames of the branch
+    // around it.
     for (;;) {
       branch_strand* const next = branch->sibling_;
       if (branch->is_task_ && !branch->frame_is_gone_ && branch->outcome_ == outcome::none)
@@ -94,7 +95,8 @@ combinator* task_header::fork() noexcept {
 void task_header::run_branches(trampoline& loop) noexcept {
   for (;;) {
     combinator& top = *fork();
-    // Newest first; turned round, so that branches run in the order of their completion.
+    // The list is newest first; it is reversed, so that branches run in the order of their
+    // completion.
     branch_strand* in_order = nullptr;
     for (branch_strand* list = branches_.take(); list != nullptr;) {
       branch_strand* next = list->queue_next;
@@ -172,7 +174,7 @@ promise_base* combinator::advance() noexcept {
   return is_done() ? go_on() : nullptr;
 }
 
-// Starts branches up to the first one that has not run when it returns.
+// Starts branches, up to and including the first one that has to be run by the loop.
 void combinator::start_some() noexcept {
   strand& c = *strand_;
   while (next_ != nullptr) {
@@ -212,7 +214,7 @@ void combinator::join_starters() noexcept {
   is_starter_ = true;
 }
 
-// It is nearly always the newest: combinators within this one begin later and end earlier.
+// Nearly always the newest in the list: nested combinators begin later and end earlier.
 void combinator::leave_starters() noexcept {
   combinator** link = &strand_->task().fork()->starters_;
   while (*link != this) link = &(*link)->next_starter_;
@@ -220,7 +222,7 @@ void combinator::leave_starters() noexcept {
   is_starter_ = false;
 }
 
-// It goes first if it would be the next anyway, without the queue.
+// Runs it at once, without the queue, if it would be the next anyway.
 void combinator::start_task(branch_strand& branch) noexcept {
   trampoline& loop = strand_->loop();
   const combinator& top = *branch.task_->fork();
@@ -237,7 +239,8 @@ void combinator::start_soon(branch_strand& branch) noexcept {
   if (strand_->loop().budget > 0) {
     top.ready_.push_back(&branch);
   } else {
-    // It would start after the task has given way, and that is where a stop request is met.
+    // It starts only after the task has yielded, which is a point where a stop request takes
+    // effect.
     if (branch.inherits_stop_) branch.word_.begin_stopped();
     top.yielded_.push_back(&branch);
   }
@@ -253,14 +256,14 @@ void combinator::end_branch(branch_strand& branch, outcome what) noexcept {
     stop_branches();
   } else {
     begin_to_stop();
-    if (is_starter_) leave_starters();  // the caller ends the whole
+    if (is_starter_) leave_starters();  // the caller completes the combinator
   }
 }
 
 namespace {
 
-// Branches that are kept are destroyed with the frames that they are in, so by recursion. Whoever
-// nests them deeper than this cannot lend them.
+// Branches that are kept are destroyed with the frames that they are in, hence by recursion. Nested
+// deeper than this they are not kept.
 constexpr std::uint16_t deepest_kept = 100;
 
 }  // namespace
@@ -300,12 +303,12 @@ std::coroutine_handle<> end_of_branch(promise_base& root) noexcept {
 }
 
 void destroy_branch_frame(branch_strand& branch) noexcept {
-  branch.kept_depth_ = 0;  // what was kept in its frames goes, too
+  branch.kept_depth_ = 0;  // what was kept in its frames is destroyed as well
   destroy_root(branch);
 }
 
 promise_base* combinator::branch_ended(branch_strand& branch, outcome what) noexcept {
-  // What a branch owned is gone before anybody else runs.
+  // What a branch owned is destroyed before anything else runs.
   if (branch.is_task_ && !branch.is_kept_) destroy_branch_frame(branch);
   return branch_ended_in_place(branch, what);
 }
@@ -341,7 +344,7 @@ bool combinator::cancel() noexcept {
   return false;
 }
 
-// Asks the branches to stop, and those of the combinators within, however deep: without recursion,
+// Asks the branches to stop, and those of nested combinators at any depth: without recursion,
 // because a recursive task nests without limit.
 void combinator::stop_branches() noexcept {
   begin_to_stop();
@@ -371,8 +374,8 @@ void combinator::stop_branches() noexcept {
   }
 }
 
-// Those that have not started never will. If none is left that could end the whole by ending, that
-// happens when it would have been the turn of the next one.
+// Branches that have not started never will. If no running branch is left whose end would complete
+// the combinator, it completes when it would have been the turn of the next branch.
 void combinator::begin_to_stop() noexcept {
   stopping_ = true;
   for (branch_strand* b = std::exchange(next_, nullptr); b != nullptr; b = b->sibling_)
@@ -380,7 +383,7 @@ void combinator::begin_to_stop() noexcept {
   if (is_starter_ && live_ != 0) leave_starters();
 }
 
-// Never ends the branch synchronously. Returns the combinator that it waits in, if that is to be
+// Never ends the branch synchronously. Returns the combinator that it waits in, if that has to be
 // asked as well.
 combinator* combinator::ask_to_stop(branch_strand& branch, bool withdraw) noexcept {
   if (branch.owner_ == nullptr || branch.outcome_ != outcome::none) return nullptr;
@@ -392,7 +395,7 @@ combinator* combinator::ask_to_stop(branch_strand& branch, bool withdraw) noexce
   } else if (branch.entry_ == entry::nested && branch.shields_ == 0) {
     return static_cast<combinator*>(branch.current_);
   }
-  // Otherwise it is queued or running, and meets the request at its next leaf.
+  // Otherwise it is queued or running, and sees the request at its next leaf.
   return nullptr;
 }
 

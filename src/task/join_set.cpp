@@ -37,7 +37,7 @@ void join_set_core::add(task_header& task) noexcept {
   if (!task.join_.link(&e)) note(e);
 }
 
-// Runs on the thread that ended the task.
+// Called on the thread that ended the task.
 void join_set_core::entry::on_task_ended(join_waiter& waiter, trampoline&) noexcept {
   auto& self = static_cast<entry&>(waiter);
   join_set_core& set = *self.core;
@@ -92,7 +92,7 @@ void join_set_core::dispose(bool abort) noexcept {
   if (is_awaited_) [[unlikely]]
     die_join_set_in_use();
   while (entry* e = ended_.pop_front()) release(*e);
-  // Counted before the queue closes: who finds it closed sees the number.
+  // Counted before the queue is closed: whoever finds it closed sees the number.
   std::size_t under_way = 0;
   for (block& b : blocks_) {
     for (std::size_t i = 0; i != b.count; ++i) {

@@ -49,7 +49,7 @@ pausable_branch* pausing::holder_of(strand* where) noexcept {
   return nullptr;
 }
 
-// The branch that a combinator has adopted, if that is pausing already, or its message is on its
+// The branch that a combinator has adopted, if it is pausing already, or if its message is on its
 // way.
 pausable_branch* pausing::pausing_within(combinator& inner) noexcept {
   if (!inner.adopted_ || !inner.first_->is_pausable_) return nullptr;
@@ -106,9 +106,9 @@ void pausing::end(pausable_branch& branch) noexcept {
     }
     auto& inner = static_cast<combinator&>(*b.current_);
     if (pausable_branch* within = pausing_within(inner)) {
-      within->task_ = &task;  // the rest of it follows when it goes on itself
+      within->task_ = &task;  // the frames around it follow when it goes on
       ++top.pausing_;
-      top.ready_.push_back(within);  // its message, which was held
+      top.ready_.push_back(within);  // its message, which was held back
       return nullptr;
     }
     if (inner.next_ != nullptr || inner.is_done()) inner.join_starters();
@@ -116,8 +116,8 @@ void pausing::end(pausable_branch& branch) noexcept {
   });
 }
 
-// Withdraws the operation of a strand that is suspended. False: the strand is not, or will not be
-// soon; it comes by itself.
+// Withdraws the operation of a suspended strand. False if the strand is not suspended, or is about
+// to be resumed: then it gets here by itself.
 bool pausing::withdraw(branch_strand& branch) noexcept {
   suspension::word seen = 0;
   if (branch.shields_ != 0 || !branch.word_.try_borrow(seen)) return false;
@@ -132,12 +132,12 @@ bool pausing::withdraw(branch_strand& branch) noexcept {
   return true;
 }
 
-// The same for a strand that came. False: it is suspended again.
+// The same for a strand that was resumed. False if it is suspended again.
 bool pausing::make_still(branch_strand& branch) noexcept {
   if (branch.entry_ != entry::leaf) return true;
   leaf_operation& op = *branch.current_;
   if (!branch.word_.has_fired(op.fired_)) {
-    // Woken by a stop request, which it will meet when it goes on.
+    // Woken by a stop request, which it will see when it goes on.
     if (op.cancel()) {
       op.armed_ = false;
       branch.entry_ = entry::retry;

@@ -40,7 +40,8 @@ void scope_core::finish(task_header& child) noexcept {
   scheduler& home = *child.scheduler_;
   home.task_ended(child);
   note_outcome(child);
-  // Once the join state is done the handle may drop its share of the block, which the list needs.
+  // Once the join state is done, the handle may drop its share of the block, which the list still
+  // needs.
   const bool is_shared = !child.join_.is_detached();
   if (is_shared) child.add_reference();
   const auto end = child.join_.finish();
@@ -80,7 +81,7 @@ void scope_core::note_outcome(task_header& child) noexcept {
     }
     case outcome::stopped:
       if (!child.word_.stop_requested()) {
-        // Not asked: what it waited for is gone, because the runtime shuts down.
+        // It ended although it was not asked to stop: the runtime shuts down.
         incomplete_.store(true, std::memory_order_relaxed);
         return stop_all();
       }
@@ -93,7 +94,7 @@ void scope_core::note_outcome(task_header& child) noexcept {
 }
 
 bool scope_core::contains(task_header& task) const noexcept {
-  // They run, or wait for their children: their frames are there.
+  // They run, or wait for their children: their frames still exist.
   for (scope_core* scope = task.scope(); scope != nullptr; scope = scope->parent_->scope())
     if (scope == this) return true;
   return false;
@@ -146,7 +147,7 @@ void scope_core::close() noexcept {
 
 // ---- the operation -----------------------------------------------------------------------------
 
-// Its children run on while the strand is paused, and must not be left behind then.
+// Its children run on while the strand is paused, and would be left behind.
 scope_operation_base::scope_operation_base(std::size_t limit) noexcept : limit_(limit) {
   pausable_ = false;
 }
@@ -207,7 +208,7 @@ void scope_operation_base::stop_requested() noexcept {
   core().stop_from_outside();
 }
 
-// Before the body is asked to stop. Children that come later never run.
+// Called before the body is asked to stop. Children that are added later never run.
 void scope_operation_base::keep_frames() noexcept {
   const combinator* const around = strand_->kind_ == strand_kind::branch
                                        ? static_cast<branch_strand*>(strand_)->owner_->body_
@@ -215,8 +216,8 @@ void scope_operation_base::keep_frames() noexcept {
   keeps_frames_ = (around != nullptr && around->keeps_frames_) || core().state_.pending() != 0;
 }
 
-// The last part: an operation of the strand that the scope is awaited on. It cannot be withdrawn;
-// a stop request is passed on to the children, and their end is waited for.
+// The last part of a scope: an operation of the strand that awaits it. It cannot be withdrawn: a
+// stop request is passed on to the children, and their end is awaited.
 attempt scope_operation_base::join() noexcept {
   joining_ = true;
   retries_ = true;

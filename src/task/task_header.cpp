@@ -78,7 +78,7 @@ KIOTO_NOINLINE promise_base* task_header::enter(strand& c) noexcept {
       if (c.must_stop()) return unwind(*c.frame_);
       return c.frame_;
     case entry::retry:
-      // Nothing was attempted yet. Without this look, a loop of operations that are always ready
+      // Nothing was attempted yet. Without this check, a loop of operations that are always ready
       // would never stop.
       if (c.must_stop()) return attempted(c, attempt::stopped);
       static_cast<void>(c.loop().try_charge());  // its turn has come, whatever is left
@@ -110,7 +110,7 @@ KIOTO_NOINLINE promise_base* task_header::enter(strand& c) noexcept {
   return nullptr;
 }
 
-// The same for a task, whose usual ways in are short: nobody has asked it to stop, and its leaf has
+// The same for a task, with a fast path for the usual case: no stop was requested, and its leaf has
 // completed with a value.
 inline promise_base* task_header::enter_task() noexcept {
   switch (entry_) {
@@ -156,7 +156,7 @@ static void leave_early(promise_base& frame) noexcept {
   hook.leave(frame);
 }
 
-// Does what a frame asked for. Returns the frame to go on with, if any.
+// Carries out what a frame asked for. Returns the frame to go on with, if any.
 promise_base* task_header::answer(trampoline& loop) noexcept {
   switch (std::exchange(loop.action, request::none)) {
     case request::none:
@@ -194,7 +194,7 @@ KIOTO_NOINLINE void task_header::run_frames(promise_base* frame, trampoline& loo
   }
 }
 
-// What each run of each task costs. What is rare is out of line.
+// On the path of each run of each task: what is rare is out of line.
 next_run task_header::run(bool called) noexcept {
   trampoline loop;
   loop.called = called;
@@ -202,7 +202,7 @@ next_run task_header::run(bool called) noexcept {
   loop_ = &loop;
   if (entry_ != entry::nested) [[likely]] {
     promise_base* const frame = enter_task();
-    // As resume() does it, but for the depth, which is new.
+    // As resume() does it, but with a new depth.
     if (frame != nullptr && completed_through_hooks(*frame)) [[likely]]
       frame->handle().resume();
     // Unless they forked, the frames have published the strand if they ask for nothing: it must not
@@ -253,7 +253,7 @@ KIOTO_NOINLINE promise_base* task_header::unwind(promise_base& innermost) noexce
   }
 }
 
-// A strand has no more frames to run. Returns the frame to go on with.
+// A strand has no more frames to run: ends it. Returns the frame to go on with.
 promise_base* task_header::ended(strand& c, outcome what) noexcept {
   if (c.kind_ == strand_kind::task) [[likely]] {
     finish(what);
@@ -313,7 +313,7 @@ void task_header::release_handle() noexcept {
   // A waiter is linked, or was fired and has not run yet.
   if (is_awaited_ || !join_.is_done()) [[unlikely]]
     die_handle_in_use(*this);
-  // The runtime of the task may be gone: its hook is that of the thread, if any.
+  // The runtime of the task may be gone: the hook is that of the runtime of this thread, if any.
   if (outcome_ == outcome::exception) [[unlikely]]
     report_unobserved(*this, this_thread().runtime);
   drop_reference();
@@ -325,7 +325,7 @@ void task_header::release_block() noexcept {
   free_block();
 }
 
-// Not a task of the scheduler that this thread runs.
+// The task does not belong to the scheduler that this thread runs.
 KIOTO_NOINLINE static void schedule_no_task(strand& c) noexcept {
   if (c.kind_ == strand_kind::branch) {
     auto& branch = static_cast<branch_strand&>(c);
@@ -336,7 +336,7 @@ KIOTO_NOINLINE static void schedule_no_task(strand& c) noexcept {
   }
 }
 
-// Out of line, because it looks at a thread-local: see this_thread().
+// Out of line, because it reads a thread-local: see this_thread().
 KIOTO_NOINLINE void schedule(strand& c) noexcept {
   if (c.kind_ == strand_kind::task) [[likely]]
     return schedule_task(state_of_this_thread, static_cast<task_header&>(c));

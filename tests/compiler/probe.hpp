@@ -71,7 +71,7 @@ void known_bad(const char* name, expectation expected, F naive) {
   }
 }
 
-// The executor: one queue of handles, run by whoever calls run().
+// The executor: one queue of handles, which run() runs.
 
 inline std::deque<std::coroutine_handle<>>& ready_queue() {
   static std::deque<std::coroutine_handle<>> queue;

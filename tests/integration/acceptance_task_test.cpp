@@ -98,7 +98,7 @@ TEST_CASE("acceptance 20: the runtime of a set goes, and its tasks are cancelled
   });
 }
 
-TEST_CASE("acceptance 20: draining a thousand ended tasks gives way") {
+TEST_CASE("acceptance 20: draining a thousand ended tasks yields") {
   on_every_scheduler([]() -> task<> {
     auto others_run = std::make_shared<std::atomic<int>>(0);
     auto stop = std::make_shared<std::atomic<bool>>(false);
@@ -107,7 +107,7 @@ TEST_CASE("acceptance 20: draining a thousand ended tasks gives way") {
     for (int i = 0; i != 1000; ++i) tasks.push_back(set.spawn(nearly_done(i)));
     for (const auto& t : tasks)
       while (!t.is_finished()) co_await yield_now();
-    // On the same thread, the other task runs only if the drain gives way.
+    // On the same thread, the other task runs only if the drain yields.
     auto other = spawn(
         [](std::shared_ptr<std::atomic<int>> n, std::shared_ptr<std::atomic<bool>> s) -> task<> {
           while (!s->load()) {

@@ -47,7 +47,7 @@ class lives {
 // ends beside the assertions of who drives it, and assertions are for one thread at a time.
 std::atomic<int> ended_too_early{0};
 
-// Whatever happens to it, what it started has ended when it has.
+// However it ends, what it started has ended before.
 task<bool> checked(on_world wait, world_pointer w) {
   class check_at_end {
    public:

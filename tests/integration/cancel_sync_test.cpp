@@ -165,7 +165,7 @@ task<bool> wait_initialise(stage s) {
   const int& value = co_await s->cell.get_or_init(make);
   co_return value == 5;
 }
-// Somebody else initialises, and waits for the mutex.
+// Another task initialises, and waits for the mutex.
 task<bool> wait_initialised(stage s) {
   auto make = [s]() -> task<int> {
     auto guard = co_await s->mutex.lock();
@@ -208,7 +208,7 @@ void at_every_point_of(on_stage wait, act_on_stage act, void (*check)(scene&)) {
           auto helped = co_await std::move(s->helper);
           CHECK(!helped.is_exception());
         }
-        // What the subject left behind, such as a child of its own, ends too.
+        // Whatever the subject left behind, such as a child of its own, ends as well.
         while (s.use_count() != 1) co_await yield_now();
         check(*s);
       }

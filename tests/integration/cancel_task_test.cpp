@@ -119,7 +119,7 @@ task<> nothing_is_lost(task<bool> (*wait)(std::shared_ptr<task_set>)) {
       return subject{[s, wait] { return wait(s); }, [s] { return release(s); }};
     };
     co_await drive(std::move(make), p);
-    // Who was cancelled has taken nothing: every task is still in the set.
+    // A cancelled wait has taken nothing: every task is still in the set.
     const bool all_there = s->taken == 1 ? s->set.empty() : true;
     CHECK(all_there);
     const std::size_t left = s->set.size();

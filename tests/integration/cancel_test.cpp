@@ -126,7 +126,7 @@ task<bool> wait_writable(std::shared_ptr<tcp_pair> e) {
   co_return r.has_value();
 }
 
-/// Whether somebody is about to wait, or waits.
+/// Whether a task is about to wait, or waits.
 class course {
  public:
   /// Holds on from its construction to its end.
@@ -155,7 +155,7 @@ task<bool> marked(course::mark mark, task<bool> wait) {
   co_return right;
 }
 
-// Reads until the writer has ended: a silence says nothing on a machine that is loaded.
+// Reads until the writer has ended: on a loaded machine, silence proves nothing.
 task<> drain(std::shared_ptr<tcp_pair> e, std::shared_ptr<course> writer) {
   std::vector<char> block(1 << 20);
   while (writer->is_under_way()) {
@@ -174,7 +174,7 @@ task<std::function<subject()>> with_ends(on_ends wait, act_on_ends act) {
   };
 }
 
-// Its stream is full, and is read from when it shall write.
+// Its stream is full, and is drained when the write is to complete.
 task<std::function<subject()>> with_a_reader(on_ends write) {
   auto e = std::make_shared<tcp_pair>(co_await connected_pair());
   fill(e->a);
@@ -196,7 +196,7 @@ crowd make_crowd() {
   const net::socket_address anywhere(net::ip_address_v4::loopback(), 0);
   out.listener = std::move(detail::open_tcp_listener(anywhere, 0)).value();
   out.address = detail::local_address(out.listener.get()).value();
-  // Until one does not come through: the queue is full, or this is as many as anybody needs.
+  // Until one does not connect: the queue is full, or there are enough.
   for (bool has_room = true; has_room && out.waiting.size() != 64;) {
     auto fd = std::move(detail::open_tcp(net::ip_family::v4)).value();
     (void)detail::start_connect(fd.get(), out.address);
@@ -228,7 +228,7 @@ subject with_a_crowd() {
                  [c, of] { return disperse(c, of); }};
 }
 
-// The only thread of the pool is busy until the call shall have it.
+// The only thread of the pool is busy until the call may have it.
 task<std::function<subject()>> with_a_busy_pool(std::shared_ptr<std::atomic<int>> calls) {
   const flag begun = make_flag();
   const flag release = make_flag();

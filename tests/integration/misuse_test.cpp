@@ -1,5 +1,4 @@
-// SPDX-License-Identifier: MIT
-// What a program must not do, and what it is told then.
+// SPDX-License-Identifier: MIT What a program must not do, and the message that it gets.
 #include <optional>
 #include <stdexcept>
 #include <string>

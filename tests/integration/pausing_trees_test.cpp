@@ -1,7 +1,6 @@
-// SPDX-License-Identifier: MIT
-// Random trees of generators, tasks and combinators, whose consumers stop waiting at random, go on
-// in other tasks, and are aborted. Nothing is lost or comes twice, nothing hangs, and nobody is
-// cancelled who was not asked to stop.
+// SPDX-License-Identifier: MIT Random trees of generators, tasks and combinators, whose consumers
+// stop waiting at random, go on in other tasks, and are aborted. Nothing is lost or delivered
+// twice, nothing hangs, and nothing is cancelled that was not asked to stop.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
@@ -62,7 +61,7 @@ task<> pause_somehow(world& w) {
     case 5:
       static_cast<void>(co_await select(pause_somehow(w), sleep(w.moment())));
       break;
-    case 6:  // no lock here: what is shielded would wait for one that pauses with it
+    case 6:  // no lock here: a shielded wait would wait for a lock that is paused with it
       static_cast<void>(co_await when_all(pause_somehow(w), pause_somehow(w)));
       break;
     case 7:
@@ -259,7 +258,7 @@ void try_tree(std::uint64_t seed, bool with_scopes) {
   CHECK_FALSE(cancelled);
   std::sort(got.begin(), got.end());
   if (with_scopes) {
-    // What waits in a scope is stopped for good; but nothing comes twice.
+    // A generator that waits in a scope is stopped for good; but nothing is delivered twice.
     CHECK(std::adjacent_find(got.begin(), got.end()) == got.end());
     return;
   }

@@ -1,5 +1,4 @@
-// SPDX-License-Identifier: MIT
-// Random trees of all that composes, against a model.
+// SPDX-License-Identifier: MIT Random trees of everything that can be composed, against a model.
 //
 //   KIOTO_FUZZ_SEED=n     runs the tree n again and again, instead of a new one each time
 //   KIOTO_FUZZ_IGNORE=s|t goes on where all failures that are found contain the text s or t
@@ -147,7 +146,7 @@ class player {
                      .build()
                      .value()) {}
 
-  /// What went wrong; nothing if nothing.
+  /// What went wrong, if anything.
   std::optional<std::string> play(const plan& p, std::uint64_t seed) {
     world w(p);
     std::mt19937_64 random(seed);
@@ -276,7 +275,7 @@ TEST_CASE("random trees on one worker") { play_trees("one worker", 1); }
 TEST_CASE("random trees on two workers") { play_trees("two workers", 2); }
 TEST_CASE("random trees on four workers") { play_trees("four workers", 4); }
 
-// No model here, but that nothing hangs and everything is destroyed.
+// Without a model: nothing may hang, and everything has to be destroyed.
 TEST_CASE("a runtime that is shut down under random trees destroys all of them") {
   const no_descriptor_leak leak;
   const auto fixed = from_environment("KIOTO_FUZZ_SEED", 0);
@@ -308,7 +307,7 @@ TEST_CASE("a runtime that is shut down under random trees destroys all of them")
     {
       const auto here = rt->enter();
       for (const auto& w : worlds) start(*w, *w->root).detach();
-      // Whatever a shield waits for comes: from threads, because no task is left to send it.
+      // What a shield waits for has to come from threads, because no task is left to send it.
       static_cast<void>(share_out(std::move(events), threads, random, false));
     }
     const auto how_long = std::chrono::microseconds(random() % 2000);

@@ -251,7 +251,7 @@ TEST_CASE("acceptance 14: block_in_place works with workers, nested, and with bl
     runtime rt = make_runtime(f);
     const int value = rt.block_on([]() -> task<int> {
       const handle h = handle::current();
-      // More operations than a run has a budget for: none of them gives way for ever.
+      // More operations than a run has a budget for: none of them starves.
       const auto many = []() -> task<int> {
         int sum = 0;
         for (int i = 0; i != 1000; ++i) {

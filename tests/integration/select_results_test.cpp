@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// How the result of a select is read, other combinators, and who comes next in line.
+// SPDX-License-Identifier: MIT How the result of a select is read, other combinators, and what
+// becomes of the next waiter.
 #include <map>
 #include <memory>
 #include <string>
@@ -93,13 +93,13 @@ std::vector<pairing> other_races() {
   return {timeout_race<K>()..., token_race<K>()...};
 }
 
-/// Who stands in line behind a branch of a select that loses.
+/// The waiter in the queue behind a branch of a select that loses.
 struct follower {
   bool served = false;
   std::atomic<bool> ended{false};
 };
 
-/// Waits in line for what `K` is about, keeps it for a moment, and gives it back.
+/// Waits for what `K` provides, keeps it for a moment, and gives it back.
 template <class K>
 task<> follow(K& k, follower& f) {
   {
@@ -122,8 +122,8 @@ task<> open_both(any_kind* first, any_kind* second) {
   second->happen();
 }
 
-/// A select over `K` and a channel, somebody behind it in line for `K`, and both happen in the
-/// given order. In the end everybody was served, and everything has been given back.
+/// A select over `K` and a channel, and another waiter for `K` behind it; both events happen in the
+/// given order. In the end every waiter was served, and everything has been given back.
 template <class K>
 task<> hand_on(bool channel_first, complaints& wrong) {
   K k(true);
@@ -158,8 +158,8 @@ task<> hand_on(bool channel_first, complaints& wrong) {
   auto opened = co_await std::move(opener);
   if (!opened.has_value()) wrong.add("the opener failed", "");
   if constexpr (std::is_same_v<K, notify_one>) {
-    // There was one notice, for the select or for who stands behind it; the select, as long as it
-    // exists, keeps one that it has got and not seen.
+    // There was one notification, for the select or for the waiter behind it; the select, as long
+    // as it exists, keeps one that it has got and not seen.
     k.waiter.reset();
     if (received) k.n.notify_one();
   }

@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The locks and signals in four threads, with cancellations: a million operations, and the books
-// balance.
+// SPDX-License-Identifier: MIT The locks and signals in four threads, with cancellations: a million
+// operations, all accounted for.
 #include <atomic>
 #include <cstddef>
 #include <exception>
@@ -297,7 +296,7 @@ TEST_CASE("stress: barrier with waiters that leave") {
   in_parallel([&](std::size_t seed) -> task<> {
     dice_of dice(static_cast<unsigned>(seed + 1));
     for (std::size_t i = 0; i != rounds; ++i) {
-      // Whoever is cancelled in time comes again himself; who passed has passed.
+      // A task that is cancelled in time arrives again; one that has passed does not.
       if (dice() % 4 == 0) {
         auto victim = spawn(pass());
         if (dice() % 2 == 0) co_await yield_now();

@@ -122,7 +122,7 @@ task<> act(combination c, scene* s, std::optional<join_handle<counted>> handle) 
   }
   if (c.abort != abort_at::now && c.abort != abort_at::first_run) s->gate.set();
   co_await until([&] { return handle ? handle->is_finished() : stop.is_finished(); });
-  // The frame is gone before anybody learns of the end.
+  // The frame is destroyed before anything learns of the end.
   CHECK(all_gone(s->parameters));
   CHECK(all_gone(s->locals));
   stage(abort_at::finish, drop_at::finish);

@@ -142,7 +142,7 @@ TEST_CASE("acceptance 3: the driver is polled under load") {
 }
 
 TEST_CASE(
-    "acceptance 22: a task that never blocks on its socket gives way 16 times in 2048 operations") {
+    "acceptance 22: a task that never blocks on its socket yields 16 times in 2048 operations") {
   const no_descriptor_leak leak;
   runtime rt = make_runtime(flavour::current_thread);
   rt.block_on([]() -> task<> {

@@ -639,7 +639,8 @@ void play_all(const attempt_type& attempt, progress& p, long first, int mode) {
   p.done = true;
 }
 
-/// Plays in processes of their own: a new one after each that fails. What went wrong, by lines.
+/// Runs the scenario in processes of their own: a new one after each that fails. Returns what went
+/// wrong, line by line.
 std::string failures_of(const char* name, const attempt_type& attempt) {
   auto* const p = new (::mmap(nullptr, sizeof(progress), PROT_READ | PROT_WRITE,
                               MAP_SHARED | MAP_ANONYMOUS, -1, 0)) progress;

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Ends of tasks against the one who takes them in: waiting, giving up, going away.
+// SPDX-License-Identifier: MIT Ends of tasks against their consumer: waiting, giving up, going
+// away.
 
 #include <kioto/detail/task/completion_queue.hpp>
 
@@ -89,7 +89,7 @@ struct looks_again : rl::test_suite<looks_again, 3>, base {
   }
 };
 
-// The consumer goes while two nodes are on their way: who comes last frees.
+// The consumer goes away while two nodes are being pushed: the last one frees.
 struct goes_away : rl::test_suite<goes_away, 3>, base {
   model_sync::var<int> core{1};
   model_sync::atomic<int> under_way{0};

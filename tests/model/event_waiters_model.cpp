@@ -111,7 +111,7 @@ struct tasks_end : rl::test_suite<tasks_end, 3>, tracker {
 };
 
 // The tracker is closed and its only task ends, while another thread adds a task and waits: it must
-// not be told of the first end.
+// not be woken by the first end.
 struct task_is_added : rl::test_suite<task_is_added, 3>, tracker {
   model_sync::atomic<int> entered{0};
   void before() {

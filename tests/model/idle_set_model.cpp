@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The idle set with work, searchers and sleepers: no work is left while everybody sleeps.
+// SPDX-License-Identifier: MIT The idle set with work, searchers and sleepers: no work is left
+// while all workers sleep.
 
 #include <array>
 #include <cstddef>

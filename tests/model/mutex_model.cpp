@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The mutex: who waits for it gets it, and what one holder wrote the next one sees.
+// SPDX-License-Identifier: MIT The mutex: every waiter gets it, and each holder sees what the one
+// before wrote.
 
 #include <kioto/detail/base/mutex.hpp>
 

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Notices: stored, given, handed on by a cancelled waiter, and given to all who are there.
+// SPDX-License-Identifier: MIT Notifications: stored, delivered, passed on by a cancelled waiter,
+// and delivered to all waiters.
 
 #include <kioto/detail/sync/notify_core.hpp>
 

@@ -71,7 +71,7 @@ struct workers : rl::test_suite<workers, 3> {
   workers() : flags{{{0}, {0}}} {}
   void thread(unsigned index) {
     if (index < 2) {
-      while (flags[index].load(std::memory_order_acquire) == 0) (void)parkers[index].park(seat);
+      while (flags[index].load(std::memory_order_acquire) == 0) parkers[index].park(seat);
     } else {
       for (std::size_t i = 0; i != 2; ++i) {
         flags[i].store(1, std::memory_order_release);

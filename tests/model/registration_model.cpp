@@ -19,7 +19,7 @@ using registration = detail::basic_registration<model_sync>;
 using detail::ready_event;
 using detail::wake_cause;
 
-// No place is for it.
+// It uses none of the reserved places.
 constexpr net::interest in_the_list = net::interest::readable() | net::interest::priority();
 
 constexpr int sleep_unqueued = 1;
@@ -50,7 +50,7 @@ class waiter : public detail::basic_io_waiter<model_sync> {
 
 enum class end : std::uint8_t { read, shutdown, closing };
 
-// A descriptor: bytes to read, told by edges.
+// A descriptor: bytes to read, announced by edges.
 struct socket {
   registration reg;
   model_sync::atomic<int> bytes{0};
@@ -252,8 +252,8 @@ struct another_life : rl::test_suite<another_life, 2> {
   void after() { check(s.reg.has_no_waiters(), "nobody is left behind"); }
 };
 
-// Interleaving 24: the mark of a waiter that went stands, and an edge that finds nobody clears it
-// while a reader comes.
+// Interleaving 24: the mark of a waiter that has gone away is left, and an edge that finds no
+// waiter clears it while a reader arrives.
 template <bool InTheList>
 struct mark_that_stands : rl::test_suite<mark_that_stands<InTheList>, 2> {
   static constexpr net::interest wanted = InTheList ? in_the_list : net::interest::readable();
@@ -281,7 +281,7 @@ using stale_mark = mark_that_stands<true>;
 // Of a place: so a reader looks with a load, see R7.
 using standing_mark = mark_that_stands<false>;
 
-// The same of the list: readers whose wish no place is for.
+// The same for the list: readers that use none of the reserved places.
 struct one_in_the_list : rl::test_suite<one_in_the_list, 2> {
   socket s;
   waiter w;

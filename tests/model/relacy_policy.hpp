@@ -427,8 +427,8 @@ struct model_sync {
   static void yield(where_t w = where_t::current()) { rl::yield(1, at(w)); }
 
  private:
-  // As the kernel does it: comparison and sleep are one step for those who wake. The comparison is
-  // with the newest value, but relaxed, which is less than the kernel promises.
+  // As the kernel does it: comparison and sleep are one step for threads that wake. The comparison
+  // is with the newest value, but relaxed, which is less than the kernel promises.
   static void wait_while(atomic<std::uint32_t>& word, std::uint32_t expected, bool timed,
                          where_t w) {
     rl::context& c = rl::ctx();
@@ -446,7 +446,8 @@ struct model_sync {
 
 enum class expect : std::uint8_t { passes, fails };
 
-/// How far to go. Searching stops without a verdict when the time is over; so do the random runs.
+/// How much to explore. The search stops without a verdict when the time is over; so do the random
+/// runs.
 struct effort {
   bool full = false;  ///< every interleaving; else those with at most `preemptions`
   unsigned preemptions = 2;
@@ -532,10 +533,10 @@ void explain(const effort& e, bool random, const outcome& failed) {
 
 }  // namespace runner
 
-/// Runs the model, prints one line, and remembers whether it went as expected.
+/// Runs the model, prints one line, and records whether the outcome was as expected.
 ///
-/// What shall pass is searched, then run at random. What shall fail is run at random first, which
-/// finds most faults at once. Returns whether it went as expected.
+/// A model that should pass is searched, then run at random. One that should fail is run at random
+/// first, which finds most faults at once. Returns whether it went as expected.
 template <class Suite>
 bool run_model(const char* name, expect expectation, fault bug = {}, effort e = {}) {
   using namespace runner;

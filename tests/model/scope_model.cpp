@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// A scope: its children's ends against whoever waits for them, failures, stops, places.
+// SPDX-License-Identifier: MIT A scope: the ends of its children against waits for them, failures,
+// stops, and places.
 
 #include <array>
 #include <optional>
@@ -222,7 +222,7 @@ struct started_late : rl::test_suite<started_late, 2>, frame {
   void after() { check(borrowed[1].get() == 11, "it has ended before"); }
 };
 
-// One place, two children, and somebody who waits for the place.
+// One place, two children, and a task that waits for the place.
 struct one_place : rl::test_suite<one_place, 3>, frame {
   model_sync::atomic<int> got_on{0};
   void before() {

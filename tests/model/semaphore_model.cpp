@@ -55,7 +55,7 @@ class acquire : public model_leaf<acquire>,
   model_sync::var<grant> end_{grant::queued};
 };
 
-// One permit, three tasks: mutual exclusion, hand-over, and nobody is left waiting.
+// One permit, three tasks: mutual exclusion, hand-over, and no waiter is forgotten.
 struct exclusion : rl::test_suite<exclusion, 3> {
   core s{1};
   model_sync::var<int> guarded{0};
@@ -68,7 +68,7 @@ struct exclusion : rl::test_suite<exclusion, 3> {
   }
 };
 
-// The head gathers two permits that come one by one; somebody waits behind it.
+// The head gathers two permits that come one by one; another task waits behind it.
 struct batch : rl::test_suite<batch, 3> {
   core s{1};
   model_sync::var<int> guarded{0};
@@ -87,7 +87,7 @@ struct batch : rl::test_suite<batch, 3> {
   }
 };
 
-// The head has gathered one of two and is cancelled: the one goes on to the next.
+// The head has gathered one of two and is cancelled: that one goes to the next waiter.
 struct batch_cancelled : rl::test_suite<batch_cancelled, 3> {
   core s{1};
   acquire two{s, 2}, one{s, 1};

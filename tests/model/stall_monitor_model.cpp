@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// The stall_monitor: it rests only while all workers sleep, so that whoever gets stuck is found.
+// SPDX-License-Identifier: MIT The stall monitor: it rests only while all workers sleep, so that a
+// worker that gets stuck is found.
 
 #include <chrono>
 #include <cstddef>
@@ -27,12 +27,12 @@ struct timed_sync : model_sync {
   }
 };
 
-// Each worker sleeps, wakes, and is stuck until the stall_monitor has looked round twice, which is
-// when it can tell. If the stall_monitor rests meanwhile, that never happens, and Relacy reports a
-// deadlock.
+// Each worker sleeps, wakes, and is stuck until the stall monitor has looked round twice, which is
+// when it can detect that. If the stall monitor rests meanwhile, that never happens, and Relacy
+// reports a deadlock.
 template <unsigned Workers>
-struct workers_and_sentinel
-    : rl::test_suite<workers_and_sentinel<Workers>, static_cast<int>(Workers) + 1> {
+struct workers_and_monitor
+    : rl::test_suite<workers_and_monitor<Workers>, static_cast<int>(Workers) + 1> {
   std::optional<detail::basic_idle_set<model_sync>> idle;
   detail::basic_stall_monitor<timed_sync> stall_monitor;
   model_sync::mutex look_mutex;
@@ -85,18 +85,18 @@ int main() {
   effort e;
   e.search_seconds = 1;
   e.random_seconds = 3;
-  run_model<workers_and_sentinel<1>>("a worker that gets stuck", expect::passes, e);
-  run_model<workers_and_sentinel<2>>("two workers that get stuck", expect::passes, e);
+  run_model<workers_and_monitor<1>>("a worker that gets stuck", expect::passes, e);
+  run_model<workers_and_monitor<2>>("two workers that get stuck", expect::passes, e);
 
-  run_model<workers_and_sentinel<1>>("a worker that says nothing", expect::fails,
-                                     logic(begins_without_a_word), e);
-  run_model<workers_and_sentinel<1>>("a worker that says it before it counts", expect::fails,
-                                     logic(tells_before_it_counts), e);
-  run_model<workers_and_sentinel<1>>("a stall_monitor that does not look before it rests",
-                                     expect::fails, logic(rests_without_a_look), e);
-  run_model<workers_and_sentinel<1>>("a mark that is set by a plain store", expect::fails,
-                                     tear(op::exchange, 4, "fall_asleep"), e);
-  run_model<workers_and_sentinel<1>>("a beginning that is not atomic", expect::fails,
-                                     tear(op::exchange, 4, "must_wake"), e);
+  run_model<workers_and_monitor<1>>("a worker that says nothing", expect::fails,
+                                    logic(begins_without_a_word), e);
+  run_model<workers_and_monitor<1>>("a worker that says it before it counts", expect::fails,
+                                    logic(tells_before_it_counts), e);
+  run_model<workers_and_monitor<1>>("a stall monitor that does not look before it rests",
+                                    expect::fails, logic(rests_without_a_look), e);
+  run_model<workers_and_monitor<1>>("a mark that is set by a plain store", expect::fails,
+                                    tear(op::exchange, 4, "fall_asleep"), e);
+  run_model<workers_and_monitor<1>>("a beginning that is not atomic", expect::fails,
+                                    tear(op::exchange, 4, "must_wake"), e);
   return finish_models();
 }

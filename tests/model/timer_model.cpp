@@ -111,7 +111,7 @@ class io {
     }
     while (token_.exchange(0, std::memory_order_acquire) == 0) model_sync::yield();
   }
-  // Relaxed: that the sleeper sees the timer shall not depend on the reactor.
+  // Relaxed: that the sleeper sees the timer must not depend on the reactor.
   void unpark() { token_.exchange(1, std::memory_order_relaxed); }
   void unpark_to_see() { token_.exchange(1, std::memory_order_release); }
 

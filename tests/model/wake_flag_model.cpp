@@ -12,8 +12,8 @@ namespace {
 
 constexpr int looks_before_it_marks = 1;
 
-// Looking for work is relaxed, like the length of the injection queue: what makes it visible is the
-// mark. The wake-up is a token, like the counter of an eventfd, without an order of its own.
+// Looking for work is relaxed, like the length of the injection queue: what makes the work visible
+// is the flag. The wake-up is a token, like the counter of an eventfd, without an order of its own.
 struct sleeper : rl::test_suite<sleeper, 3> {
   detail::basic_wake_flag<model_sync> mark;
   model_sync::atomic<int> work{0};

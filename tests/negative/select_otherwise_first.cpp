@@ -1,5 +1,4 @@
-// SPDX-License-Identifier: MIT
-// What is left when all other branches are disabled stands behind them.
+// SPDX-License-Identifier: MIT The branch that is left when all others are disabled comes last.
 // expect: `otherwise` is the last branch
 #include <kioto/select.hpp>
 #include <kioto/yield.hpp>

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-# Run by ctest, with KIND (install, find_package, fetch_content, add_subdirectory, pkg_config),
-# SHARED (ON or OFF), SOURCE_DIR, WORK_DIR, COMPILER, LAUNCHER, GENERATOR. Builds and runs the
-# consumer; whatever goes wrong ends the script with the output of the step.
+# Run by ctest, with KIND (install, find_package, fetch_content, add_subdirectory, pkg_config, deb),
+# SHARED (ON or OFF), SOURCE_DIR, WORK_DIR, COMPILER, LAUNCHER, GENERATOR, and for deb CPACK and
+# DPKG_DEB. Builds and runs the consumer; whatever goes wrong ends the script with the output of the
+# step.
 
 if(NOT LAUNCHER)
   set(LAUNCHER "")
@@ -13,8 +14,7 @@ endif()
 set(prefix "${WORK_DIR}/prefix-${library}")
 set(build "${WORK_DIR}/${KIND}-${library}")
 set(common -G "${GENERATOR}" "-DCMAKE_CXX_COMPILER=${COMPILER}" "-DBUILD_SHARED_LIBS=${SHARED}"
-    "-DCMAKE_BUILD_TYPE=None" "-DCMAKE_CXX_FLAGS=-O1"
-    "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}" "-DCMAKE_INSTALL_LIBDIR=lib")
+    "-DCMAKE_BUILD_TYPE=None" "-DCMAKE_CXX_FLAGS=-O1" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")
 
 function(step)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -33,12 +33,68 @@ function(run_consumer)
   message("${KIND}, ${library}: ${output}")
 endfunction()
 
+function(build_kioto install_prefix)
+  step("${CMAKE_COMMAND}" -S "${SOURCE_DIR}" -B "${build}" ${common} ${ARGN}
+       "-DCMAKE_INSTALL_PREFIX=${install_prefix}" -DKIOTO_BUILD_TESTS=OFF -DKIOTO_BUILD_EXAMPLES=OFF)
+  step("${CMAKE_COMMAND}" --build "${build}")
+endfunction()
+
 if(KIND STREQUAL "install")
   file(REMOVE_RECURSE "${prefix}")
-  step("${CMAKE_COMMAND}" -S "${SOURCE_DIR}" -B "${build}" ${common}
-       "-DCMAKE_INSTALL_PREFIX=${prefix}" -DKIOTO_BUILD_TESTS=OFF -DKIOTO_BUILD_EXAMPLES=OFF)
-  step("${CMAKE_COMMAND}" --build "${build}")
+  build_kioto("${prefix}" -DCMAKE_INSTALL_LIBDIR=lib)
   step("${CMAKE_COMMAND}" --install "${build}")
+elseif(KIND STREQUAL "deb")
+  build_kioto(/usr)
+  set(package_dir "${WORK_DIR}/deb-package")
+  file(REMOVE_RECURSE "${package_dir}")
+  step("${CPACK}" --config "${build}/CPackConfig.cmake" -G DEB -B "${package_dir}")
+  file(GLOB packages "${package_dir}/*.deb")
+  list(LENGTH packages count)
+  if(NOT count EQUAL 1)
+    message(FATAL_ERROR "one package was to be made, there are: ${packages}")
+  endif()
+  step("${DPKG_DEB}" --show "--showformat=\${Package}: \${Depends}" "${packages}")
+  foreach(expected "^libkioto-dev: " "libfmt-dev" "libexpected-dev")
+    if(NOT output MATCHES "${expected}")
+      message(FATAL_ERROR "the package is to be libkioto-dev, and to depend on libfmt-dev and "
+                          "libexpected-dev; it is ${output}")
+    endif()
+  endforeach()
+
+  set(root "${WORK_DIR}/deb-root")
+  file(REMOVE_RECURSE "${root}")
+  step("${DPKG_DEB}" --extract "${packages}" "${root}")
+  file(GLOB_RECURSE entries LIST_DIRECTORIES false RELATIVE "${root}" "${root}/*")
+  foreach(expected "usr/include/kioto/kioto\\.hpp" "usr/lib/.*libkioto\\.a"
+                   "usr/lib/.*/cmake/kioto/kiotoConfig\\.cmake" "usr/lib/.*pkgconfig/kioto\\.pc"
+                   "usr/share/doc/libkioto-dev/copyright")
+    if(NOT "${entries}" MATCHES "(^|;)${expected}(;|$)")
+      message(FATAL_ERROR "the package holds no ${expected}: ${entries}")
+    endif()
+  endforeach()
+  foreach(entry IN LISTS entries)
+    if(NOT entry MATCHES "^usr/(include/kioto|lib|share/doc/libkioto-dev)/")
+      message(FATAL_ERROR "the package holds /${entry}, which is no business of it")
+    endif()
+    if(entry MATCHES "kioto\\.pc$")
+      file(READ "${root}/${entry}" text)
+      if(NOT text MATCHES "prefix=/usr\n")
+        message(FATAL_ERROR "/${entry} is for another prefix than /usr:\n${text}")
+      endif()
+    endif()
+  endforeach()
+
+  set(build "${WORK_DIR}/deb-consumer")
+  file(REMOVE_RECURSE "${build}")
+  step("${CMAKE_COMMAND}" -S "${SOURCE_DIR}/tests/packaging/find_package" -B "${build}" ${common}
+       "-DCMAKE_PREFIX_PATH=${root}/usr")
+  file(STRINGS "${build}/CMakeCache.txt" found REGEX "^kioto_DIR:")
+  string(FIND "${found}" "=${root}/usr/" where)
+  if(where EQUAL -1)
+    message(FATAL_ERROR "the consumer uses another kioto than that of the package: ${found}")
+  endif()
+  step("${CMAKE_COMMAND}" --build "${build}")
+  run_consumer()
 elseif(KIND STREQUAL "pkg_config")
   file(REMOVE_RECURSE "${build}")
   file(MAKE_DIRECTORY "${build}")

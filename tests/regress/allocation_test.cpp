@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// What a lack of memory broke. The k-th allocation of the thread fails, for every k there is.
+// SPDX-License-Identifier: MIT What broke when memory was short. The k-th allocation of the thread
+// fails, for every k.
 
 // The sanitizers bring an operator new of their own.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -62,7 +62,7 @@ void operator delete[](void* p, std::size_t) noexcept { deallocate(p); }
 
 namespace {
 
-/// Calls `attempt` with memory for 0, 1, 2, … allocations until it succeeds, which it tells.
+/// Calls `attempt` with memory for 0, 1, 2, … allocations until it returns that it has succeeded.
 template <class Attempt>
 void with_little_memory(Attempt attempt) {
   bool succeeded = false;
@@ -126,7 +126,7 @@ TEST_CASE("a runtime that gets no thread is an error, and nothing is left of it"
   CHECK((!built && built.error() == errc::resource_unavailable_try_again));
 }
 
-// Whoever happened to be first when the lack of memory was noticed was refused.
+// The waiter that happened to be first when memory was short was refused.
 TEST_CASE("a wait for room that needs no memory failed for the lack of it") {
   using core =
       detail::basic_mpsc_core<detail::std_sync, std::shared_ptr<int>, counted_operation, true, 2>;

@@ -17,7 +17,8 @@ TEST_CASE("block_on returned while its waker still used the stack of the caller"
   CHECK(sum == 2000);
 }
 
-// An operation that gave way for its budget was tried again without a look at the stop request.
+// An operation that yielded because its budget was used up was tried again without checking for a
+// stop request.
 TEST_CASE("a loop of operations that are always ready ignored its abort") {
   on_every_scheduler([]() -> task<> {
     auto p = co_await connected_pair();

@@ -121,7 +121,7 @@ TEST_CASE("blocking calls of several threads did not begin in the order of the c
   }
 }
 
-// To withdraw the job was left to its task, which had to wait for its worker.
+// Withdrawing the job was left to its task, which had to wait for its worker.
 TEST_CASE("a blocking call began after it had been aborted") {
   for (const flavour f : {flavour::current_thread, flavour::one_worker, flavour::four_workers}) {
     INFO("scheduler " << static_cast<int>(f));
@@ -201,7 +201,7 @@ namespace {
 std::atomic<int> lookups{0};
 std::atomic<bool> answers{false};
 
-// A name server that answers when it is told to.
+// A name server that answers when the test wants it to.
 int slow_getaddrinfo(const char*, const char*, const ::addrinfo*, ::addrinfo**) noexcept {
   ++lookups;
   comes_true(answers);

@@ -40,7 +40,7 @@ TEST_CASE("more blocking calls ran at a time than the limit allows") {
   CHECK(most->load() == 1);
 }
 
-// The hand-over of a worker stood in the queue behind blocking calls that waited for a task of it.
+// The hand-over of a worker was queued behind blocking calls that waited for a task of that worker.
 TEST_CASE("block_in_place stopped its worker while the blocking pool was busy") {
   runtime rt = one_of_each();
   const flag release = make_flag();

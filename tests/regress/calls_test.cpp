@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// What went wrong when tasks that spawn and await each other began to run in the order of calls.
+// SPDX-License-Identifier: MIT Faults of running tasks that spawn and await each other in the order
+// of calls.
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -40,7 +40,8 @@ task<> await_it(join_handle<>* other) {
 
 }  // namespace
 
-// The callee was taken out of the queue of whoever awaited it, also if it was in another one.
+// The callee was taken out of the queue of the scheduler that awaited it, even if it was in another
+// one.
 TEST_CASE("a task that was awaited from another runtime ran there") {
   runtime here = make_runtime(flavour::current_thread);
   runtime there = make_runtime(flavour::current_thread);
@@ -121,8 +122,8 @@ task<> stops_while_it_awaits(std::shared_ptr<std::optional<abort_handle>> self, 
 
 }  // namespace
 
-// The scheduler was told about the callee before the wait had begun, and looked at it although it
-// was gone by then.
+// The callee was reported to the scheduler before the wait had begun, and accessed although it was
+// destroyed by then.
 TEST_CASE("a wait that a stop prevented told the scheduler about a task that was gone") {
   runtime elsewhere = make_runtime(flavour::one_worker);
   runtime here = make_runtime(flavour::current_thread);
@@ -246,7 +247,7 @@ task<> yields(counter* turns, int times) {
 
 }  // namespace
 
-// Tasks that gave way came back only if the ring had room for them.
+// Tasks that yielded ran again only if the ring had room for them.
 TEST_CASE("tasks that yield starved while others kept the ring full") {
   constexpr std::size_t ringers = 700;  // half of them are ready at any time
   constexpr int times = 20;
@@ -301,7 +302,7 @@ TEST_CASE("the caller of a task that ended after block_in_place goes on once") {
 
 namespace {
 
-// The end of a task that has one takes a while, also if it has never begun.
+// Makes the end of its task take a while, even if the task has never begun.
 struct slow_end {
   slow_end() = default;
   slow_end(const slow_end&) = delete;
@@ -354,8 +355,8 @@ runtime looks_after_each_run() {
 
 }  // namespace
 
-// A shutdown drains in peace for 20 ms, and goes on after that. That time is up when the first
-// callee has ended: its caller is the next one, and in no queue.
+// For the first 20 ms of a shutdown the reactor goes on. That time is over when the first callee
+// has ended: its caller is next, and in no queue.
 TEST_CASE("a caller is not lost between the two parts of a shutdown") {
   constexpr std::size_t calls = 3;
   for (int round = 0; round != 3; ++round) {
@@ -388,7 +389,7 @@ TEST_CASE("a runtime whose shutdown failed in the middle of calls is destroyed")
   }
 }
 
-// The end of a callee and the abort of its caller race for the one who waits.
+// The end of a callee and the abort of its caller race for the waiter.
 TEST_CASE("each task ends once if its caller is aborted from another thread meanwhile") {
   for (const flavour f : {flavour::current_thread, flavour::one_worker, flavour::four_workers}) {
     INFO("scheduler " << static_cast<int>(f));
@@ -447,7 +448,7 @@ TEST_CASE("more tasks that yield than the ring holds have their turns") {
   for (const counter& t : turns) CHECK(t == times);
 }
 
-// A long row of calls looks like one task to those that wait.
+// To those that wait, a long series of calls looks like one task.
 TEST_CASE("a bystander has its turns during more calls in a row than are allowed") {
   constexpr int calls = 5000;
   for (const flavour f : {flavour::current_thread, flavour::one_worker}) {

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Counts that a caller gives wrapped, or meant something else, when they were huge or zero.
+// SPDX-License-Identifier: MIT Counts that callers pass in wrapped, or meant something else, when
+// they were huge or zero.
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -131,7 +131,7 @@ TEST_CASE("permits of a semaphore that are held were not counted when others wer
     s.add_permits(0);
   }
   CHECK(s.available_permits() == most);
-  // Those that are gone for good make room.
+  // Those that are gone make room.
   {
     auto some = s.try_acquire_many(10);
     REQUIRE(some.has_value());

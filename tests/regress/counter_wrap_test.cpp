@@ -32,7 +32,7 @@ template <bool Bounded>
 using channel = kioto::detail::basic_mpsc_core<kioto::detail::std_sync, number, leaf, Bounded, 4>;
 
 constexpr std::size_t end = std::numeric_limits<std::size_t>::max();
-// Where one of the counters comes to its end, or to the half of the way.
+// Where one of the counters reaches the end, or the half, of its range.
 constexpr std::array<std::size_t, 6> starts{end - 9,     end / 2 - 9,     end / 2 + 1 - 9,
                                             end / 4 - 9, end / 4 * 3 - 9, 0};
 
@@ -148,7 +148,8 @@ using barrier = kioto::detail::basic_barrier_core<kioto::detail::std_sync, comer
 
 }  // namespace
 
-// With 32 bits, a waiter whose group was complete 2^32 groups ago left the line that it was not in.
+// With 32 bits, a waiter whose group was complete 2^32 groups ago was removed from a list that it
+// was not in.
 TEST_CASE("a barrier tells groups apart that are 2^32 apart") {
   for (const std::uint64_t first : {std::uint64_t{0xffff'ffff}, ~std::uint64_t{0}}) {
     barrier b(2, first);

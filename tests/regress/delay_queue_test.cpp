@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// next() completes at once when a delay queue is empty, so nobody could wait for the first insert.
+// SPDX-License-Identifier: MIT next() completes at once when a delay queue is empty, so there was
+// no way to wait for the first insert.
 #include <chrono>
 #include <memory>
 #include <string>

@@ -30,7 +30,7 @@ constexpr int depth = KIOTO_SANITIZED != 0 ? 100'000 : 1'000'000;
 constexpr int branch_depth = depth / 4;
 const std::error_code failure = std::make_error_code(std::errc::io_error);
 
-// Tells when it is destroyed; checks that the inner ones went before.
+// Checks when it is destroyed that the inner ones were destroyed before.
 class level {
  public:
   level(int* innermost, int at) noexcept : innermost_(innermost), at_(at) {}

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// An enter_guard that lived across a suspension led other tasks to its runtime.
+// SPDX-License-Identifier: MIT An enter_guard that lived across a suspension made other tasks run
+// in its runtime.
 #include <memory>
 #include <optional>
 #include <string>

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Children of fork(): they took sockets out of the parent's set of epoll, and hung in its runtime.
+// SPDX-License-Identifier: MIT Children of fork() removed sockets from the epoll set of the parent,
+// and hung in its runtime.
 #include <array>
 #include <atomic>
 #include <cstdlib>
@@ -76,7 +76,7 @@ task<bool> everything_works() {
   co_return sum == 42 && works;
 }
 
-/// What a child is for: a runtime of its own, of each kind.
+/// What a child must be able to do: use a runtime of its own, of each kind.
 bool own_runtimes_work() {
   if (!make_runtime(flavour::current_thread).block_on(everything_works())) return false;
   auto local = runtime::builder().build_local();
@@ -181,7 +181,8 @@ namespace {
 const std::thread::id thread_of_main = std::this_thread::get_id();
 bool stack_of_main_is_gone = false;
 
-// As a program has them. Destroyed by exit() in a child, while the parent still uses them.
+// Static objects, as programs have them: destroyed by exit() in a child, while the parent still
+// uses them.
 std::optional<runtime> static_runtime;
 std::optional<tcp_pair> static_sockets;
 
@@ -318,7 +319,7 @@ TEST_CASE("awaiting an inherited socket in a forked child hung") {
         const auto tried = all.a.try_read(bytes);
         if (tried || tried.error() != expected) co_return 6;
         if (expected.message().find("into_native") == std::string::npos) co_return 7;
-        // The way to go on with it.
+        // How the child can go on using it.
         auto mine = net::tcp_stream::from_native(std::move(all.a).into_native());
         if (!mine) co_return 8;
         const auto all_of_it = co_await timeout(5s, mine->read_exact(bytes));

@@ -46,7 +46,7 @@ async_generator<int> merges(async_generator<int> inner) {
     co_yield int(*x);
   }
 }
-/// Goes on after having been stopped, until it has to wait.
+/// Goes on after a stop, until it has to wait.
 async_generator<int> ignores_stops() {
   for (int i = 0;; ++i) {
     auto ended = co_await as_result(scope([](task_scope& s) -> task<> {
@@ -58,7 +58,7 @@ async_generator<int> ignores_stops() {
   }
 }
 
-/// What came beside a stop, and what came of the following next().
+/// The element that came together with a stop, and the result of the next call of next().
 task<std::pair<bool, std::optional<int>>> asks_after_stop(async_generator<int> g) {
   bool element_came = false;
   {
@@ -130,8 +130,8 @@ async_generator<int> gives_up_inside(async_generator<int>* g) {
   co_yield 8;
 }
 
-/// Yields a few times, and then ends as stopped, which nobody asked for: like what waits for a
-/// runtime that shuts down.
+/// Yields a few times, and then ends as stopped although no stop was requested, like an operation
+/// of a runtime that shuts down.
 class stops_by_itself final : public detail::leaf_awaiter<stops_by_itself> {
  public:
   explicit stops_by_itself(int yields) noexcept : left_(yields) {}
@@ -169,7 +169,7 @@ TEST_CASE("a stop that a generator received inside a scope leaked out at a later
     });
     CHECK_FALSE(cancelled);
     REQUIRE(seen.has_value());
-    CHECK(seen->first);  // it was completed in spite of the stop: nothing is lost
+    CHECK(seen->first);  // it was completed although a stop was requested: nothing is lost
     CHECK_FALSE(seen->second.has_value());  // it was stopped for good
   }
 }

@@ -59,8 +59,7 @@ class [[nodiscard]] look final {
   on_strand seen_{99, true};
 };
 
-// ---- operations
-// ----------------------------------------------------------------------------------
+// ---- operations ---------------------------------------------------------------------------------
 
 const std::error_code failure = std::make_error_code(std::errc::io_error);
 
@@ -83,7 +82,7 @@ task<result<int>> by_return(result<int> r) {
   co_return value;
 }
 
-// An awaiter of somebody else's that throws at one of its points. `Suspended` is what its
+// An awaiter of another library that throws at one of its points. `Suspended` is what its
 // await_suspend returns.
 enum class point : unsigned char { co_await_operator, ready, suspend, resume };
 template <class Suspended>
@@ -122,8 +121,8 @@ class [[nodiscard]] throws_in_void_suspend {
   static result<int> await_resume() { return 0; }
 };
 
-// A coroutine of another library: it gives the thread to its frame, which gives it back by the
-// handle of who awaits it.
+// A coroutine of another library: it switches to its frame, which switches back by the handle of
+// its awaiter.
 class [[nodiscard]] foreign {
  public:
   class promise_type {
@@ -182,8 +181,7 @@ foreign foreign_throws(bool does) {
   co_return 0;
 }
 
-// ---- nestings
-// ------------------------------------------------------------------------------------
+// ---- nestings -----------------------------------------------------------------------------------
 
 // Calls `f(nest)` for each: `nest(x)` wraps an operation of a result<int>, and awaited in a task of
 // a result<int> comes to an int or a result<int>.

@@ -55,7 +55,7 @@ std::vector<join_handle<int>> some_handles() {
   return handles;
 }
 
-// Helper functions: what they were given is gone when they return.
+// Helper functions, whose arguments are destroyed when they return.
 auto all_of_them() { return when_all(some_handles()); }
 auto any_of_them() { return when_any(some_handles()); }
 auto one_of_them() { return select(some_handles()); }

@@ -1,5 +1,4 @@
-// SPDX-License-Identifier: MIT
-// Streams beside each other: nobody starves, and what throws is told.
+// SPDX-License-Identifier: MIT Merged streams: none starves, and exceptions are reported.
 #include <kioto/stream/merge.hpp>
 #include <kioto/stream/stream_map.hpp>
 
@@ -32,7 +31,7 @@ namespace {
 
 constexpr int tick = 1, turn = 2;
 
-/// Something that many tasks want, in turn.
+/// Something that many tasks want, one after the other.
 struct contended {
   sync::mutex<int> mutex{0};
   sync::semaphore permits{1};

@@ -1,6 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Owners that went while an operation on them was waiting: blocks of running tasks were freed, and
-// waits never ended.
+// SPDX-License-Identifier: MIT Owners that were destroyed while an operation on them was waiting:
+// blocks of running tasks were freed, and waits never ended.
 #include <memory>
 #include <optional>
 #include <string>

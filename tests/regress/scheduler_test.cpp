@@ -55,7 +55,7 @@ TEST_CASE("a task spawned by on_thread_park waited until something else woke its
   }
 }
 
-// The only other worker slept in the driver, where it did not look after the others.
+// The only other worker slept in the driver, where it did not notice that this one was stuck.
 TEST_CASE("a task in the slot of a blocked worker was stranded while the other one was idle") {
   for (const unsigned workers : {2U, 3U, 4U}) {
     INFO(workers << " workers");
@@ -135,7 +135,7 @@ task<> wake_and_block(std::shared_ptr<sync::notify> news, flag blocked, flag go,
 
 }  // namespace
 
-// The stall_monitor was ended by a shutdown that had run out of time, while the workers went on.
+// The stall monitor was ended by a shutdown that had run out of time, while the workers went on.
 TEST_CASE(
     "after a shutdown without patience, a task in the slot of a blocked worker was stranded") {
   auto news = std::make_shared<sync::notify>();
@@ -172,7 +172,7 @@ task<> yields_until(flag running, flag stop) {
 
 }  // namespace
 
-// Those that yielded were in a list of the worker which nobody else could reach.
+// Tasks that yielded were in a list of the worker that no other worker could reach.
 TEST_CASE("a task that yielded was stranded on a blocked worker while the other one was idle") {
   for (const unsigned workers : {2U, 3U, 4U}) {
     INFO(workers << " workers");

@@ -21,7 +21,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// What the parts of a test know of each other.
+// State that the parts of a test share.
 class world {
  public:
   gate body_waits;
@@ -52,7 +52,7 @@ class loan {
   std::unique_ptr<std::string> name_;
 };
 
-// Never completes; tells when it begins to wait, and when it is withdrawn.
+// Never completes; notes when it begins to wait, and when it is withdrawn.
 class [[nodiscard]] waits_for_stop final : public detail::leaf_awaiter<waits_for_stop> {
  public:
   explicit waits_for_stop(world& w) noexcept : world_(w) {}

@@ -29,8 +29,8 @@ using state = basic_scope_children<std_sync, child, tag, waiter>;
 
 }  // namespace
 
-// Who took the waiters left them linked in a list of its own, where withdrawing one, under the lock
-// of the scope, changed the links that the taker followed without it.
+// The thread that took the waiters left them linked in a list of its own; withdrawing one, under
+// the lock of the scope, changed links that this thread followed without the lock.
 TEST_CASE("a waiter of a scope was withdrawn from among those already taken") {
   for (int round = 0; round != 2000; ++round) {
     auto scope = std::make_unique<state>();

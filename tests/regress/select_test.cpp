@@ -54,8 +54,7 @@ task<> send_many(sync::mpsc::sender<int> tx, int count) {
   }
 }
 
-// As programs do that are written with Tokio's select! in mind: it looks at who won, and no
-// further.
+// Looks only at which branch won, as programs written with Tokio's select! in mind do.
 task<> receive_by_index(sync::mpsc::receiver<int> rx, std::vector<int>& got) {
   for (;;) {
     auto hit = co_await select(rx.recv(), sleep(1ms));
@@ -186,7 +185,7 @@ TEST_CASE("regress: a permit that was granted to a branch which lost is handed o
     sync::notify never;
     bool next_has_it = false;
     auto selecting = spawn([&]() -> task<> {
-      // The third branch ends late, so the whole does: the permit does not wait for that.
+      // The third branch ends late, and so does the select: the permit does not wait for that.
       auto hit = co_await select(biased, permits.acquire(), go.notified(),
                                  [&]() -> task<> { co_await shield(never.notified()); }());
       CHECK(hit.index() == 1);
@@ -501,7 +500,7 @@ TEST_CASE("a value that could not be withdrawn is in the result") {
     CHECK(range.order().size() == 2);
     CHECK(range.get(0) == 3);
 
-    // Nobody looks at all: that is no oversight.
+    // The result is not looked at at all: that is no oversight.
     static_cast<void>(co_await select(biased, stops_with(1, never), yield_now()));
   });
   CHECK(run.reports == 0);
@@ -583,7 +582,7 @@ TEST_CASE("regress: the frame of a branch that had ended was kept until the whol
       CHECK(got == 12);
     }
     {
-      // A branch that throws lets go of what it had, too.
+      // A branch that throws releases what it had, too.
       auto [tx, rx] = sync::mpsc::channel<int>(1);
       auto throws = [](sync::mpsc::sender<int>) -> task<> {
         co_await yield_now();

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Shutdowns that lied, hung, or left something behind.
+// SPDX-License-Identifier: MIT Shutdowns that returned a wrong result, hung, or left something
+// behind.
 #include <array>
 #include <atomic>
 #include <filesystem>
@@ -290,7 +290,7 @@ TEST_CASE("a local runtime dropped by a task that its own shutdown ends") {
   CHECK(options.expired());
 }
 
-// What shutdown does from within says nothing about the patience of the owner.
+// A shutdown from within must not change how long the owner waits.
 TEST_CASE("a shutdown from within a task does not keep the destructor from waiting") {
   on_every_runtime([](auto& rt) {
     std::atomic<int> destroyed{0};

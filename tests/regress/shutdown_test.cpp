@@ -1,5 +1,4 @@
-// SPDX-License-Identifier: MIT
-// What outlived a runtime and touched it.
+// SPDX-License-Identifier: MIT Things that outlived a runtime and accessed it.
 #include <fcntl.h>
 
 #include <atomic>
@@ -27,8 +26,8 @@ thread_local bool slow_unpark = false;
 
 }  // namespace
 
-// schedule_remote() hands the task over and then wakes the runtime. The task had ended, and the
-// runtime had been dropped, before the wake-up was through.
+// schedule_remote() publishes the task and then wakes the runtime. The task had ended, and the
+// runtime had been dropped, before the wake-up was complete.
 TEST_CASE("a wake-up from outside touched the runtime after the task had ended") {
   in_unpark = false;
   runtime_gone = false;

@@ -12,8 +12,8 @@ using namespace kioto;
 using namespace kioto_test;
 using namespace std::chrono_literals;
 
-// A read ends at the mark of urgent data. That was taken for a drained socket, and the bytes behind
-// the mark had been told of already: a peer could hang a reader with one byte.
+// A read ends at the mark of urgent data. That was taken for a drained socket, although readiness
+// for the bytes behind the mark had been reported before: a peer could hang a reader with one byte.
 TEST_CASE("a reader waited for ever for the bytes behind urgent data") {
   on_every_scheduler([]() -> task<> {
     auto p = co_await connected_pair();

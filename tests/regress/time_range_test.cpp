@@ -30,7 +30,7 @@ namespace {
 
 constexpr time_point before_boot = time_point() - 1h;
 
-// A stop that nobody asked for, or a wait without end, fails here after a while of real time.
+// A stop that was not requested, or an endless wait, fails here after a while of real time.
 template <class Body>
 void on_paused_clock(Body body) {
   runtime rt = testing::paused_runtime();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Every operation that can suspend is cancelled at every point of its life, by this.
+// Cancels an operation that can suspend at every point of its life.
 
 #include <atomic>
 #include <functional>
@@ -17,8 +17,9 @@
 namespace kioto_test {
 
 /// What the harness drives: `wait` suspends in one operation, `complete` makes it complete. Unless
-/// `wait` is never called at all, it is called before `complete` is. Assertions are for one thread
-/// at a time: `wait` must make none, because it may run beside those of the harness.
+/// `wait` is never called at all, it is called before `complete` is. Assertions may be made by one
+/// thread at a time: `wait` must make none, because it may run in parallel with those of the
+/// harness.
 struct subject {
   std::function<kioto::task<bool>()> wait;  // true: the value is right
   std::function<kioto::task<>()> complete;
@@ -99,7 +100,7 @@ inline kioto::task<> drive(std::function<subject()> make, point when) {
       break;
   }
   auto ended = co_await std::move(h);
-  // What the subject left behind, such as a child of its own, ends too.
+  // Whatever the subject left behind, such as a child of its own, ends as well.
   if (when == point::before_start || when == point::armed) co_await s.complete();
   CHECK(ended.is_cancelled() == (t.values == 0));
   CHECK(t.wrong == 0);
@@ -110,8 +111,8 @@ inline kioto::task<> drive(std::function<subject()> make, point when) {
 
 using on_flag = kioto::task<bool> (*)(std::shared_ptr<std::atomic<bool>>);
 
-/// Drives what `prepare` makes through every point, several times. A value that came is expected
-/// only where it must come.
+/// Drives what `prepare` makes through every point, several times. A value is required only where
+/// the operation must have completed.
 inline kioto::task<> at_every_point(
     std::function<kioto::task<std::function<subject()>>()> prepare) {
   for (const point p : {point::before_start, point::armed, point::beside_completion,
@@ -131,7 +132,7 @@ inline kioto::task<> raise(std::shared_ptr<std::atomic<bool>> f) {
 
 inline kioto::task<std::function<subject()>> with_flag(on_flag wait) {
   auto f = std::make_shared<std::atomic<bool>>(false);
-  // Whatever happens to the subject, its helpers end.
+  // However the subject ends, its helpers have to end.
   co_return [f, wait] { return subject{[f, wait] { return wait(f); }, [f] { return raise(f); }}; };
 }
 

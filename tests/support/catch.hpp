@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Catch2 in the version that is there: 3 where installed, else 2 (Debian 12).
+// Includes the installed version of Catch2: 3, or else 2 (Debian 12).
 
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What the tests send through channels.
+// Values that the tests send through channels.
 
 #include <atomic>
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace kioto_test {
 
-/// Moves only, and counts the values that are alive: not those that were moved from.
+/// A move-only type that counts the values that are alive, without those that were moved from.
 class move_only {
  public:
   explicit move_only(std::atomic<int>& alive, int value = 0) : alive_(&alive), value_(value) {
@@ -33,7 +33,7 @@ class move_only {
   int value_;
 };
 
-/// The same with copies, which are values, too.
+/// The same, but copyable; copies count as well.
 class counted {
  public:
   explicit counted(std::atomic<int>& alive, int value = 0) : alive_(&alive), value_(value) {

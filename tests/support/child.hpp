@@ -38,15 +38,15 @@ class child_process {
   [[nodiscard]] bool is_child() const noexcept { return pid_ == 0; }
   [[noreturn]] static void leave(int code) { ::_exit(code); }
 
-  /// Waits for the end of the child: "0", or what is wrong: the code, "hangs" or "signal N"; with
-  /// what it said on stderr.
+  /// Waits for the end of the child. Returns "0", or what went wrong: the exit code, "hangs" or
+  /// "signal N"; with what it printed to stderr.
   std::string wait() {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     ::fcntl(pipes_[0], F_SETFL, O_NONBLOCK);
     std::string said;
     int status = 0;
     while (::waitpid(pid_, &status, WNOHANG) == 0) {
-      listen(said);  // or the child waits for room
+      listen(said);  // otherwise the child may block on a full pipe
       if (std::chrono::steady_clock::now() > end) {
         ::kill(pid_, SIGKILL);
         ::waitpid(pid_, &status, 0);

@@ -11,8 +11,8 @@
 
 namespace kioto_test {
 
-/// What `body` says on stderr before it ends the program by std::terminate(), in a process of its
-/// own; "it went on" if it does not. The process has only the calling thread.
+/// What `body`, run in a process of its own, prints to stderr before it ends the program by
+/// std::terminate(); "it went on" if it does not. The process has only the calling thread.
 template <class Body>
 std::string last_words(Body body) {
   std::array<int, 2> pipes{};

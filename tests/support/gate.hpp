@@ -7,7 +7,8 @@
 
 namespace kioto_test {
 
-/// What tests wait for: opened once, from any thread; whoever waits, or comes later, goes on.
+/// A gate that tests wait for: it is opened once, from any thread; waits complete then, and later
+/// ones at once.
 class gate {
  public:
   class [[nodiscard]] waiter final : public kioto::detail::leaf_awaiter<waiter>,
@@ -59,7 +60,7 @@ class gate {
     const std::lock_guard lock(mutex_);
     return is_open_;
   }
-  /// How often somebody began to wait.
+  /// How many waits have begun.
   [[nodiscard]] int waited() const {
     const std::lock_guard lock(mutex_);
     return waited_;

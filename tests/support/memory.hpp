@@ -15,7 +15,7 @@ enum class shortage {
 
 /// The allocation number `k`, counted from here, on whichever thread, fails.
 void begin_shortage(long k, shortage how) noexcept;
-/// Memory for everybody. True if an allocation has failed meanwhile.
+/// Lets all allocations succeed again. True if one has failed meanwhile.
 bool end_shortage() noexcept;
 
 }  // namespace kioto_test

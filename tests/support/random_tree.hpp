@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Random trees of everything that kioto composes, and the model that says how each of them may end.
+// Random trees of everything that can be composed in kioto, and the model that says how each of
+// them may end.
 //
 // A node of a tree is a coroutine that runs its children in some way, and ends with its own number,
 // with an exception of a leaf below it, or stopped. It notes how it ended, and when. What happens
 // to a tree from outside (messages, notices, aborts, cancelled tokens) comes from threads, at
-// random moments, and is noted as well. When everything has ended, `judge` walks the tree and asks
-// of each node whether it was allowed to end as it did, given how its children ended and who had
-// asked it to stop. Nothing that it checks depends on time, but that no timeout comes early.
+// random moments, and is noted as well. When everything has ended, `judge` walks the tree and
+// checks for each node whether it was allowed to end as it did, given how its children ended and
+// what had asked it to stop. Nothing that it checks depends on time, except that no timeout comes
+// early.
 
 #include <algorithm>
 #include <array>
@@ -52,7 +54,7 @@ enum class kind : std::uint8_t {
   awaits_watch,
   awaits_notice,
   blocks,     ///< on the blocking pool
-  never,      ///< sleeps for an hour: somebody has to stop it
+  never,      ///< sleeps for an hour: has to be stopped
   takes_one,  ///< a select over operations, without tasks: exactly one takes effect
   // with children
   selects,
@@ -92,7 +94,7 @@ inline const char* name_of(kind k) {
   return names[static_cast<std::size_t>(k)];
 }
 
-/// What a tree is made of; how it runs is elsewhere, so that it can be run again.
+/// What a tree consists of; the state of a run is kept elsewhere, so that it can be run again.
 struct plan {
   kind what = kind::ready;
   int number = 0;
@@ -124,7 +126,8 @@ class planner {
  private:
   unsigned below(unsigned n) { return static_cast<unsigned>(random_() % n); }
 
-  /// `ends`: nobody else stops it, so it has to end by itself. `lock`: the first one that is free.
+  /// `ends`: nothing outside stops it, so it has to end by itself. `lock`: the first lock that may
+  /// be used.
   plan node(bool ends, unsigned lock, unsigned depth) {
     plan p;
     p.lock = lock;
@@ -197,7 +200,7 @@ class planner {
       p.what = kind::never;
     } else {
       p.what = static_cast<kind>(below(static_cast<unsigned>(kind::selects)));
-      // Exceptions are not too frequent: they end everything around them.
+      // Exceptions are kept rare: they end everything around them.
       if (p.what == kind::never || (p.what == kind::throws && below(2) != 0)) p.what = kind::yields;
     }
     return p;
@@ -820,7 +823,7 @@ inline void abort_node(node& n) {
   n.handle->abort();
 }
 
-/// Everything that a tree needs to end, and some trouble, in a random order.
+/// Everything that a tree needs in order to end, and some disturbances, in a random order.
 inline std::vector<event> events_of(world& w, std::mt19937_64& random, bool trouble) {
   std::vector<event> all;
   for (node* n : w.nodes) {
@@ -836,7 +839,7 @@ inline std::vector<event> events_of(world& w, std::mt19937_64& random, bool trou
         all.emplace_back(send);
         break;
       case kind::sends:
-        // Whoever receives is one thread at a time: there is one such event for each leaf.
+        // Only one thread at a time may receive: there is one such event for each leaf.
         all.emplace_back([t] {
           if (t->channel.second.try_recv().has_value()) ++t->taken;
         });
@@ -863,7 +866,7 @@ inline std::vector<event> events_of(world& w, std::mt19937_64& random, bool trou
         all.emplace_back([t] { t->news.notify_one(); });
         break;
       case kind::until_token:
-        // Somebody may count on it.
+        // Another leaf may depend on it.
         all.emplace_back([n] {
           n->token_cancelled = true;
           n->token.cancel();
@@ -907,7 +910,7 @@ class judge {
   }
 
  private:
-  /// To look for what is behind failures that are known.
+  /// For finding other failures behind known ones.
   void forget_what_is_known() {
     const char* const known = std::getenv("KIOTO_FUZZ_IGNORE");
     if (known == nullptr) return;
@@ -1021,7 +1024,7 @@ class judge {
         allow(!stopped || !child_failed || pauses, "was stopped although a child had failed");
         return;
       case kind::shields:
-        // Whatever happens, but not that what is shielded is stopped.
+        // Anything may happen, except that a shielded operation is stopped.
         look_at_all(false);
         allow(!stopped || pauses, "a shield was stopped");
         return;
@@ -1075,7 +1078,7 @@ class judge {
         for (auto& c : n.children) look(*c, asked || ends_early || !value, true);
         allow(!value || all_values(n) || ends_early, "an element is missing");
         allow(!exception || child_failed, "an exception from nowhere");
-        // Of a `next()` that could not be withdrawn, and lost: it went to the hook.
+        // A `next()` that could not be withdrawn lost: its exception went to the hook.
         allow(!value || !child_failed || (n.what.what == kind::impatient && contains_scope(n)),
               "an exception was lost");
         return;
@@ -1086,7 +1089,7 @@ class judge {
     }
   }
 
-  /// What was sent to a leaf was received, or is still where it was sent to.
+  /// What was sent to a leaf was received, or is still in its channel.
   void count(node& n) {
     if (n.things == nullptr) return;
     leaf_things& t = *n.things;
@@ -1139,7 +1142,7 @@ class judge {
   std::vector<std::string> said_;
 };
 
-/// The tree with what has become of it, one node a line.
+/// The tree and how it ended, one node per line.
 inline void print(const node& n, unsigned depth, std::string& out) {
   out += fmt::format(
       "{:{}}{} #{} amount {}{}: {}{}{}{}{}\n", "", 2 * depth, name_of(n.what.what), n.what.number,

@@ -15,7 +15,7 @@
 
 namespace kioto_test {
 
-/// The schedulers that a test shall pass on.
+/// The schedulers on which a test has to pass.
 enum class flavour : unsigned char { current_thread, one_worker, four_workers };
 
 inline kioto::runtime_builder builder_for(flavour f) {
@@ -36,14 +36,14 @@ inline std::size_t open_descriptors() {
   return count;
 }
 
-/// Fails the test if descriptors are left that were not there before.
+/// Fails the test if there are more descriptors than before.
 class no_descriptor_leak {
  public:
   no_descriptor_leak() : before_(open_descriptors()) {}
   no_descriptor_leak(const no_descriptor_leak&) = delete;
   no_descriptor_leak& operator=(const no_descriptor_leak&) = delete;
   ~no_descriptor_leak() {
-    // Threads that a runtime let go may hold it for a moment longer.
+    // Threads that a runtime has detached may hold it for a moment longer.
     std::size_t after = open_descriptors();
     for (int i = 0; after > before_ && i != 1000; ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));

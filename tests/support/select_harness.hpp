@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Every operation against every other one in a `select`: of what happens to both, exactly one takes
-// effect, and nothing is lost. What is sent, received and left over is counted.
+// Races every operation against every other one in a `select`: exactly one takes effect, and
+// nothing is lost. What is sent, received and left over is counted.
 //
 // A *kind* (select_kinds.hpp) is one thing to wait for, used for one round:
 //
@@ -82,7 +82,7 @@ struct race_outcome {
   std::array<got, 2> value{got::nothing, got::nothing};
 };
 
-/// A combinator over one or two kinds, whose type nobody has to know.
+/// A combinator over one or two kinds, with its type erased.
 class any_race {
  public:
   any_race() = default;
@@ -157,7 +157,7 @@ class pair_reader {
     };
     const auto first = [&](auto&& v) { note(0, A::look(std::forward<decltype(v)>(v))); };
     const auto second = [&](auto&& v) { note(1, B::look(std::forward<decltype(v)>(v))); };
-    // What reads the first one only is for operations of which no other can complete beside it.
+    // To read the first value only is right if no other branch can complete together with it.
     if constexpr (A::is_strict && B::is_strict) {
       if (how_ == reading::match) {
         std::move(hit).match(first, second);
@@ -266,7 +266,7 @@ class two_threads {
       s.state.wait(idle);
       if (ended_) return;
       ++present_;
-      // As close to each other as two processors allow; if there is only one, never mind.
+      // As close to each other as two processors allow; with only one this has no effect.
       for (int spins = 0; present_ < s.together && spins != 20000; ++spins) {
       }
       s.what->happen();
@@ -280,8 +280,8 @@ class two_threads {
   std::array<std::thread, 2> threads_;
 };
 
-/// What went wrong. Assertions are for one thread at a time; this is for any. Counted by `what`;
-/// of each there is an example.
+/// Collects what went wrong, from any thread, because assertions may be made by one thread at a
+/// time. Counted by `what`, each with an example.
 class complaints {
  public:
   void add(const std::string& what, std::string example) {
@@ -319,7 +319,7 @@ struct pairing {
   bool first_is_immediate = true;
   std::function<void()> prepare = [] {};    ///< before the first round on a scheduler
   std::function<kioto::task<>()> clean_up;  ///< after the last one
-  /// Makes both kinds; each comes by itself as told, if it does at all.
+  /// Makes both kinds; the arguments say which of them happen by themselves.
   std::function<std::pair<std::unique_ptr<any_kind>, std::unique_ptr<any_kind>>(bool, bool)> kinds;
   std::function<std::unique_ptr<any_race>(any_kind&, any_kind&, bool, reading)> race;
 };
@@ -358,7 +358,7 @@ pairing when_any_pair() {
 }
 
 inline kioto::task<> let_happen(any_kind* first, any_kind* second, std::atomic<bool>* done) {
-  // The select waits by now; with several workers, as good as.
+  // By now the select waits; with several workers, almost certainly.
   co_await kioto::yield_now();
   first->happen();
   if (second != nullptr) second->happen();
@@ -368,7 +368,7 @@ inline kioto::task<> let_happen(any_kind* first, any_kind* second, std::atomic<b
 /// One round: one race, and then the counting.
 inline kioto::task<> play_round(const pairing& p, moment when, bool in_order, reading how,
                                 two_threads& threads, complaints& wrong) {
-  // Who cannot be withdrawn would hold the select up for ever if it did not happen.
+  // An operation that cannot be withdrawn would hold the select up for ever if it did not happen.
   if (when == moment::first_alone && p.holds_up[1]) when = moment::first_then_second;
   if (when == moment::second_alone && p.holds_up[0]) when = moment::second_then_first;
   const bool first_comes = when != moment::second_alone;
@@ -441,7 +441,7 @@ inline kioto::task<> play_round(const pairing& p, moment when, bool in_order, re
   while (!task_done) co_await kioto::yield_now();
   for (std::size_t i = 0; i != 2; ++i)
     while (posted[i] && !threads.is_done(i)) co_await kioto::yield_now();
-  // What has not happened does so now, and must find that nobody waits for it any more.
+  // What has not happened does so now, and must find that nothing waits for it any more.
   if (!happened[0]) a.happen();
   if (!happened[1]) b.happen();
 

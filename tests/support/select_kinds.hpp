@@ -33,7 +33,7 @@ using namespace std::chrono_literals;
 inline constexpr int the_value = 7;
 inline got is_the_value(int v) { return v == the_value ? got::unit : got::nonsense; }
 
-/// The result of an operation that is known not to be waited for in vain; empty if it is.
+/// The result of an operation that is expected to complete soon; empty if it does not.
 template <class A>
 kioto::task<std::optional<kioto::detail::stored<kioto::detail::await_result<A>>>> soon(
     A operation) {
@@ -188,7 +188,8 @@ struct watch_wait_for : any_kind {
   kioto::task<bool> settle(got received) override {
     const auto left = ends.second.has_changed();
     if (!sent || !left) co_return false;
-    co_return *left == (received == got::nothing);  // who was withdrawn has not looked at it
+    co_return *left ==
+        (received == got::nothing);  // a wait that was withdrawn has not looked at it
   }
 
   std::pair<kioto::sync::watch::sender<int>, kioto::sync::watch::receiver<int>> ends =
@@ -263,7 +264,7 @@ struct notify_one : any_kind {
   static got look(std::monostate) { return got::unit; }
   void happen() override { n.notify_one(); }
   kioto::task<bool> settle(got received) override {
-    waiter.reset();  // a notice that nobody has seen goes on to the next
+    waiter.reset();  // a notification that was not seen goes to the next waiter
     auto again = n.notified();
     co_return again.enable() == (received == got::nothing);
   }
@@ -271,7 +272,7 @@ struct notify_one : any_kind {
   kioto::sync::notify n;
   std::optional<kioto::sync::notified> waiter;
 };
-// The others of the group go on when it is complete: that cannot be withdrawn.
+// When the group is complete the others go on, so this cannot be withdrawn.
 struct barrier_wait : any_kind {
   static constexpr bool is_immediate = false;
   static constexpr const char* name = "barrier wait";
@@ -732,7 +733,7 @@ struct in_select : around<K> {
     return K::look(std::move(*hit.template get<1>()));
   }
 };
-/// Until a token is cancelled, which does not happen.
+/// Run until a token is cancelled, which does not happen.
 template <class K>
 struct in_token : around<K> {
   static inline const std::string full_name = std::string("run_until_cancelled ") + K::name;
@@ -746,7 +747,7 @@ struct in_token : around<K> {
 
   kioto::cancellation_token token;
 };
-/// Whose stop is turned into a value: it comes, too, and says that nothing was received.
+/// Turns a stop into a value, which says that nothing was received.
 template <class K>
 struct in_as_result : around<K> {
   static inline const std::string full_name = std::string("as_result around ") + K::name;
@@ -760,7 +761,7 @@ struct in_as_result : around<K> {
     return K::look(std::move(*v));
   }
 };
-/// Which cannot be withdrawn.
+/// In a shield, so it cannot be withdrawn.
 template <class K>
 struct in_shield : around<K> {
   static inline const std::string full_name = std::string("shield around ") + K::name;

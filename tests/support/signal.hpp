@@ -8,7 +8,7 @@
 
 namespace kioto_test {
 
-/// An operation that any thread completes, once: what stands for everything outside of a runtime.
+/// An operation that any thread completes, once: it stands for events outside the runtime.
 class signal {
  public:
   class [[nodiscard]] operation final : public kioto::detail::leaf_awaiter<operation> {

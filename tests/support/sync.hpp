@@ -10,8 +10,8 @@
 
 namespace kioto_test {
 
-/// Runs `body` where tasks run one at a time and in the order in which they became ready: the tests
-/// of order and of who waits are exact here.
+/// Runs `body` where tasks run one at a time, in the order in which they become ready: so tests can
+/// check the order, and which task waits.
 template <class Body>
 void in_order(Body body) {
   kioto::runtime rt = make_runtime(flavour::current_thread);
@@ -20,7 +20,7 @@ void in_order(Body body) {
   CHECK(rt.metrics().tasks_alive == 0);
 }
 
-/// Lets everybody else run until he waits. Only inside of `in_order`.
+/// Lets all other tasks run until they wait. Only inside `in_order`.
 inline kioto::task<> settle() {
   for (int i = 0; i != 4; ++i) co_await kioto::yield_now();
 }

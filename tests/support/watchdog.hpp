@@ -13,7 +13,7 @@
 
 namespace kioto_test {
 
-/// Ends the program with a message if it makes no progress: a hang is a failure that says where.
+/// Ends the program with a message if it makes no progress, so that a hang says where it is.
 class watchdog {
  public:
   explicit watchdog(std::chrono::seconds limit) : limit_(limit), thread_([this] { watch(); }) {}

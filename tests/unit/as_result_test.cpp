@@ -17,7 +17,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// What a task came to, told in order.
+// How a task went, step by step.
 class steps {
  public:
   void add(int step) {

@@ -130,7 +130,7 @@ async_generator<int> holds(probe p) {
   co_yield 2;
 }
 
-/// Waits for its elements in a way that takes long, each time a different one.
+/// Waits for each element in a different way, each of which takes a while.
 using slow = async_generator<int> (*)();
 async_generator<int> slow_sleep() {
   for (int i = 0; i != 5; ++i) {

@@ -164,8 +164,8 @@ TEST_CASE("each of several blocking jobs gets a thread, however idle ones are wo
     second.join();
     for (job& j : jobs) REQUIRE(j.ran.reaches(1));
   }
-  // Threads are used again. How many there are is a matter of luck: one that is through with its
-  // job but was not scheduled since does not count as idle.
+  // Threads are reused. How many there are depends on timing: one that has finished its job but was
+  // not scheduled since does not count as idle.
   CHECK(pool.read_counts().threads <= 100);
   CHECK(pool.shutdown(no_deadline));
 }
@@ -517,7 +517,7 @@ TEST_CASE("the end of the last job is told to who asked for it, once", "[blockin
   for (job& j : jobs) CHECK(j.ran.value() == 1);
   CHECK(pool.is_quiet_or_tells());
 
-  // Who did not ask again is not told.
+  // Without another request there is no notification.
   job another([] {});
   REQUIRE(pool.submit(another));
   REQUIRE(another.ran.reaches(1));

@@ -155,7 +155,7 @@ TEST_CASE("cancellation_token: trees grow, shrink and are cancelled from many th
           const cancellation_token b = a.child_token();
           const cancellation_token c = root.child_token();
         }
-        // The root is marked first; who wants to know about the rest asks for it.
+        // The root is marked first; the state of the others has to be queried.
         root.cancel();
         missed += mine.is_cancelled() ? 0 : 1;
       });
@@ -248,7 +248,7 @@ TEST_CASE("cancellation_token: a std::stop_source cancels it") {
   CHECK(child.is_cancelled());
   CHECK(cancellation_token(source.get_token()).is_cancelled());
 
-  // The token goes before the source.
+  // The token is destroyed before the source.
   std::stop_source later;
   {
     const cancellation_token gone(later.get_token());

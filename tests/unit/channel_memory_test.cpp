@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// What channels take from the allocator, as it counts it: idle, with a backlog, and drained.
+// SPDX-License-Identifier: MIT How much channels take from the allocator, by its own count: idle,
+// with a backlog, and drained.
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -20,7 +20,7 @@ using namespace kioto::sync;
 
 namespace {
 
-/// Bytes that are allocated; 0 where nobody counts them, as under a sanitizer.
+/// Bytes that are allocated; 0 where they are not counted, as under a sanitizer.
 std::size_t allocated() {
 #if defined(__GLIBC__) && __GLIBC_PREREQ(2, 33)
   const struct mallinfo2 info = ::mallinfo2();
@@ -42,7 +42,7 @@ std::size_t bytes_each(Make make) {
 
 }  // namespace
 
-// The sizes are those that the reference states, and what the allocator adds: at most 16 bytes.
+// The sizes are those that the reference states, plus what the allocator adds: at most 16 bytes.
 TEST_CASE("channels: bytes of an idle channel") {
   CHECK(bytes_each([] { return mpsc::channel<std::uint64_t>(100); }) <= 152 + 16);
   CHECK(bytes_each([] { return mpsc::unbounded_channel<std::uint64_t>(); }) <= 152 + 16);

@@ -46,7 +46,7 @@ TEST_CASE("entries come out in the order of their deadlines", "[delay_queue]") {
       CHECK_FALSE(queue.contains(key));
     }
     CHECK(queue.empty());
-    // Empty is an end, but not for ever.
+    // An empty queue ends the loop, but can be filled again.
     auto none = co_await queue.next();
     CHECK_FALSE(none.has_value());
     CHECK_FALSE(queue.peek().has_value());

@@ -70,7 +70,7 @@ TEST_CASE("an operation is driven by hand, without a runtime", "[driven]") {
   CHECK(work.is_woken());
   CHECK(work.wake_count() == 0);
   CHECK_FALSE(work.poll());
-  CHECK(work.is_woken());  // it gave way
+  CHECK(work.is_woken());  // it yielded
   CHECK(work.wake_count() == 1);
   CHECK(work.poll());
   CHECK(work.is_done());

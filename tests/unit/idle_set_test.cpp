@@ -32,7 +32,7 @@ TEST_CASE("the worker that fell asleep last is notified first, and counts as sea
   CHECK(idle.searching() == 1);
   CHECK(idle.parked() == 2);
   CHECK_FALSE(idle.is_parked(1));
-  // It will find whatever is published now.
+  // The searcher will find whatever is published now.
   CHECK(idle.worker_to_notify() == std::nullopt);
   CHECK(idle.transition_from_searching());
   CHECK(idle.worker_to_notify() == 2U);

@@ -130,7 +130,7 @@ TEST_CASE("huge periods do not overflow", "[interval]") {
       CHECK(every.next() == steady::time_point::max());
       interval late = interval_at(now() - 1h, std::chrono::hours::max(), how);
       at = co_await late.tick();
-      // In 292 years, or at the end of the range; which of them, the time since boot decides.
+      // In 292 years, or at the end of the range, depending on the time since boot.
       CHECK(late.next() >= steady::time_point::max() - 1h);
     }
   });

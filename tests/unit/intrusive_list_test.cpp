@@ -106,7 +106,8 @@ TEST_CASE("intrusive_list gives up its elements one by one", "[intrusive_list]")
   CHECK(drain(odd) == std::vector<int>{1, 3});
 }
 
-// Both also walk from the other end, and may not look at what is behind them, nor miss each other.
+// Both also walk from the other end; they must not look at what is behind them, nor pass each
+// other.
 TEST_CASE("intrusive_list of any length is warmed, and gives up elements that die at once",
           "[intrusive_list]") {
   for (int length = 0; length != 9; ++length) {

@@ -13,7 +13,7 @@ namespace {
 using locked_word = basic_locked_word<std_sync>;
 constexpr auto relaxed = std::memory_order_relaxed;
 
-// As its users do: retries where it fails without a reason.
+// Retries spurious failures, as its users do.
 bool try_change(locked_word& w, locked_word::word from, locked_word::word to) {
   for (;;) {
     locked_word::word seen = from;

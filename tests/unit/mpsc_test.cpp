@@ -346,7 +346,7 @@ TEST_CASE("mpsc: who waits for much holds up who waits for little, until it is c
   });
 }
 
-// In contrast to Tokio the closing ends a reserve that waits, so there is nothing left to drop.
+// Unlike in Tokio, closing ends a reserve that waits, so there is nothing left to drop.
 TEST_CASE("acceptance 38: after the close, the channel ends when the last permit is given back") {
   for (const flavour f : {flavour::current_thread, flavour::one_worker, flavour::four_workers}) {
     make_runtime(f).block_on([]() -> task<> {
@@ -573,7 +573,7 @@ TEST_CASE("mpsc: a type whose move throws, throws at its sender or at its receiv
   }
 }
 
-TEST_CASE("acceptance 23: a thousand messages in one run: the receiver gives way at least once") {
+TEST_CASE("acceptance 23: a thousand messages in one run: the receiver yields at least once") {
   make_runtime(flavour::current_thread).block_on([]() -> task<> {
     auto [tx, rx] = mpsc::unbounded_channel<int>();
     for (int i = 0; i != 1000; ++i) CHECK(tx.send(i).has_value());

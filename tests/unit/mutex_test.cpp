@@ -29,7 +29,7 @@ task<> append(mutex<std::vector<int>>& m, int what) {
   log->push_back(what);
 }
 
-// No order of initialisation to think of.
+// Constant-initialised: the order of initialisation does not matter.
 constinit mutex<int> global(3);
 
 }  // namespace

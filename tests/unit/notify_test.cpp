@@ -24,7 +24,7 @@ task<> wait_for(notify& n, std::string name, names& log) {
   co_await n.notified();
   log.push_back(std::move(name));
 }
-// True if a notice is stored; takes it.
+// True if a notification is stored; takes it.
 task<bool> is_stored(notify& n) {
   auto probe = n.notified();
   const bool stored = probe.enable();

@@ -168,7 +168,7 @@ TEST_CASE("who waits for idleness is released when the clock goes on", "[pause]"
   runtime rt = testing::paused_runtime(auto_advance::off);
   rt.block_on([]() -> task<> {
     auto long_sleep = spawn([]() -> task<> { co_await sleep(1h); });
-    // The pool is busy, so that idleness does not come before the clock goes on.
+    // The pool is busy, so the runtime does not become idle before the clock goes on.
     auto release = std::make_shared<std::atomic<bool>>(false);
     auto job = spawn_blocking([release] {
       while (!release->load()) std::this_thread::sleep_for(1ms);

@@ -80,7 +80,7 @@ class shared_waiter : public io_waiter {
   std::atomic<int> fired_{0};
 };
 
-/// A backend whose turn is what the test says.
+/// A backend whose turn is scripted by the test.
 class scripted_backend final : public reactor_backend {
  public:
   explicit scripted_backend(std::function<std::size_t()>& turn, int* unparks = nullptr)

@@ -6,9 +6,9 @@
 #include <atomic>
 #include <cerrno>
 #include <kioto/detail/net/sys.hpp>
-#include <kioto/net/resolve.hpp>
 #include <string>
 #include <string_view>
+#include "net/resolve.hpp"
 
 namespace sys = kioto::detail::sys;
 using kioto::error;

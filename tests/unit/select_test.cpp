@@ -130,8 +130,8 @@ TEST_CASE("select: every value that completed is handed over, in the order of co
 }
 
 TEST_CASE("select: a value that comes while the branch is asked to stop is not lost") {
-  // Two threads open two gates at the same time; whatever was opened before the branch could stop
-  // is told, and both gates are open at the end.
+  // Two threads open two gates at the same time; each gate that was opened before its branch could
+  // stop is reported, and both are open at the end.
   on_every_scheduler([]() -> task<> {
     int both = 0;
     for (int i = 0; i != 200; ++i) {
@@ -317,7 +317,7 @@ TEST_CASE("select: sixteen branches") {
   });
 }
 
-TEST_CASE("select: a loop of ready branches gives way") {
+TEST_CASE("select: a loop of ready branches yields") {
   for (const flavour f : {flavour::current_thread, flavour::one_worker}) {
     runtime rt = make_runtime(f);
     rt.block_on([]() -> task<> {

@@ -30,6 +30,8 @@ static_assert(std::is_nothrow_move_constructible_v<d::unique_fd>);
 
 bool is_open(int fd) { return ::fcntl(fd, F_GETFD) != -1; }
 
+bool is_nonblocking(int fd) { return (::fcntl(fd, F_GETFL) & O_NONBLOCK) != 0; }
+
 void wait_for(int fd, short events) {
   ::pollfd entry{fd, events, 0};
   REQUIRE(::poll(&entry, 1, 5000) == 1);
@@ -96,9 +98,9 @@ TEST_CASE("a connection carries bytes both ways", "[socket]") {
   CHECK(d::peer_address(pair.client.get()) == d::local_address(pair.server.get()).value());
   CHECK(pair.peer.ip() == ip_address_v4::loopback());
 
-  CHECK(d::nonblocking(pair.server.get()) == true);
+  CHECK(is_nonblocking(pair.server.get()));
   CHECK((::fcntl(pair.server.get(), F_GETFD) & FD_CLOEXEC) != 0);
-  CHECK(d::nonblocking(pair.client.get()) == true);
+  CHECK(is_nonblocking(pair.client.get()));
 
   std::array<char, 16> buf{};
   CHECK(d::recv(pair.server.get(), buf).would_block());
@@ -146,7 +148,6 @@ TEST_CASE("shutdown ends the stream for the peer and for writing", "[socket]") {
 TEST_CASE("a port in use refuses the second listener", "[socket]") {
   const auto first = d::open_tcp_listener(loopback);
   REQUIRE(first);
-  CHECK(d::reuse_address(first->get()) == true);
   CHECK(d::is_listening(first->get()) == true);
   const auto second = d::open_tcp_listener(d::local_address(first->get()).value());
   REQUIRE_FALSE(second);
@@ -253,27 +254,10 @@ TEST_CASE("socket options read back as set", "[socket]") {
   CHECK(d::set_ttl(fd, 0).error() == errc::invalid_argument);
   CHECK(d::set_ttl(fd, 256).error() == errc::invalid_argument);
 
-  CHECK(d::keepalive(fd) == false);
-  const auto probes = kioto::net::keepalive_options().idle(60s).interval(10s).probes(3);
-  CHECK(d::set_keepalive(fd, probes));
-  CHECK(d::keepalive(fd) == true);
-  CHECK(d::set_keepalive(fd, false));
-  CHECK(d::keepalive(fd) == false);
-  CHECK(d::set_keepalive(fd, kioto::net::keepalive_options().idle(0s)).error() ==
-        errc::invalid_argument);
-
-  CHECK(d::set_reuse_port(fd, true));
-  CHECK(d::reuse_port(fd) == true);
-  CHECK(d::set_send_buffer_size(fd, 32768));
-  CHECK(d::send_buffer_size(fd).value() >= 32768);
-  CHECK(d::set_recv_buffer_size(fd, 0xffffffff));
-  CHECK(d::recv_buffer_size(fd).value() > 0);
   CHECK(d::set_nonblocking(fd, false));
-  CHECK(d::nonblocking(fd) == false);
+  CHECK_FALSE(is_nonblocking(fd));
   CHECK(d::set_nonblocking(fd, true));
-  CHECK(d::nonblocking(fd) == true);
-  CHECK(d::set_cloexec(fd, false));
-  CHECK((::fcntl(fd, F_GETFD) & FD_CLOEXEC) == 0);
+  CHECK(is_nonblocking(fd));
   CHECK_FALSE(d::take_socket_error(fd));
   CHECK(d::is_listening(fd) == false);
 }
@@ -286,10 +270,6 @@ TEST_CASE("IPv6 sockets have their own options", "[socket]") {
   CHECK(address.port() != 0);
   CHECK(d::set_ttl(listener->get(), 9));
   CHECK(d::ttl(listener->get()) == 9U);
-  auto other = d::open_tcp(ip_family::v6);
-  REQUIRE(other);
-  CHECK(d::set_v6_only(other->get(), true));
-  CHECK(d::v6_only(other->get()) == true);
 }
 
 TEST_CASE("only IP stream sockets pass for TCP", "[socket]") {
@@ -322,7 +302,6 @@ TEST_CASE("every operation on a closed descriptor is an error", "[socket]") {
   CHECK(d::peek(-1, buf).error == EBADF);
   CHECK(d::shutdown(-1, kioto::net::shutdown_how::both).error() == errc::bad_file_descriptor);
   CHECK(d::set_nonblocking(-1, true).error() == errc::bad_file_descriptor);
-  CHECK(d::nonblocking(-1).error() == errc::bad_file_descriptor);
   CHECK(d::ttl(-1).error() == errc::bad_file_descriptor);
   CHECK(d::set_nodelay(-1, true).error() == errc::bad_file_descriptor);
   CHECK(d::linger(-1).error() == errc::bad_file_descriptor);

@@ -25,7 +25,7 @@ namespace {
 
 using ints = std::vector<int>;
 
-/// How many are at work, and how many were at most.
+/// How many are running, and the maximum so far.
 struct crew {
   std::atomic<int> now{0};
   std::atomic<int> most{0};

@@ -217,7 +217,7 @@ TEST_CASE("two tasks share a mock, one for each direction", "[stream_mock]") {
     stream_script script;
     for (int i = 0; i != 200; ++i) script.read("r").write("w");
     const stream_mock s(script);
-    // Only this task checks: the assertions of Catch are not for several threads at a time.
+    // Only this task checks: the assertions of Catch must not be used by several threads at a time.
     auto reader = spawn(
         [](const stream_mock* m) -> task<int> {
           std::array<char, 1> some{};

@@ -1,5 +1,5 @@
-// SPDX-License-Identifier: MIT
-// Sources, adaptors without waiting of their own, and what consumes streams.
+// SPDX-License-Identifier: MIT Sources, adaptors that do not wait themselves, and consumers of
+// streams.
 #include <kioto/streams.hpp>
 
 #include <list>
@@ -155,7 +155,7 @@ TEST_CASE("stream: exceptions of functions, and of the stream, come out of next(
       const auto left = co_await count(pipeline);
       CHECK(static_cast<int>(left) == behind);
     };
-    // What has no frame goes on after the exception of a function; a generator has ended.
+    // An adaptor without a frame goes on after an exception of its function; a generator has ended.
     co_await check(numbers(4) | map(fails), 1, 2);
     co_await check(numbers(4) | take_while([fails](int x) { return fails(x) >= 0; }), 1, 2);
     co_await check(numbers(4) | filter([fails](int x) { return fails(x) >= 0; }), 1, 0);

@@ -1,5 +1,4 @@
-// SPDX-License-Identifier: MIT
-// Adaptors that look at the clock, on one that stands still.
+// SPDX-License-Identifier: MIT Adaptors that use the clock, which is paused.
 #include <kioto/stream/chunks.hpp>
 #include <kioto/stream/pace.hpp>
 

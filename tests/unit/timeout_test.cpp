@@ -37,7 +37,7 @@ task<bool> times_out(T limit) {
   }
 }
 
-// As deep as that on the native stack, it would overflow it.
+// With recursion at this depth the native stack would overflow.
 constexpr int depth = 100000;
 
 task<int> at_each_level(int levels, bool waits) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <kioto/buffer.hpp>
+#include <kioto/detail/base/saturating.hpp>
 #include <kioto/detail/net/stream_operation.hpp>
 #include <kioto/net/interest.hpp>
 #include <kioto/net/socket_address.hpp>

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include <kioto/backend.hpp>
 #include <kioto/config.hpp>
 #include <kioto/detail/base/intrusive_list.hpp>
 #include <kioto/detail/net/reactor_backend.hpp>
@@ -90,8 +91,11 @@ struct io_metrics {
 /// Thread safety: `turn()` is called by one thread at a time, everything else by any.
 class reactor : public std::enable_shared_from_this<reactor> {
  public:
-  /// Creates a reactor with the backend of the platform. Throws std::bad_alloc.
-  static result<reactor_pointer> create();
+  /// With the backend that was asked for, or that suits the platform. Throws std::bad_alloc.
+  ///
+  /// Errors: one that equals std::errc::not_supported for a backend that is not in this build, and
+  /// those of the system.
+  static result<reactor_pointer> create(kioto::backend which = kioto::backend::automatic);
   explicit reactor(std::unique_ptr<reactor_backend> backend) noexcept;
   ~reactor();
 

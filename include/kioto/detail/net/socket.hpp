@@ -4,7 +4,6 @@
 #include <chrono>
 #include <cstdint>
 #include <kioto/buffer.hpp>
-#include <kioto/detail/base/saturating.hpp>
 #include <kioto/detail/net/sys.hpp>
 #include <kioto/net/socket_address.hpp>
 #include <kioto/result.hpp>
@@ -16,45 +15,6 @@ namespace kioto::net {
 
 /// Which directions of a connection to shut down.
 enum class shutdown_how : std::uint8_t { read, write, both };
-
-/// When an idle connection is probed; unset fields keep the system's setting.
-class keepalive_options {
- public:
-  constexpr keepalive_options() noexcept = default;
-
-  constexpr keepalive_options& idle(std::chrono::seconds value) noexcept {
-    return idle_ = value, *this;
-  }
-  constexpr keepalive_options& interval(std::chrono::seconds value) noexcept {
-    return interval_ = value, *this;
-  }
-  // Longer units, whose conversion could overflow.
-  template <detail::coarser_than_seconds Duration>
-  constexpr keepalive_options& idle(Duration value) noexcept {
-    return idle(detail::saturating_seconds(value));
-  }
-  template <detail::coarser_than_seconds Duration>
-  constexpr keepalive_options& interval(Duration value) noexcept {
-    return interval(detail::saturating_seconds(value));
-  }
-  constexpr keepalive_options& probes(int value) noexcept { return probes_ = value, *this; }
-
-  /// How long the connection is idle before the first probe.
-  [[nodiscard]] constexpr std::optional<std::chrono::seconds> idle() const noexcept {
-    return idle_;
-  }
-  /// The time between probes.
-  [[nodiscard]] constexpr std::optional<std::chrono::seconds> interval() const noexcept {
-    return interval_;
-  }
-  /// After how many unanswered probes the connection is dropped.
-  [[nodiscard]] constexpr std::optional<int> probes() const noexcept { return probes_; }
-
- private:
-  std::optional<std::chrono::seconds> idle_;
-  std::optional<std::chrono::seconds> interval_;
-  std::optional<int> probes_;
-};
 
 }  // namespace kioto::net
 
@@ -140,16 +100,8 @@ sys::io_result writev(int fd, std::span<const const_buffer> parts) noexcept;
 result<void> shutdown(int fd, net::shutdown_how how) noexcept;
 
 result<void> set_nonblocking(int fd, bool on) noexcept;
-result<bool> nonblocking(int fd) noexcept;
-result<void> set_cloexec(int fd, bool on) noexcept;
 
 result<void> set_reuse_address(int fd, bool on) noexcept;
-result<bool> reuse_address(int fd) noexcept;
-result<void> set_reuse_port(int fd, bool on) noexcept;
-result<bool> reuse_port(int fd) noexcept;
-/// Whether an IPv6 socket refuses IPv4 connections in mapped form.
-result<void> set_v6_only(int fd, bool on) noexcept;
-result<bool> v6_only(int fd) noexcept;
 result<void> set_nodelay(int fd, bool on) noexcept;
 result<bool> nodelay(int fd) noexcept;
 /// What close does with unsent data: nullopt sends it in the background, zero drops it and resets
@@ -159,13 +111,6 @@ result<std::optional<std::chrono::seconds>> linger(int fd) noexcept;
 /// The time to live, or for IPv6 the hop limit, of outgoing packets: 1 to 255.
 result<void> set_ttl(int fd, std::uint32_t hops) noexcept;
 result<std::uint32_t> ttl(int fd) noexcept;
-result<void> set_keepalive(int fd, bool on) noexcept;
-result<void> set_keepalive(int fd, const net::keepalive_options& options) noexcept;
-result<bool> keepalive(int fd) noexcept;
-result<void> set_send_buffer_size(int fd, std::uint32_t bytes) noexcept;
-result<std::uint32_t> send_buffer_size(int fd) noexcept;
-result<void> set_recv_buffer_size(int fd, std::uint32_t bytes) noexcept;
-result<std::uint32_t> recv_buffer_size(int fd) noexcept;
 
 /// Success for an IPv4 or IPv6 stream socket, as a native descriptor passed to a TCP type must be;
 /// otherwise errc::not_a_socket, errc::wrong_protocol_type or errc::address_family_not_supported.

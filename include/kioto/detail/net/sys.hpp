@@ -43,10 +43,8 @@ struct calls {
   std::ptrdiff_t (*read)(int, void*, std::size_t);
   std::ptrdiff_t (*write)(int, const void*, std::size_t);
   std::ptrdiff_t (*readv)(int, const ::iovec*, int);
-  std::ptrdiff_t (*writev)(int, const ::iovec*, int);
   std::ptrdiff_t (*recv)(int, void*, std::size_t, int);
   std::ptrdiff_t (*send)(int, const void*, std::size_t, int);
-  std::ptrdiff_t (*recvmsg)(int, ::msghdr*, int);
   std::ptrdiff_t (*sendmsg)(int, const ::msghdr*, int);
   int (*accept4)(int, ::sockaddr*, std::uint32_t*, int);
   int (*connect)(int, const ::sockaddr*, std::uint32_t);
@@ -106,12 +104,9 @@ class override_calls {
 io_result read(int fd, void* data, std::size_t size) noexcept;
 io_result write(int fd, const void* data, std::size_t size) noexcept;
 io_result readv(int fd, const ::iovec* parts, int count) noexcept;
-/// For pipes and files. Sockets use `sendmsg`, which takes MSG_NOSIGNAL.
-io_result writev(int fd, const ::iovec* parts, int count) noexcept;
 io_result recv(int fd, void* data, std::size_t size, int flags) noexcept;
 /// Never raises SIGPIPE: MSG_NOSIGNAL is added to the flags. The same for `sendmsg`.
 io_result send(int fd, const void* data, std::size_t size, int flags) noexcept;
-io_result recvmsg(int fd, ::msghdr* message, int flags) noexcept;
 io_result sendmsg(int fd, const ::msghdr* message, int flags) noexcept;
 /// The new descriptor is non-blocking and close-on-exec.
 io_result accept(int fd, ::sockaddr* peer, std::uint32_t* size) noexcept;

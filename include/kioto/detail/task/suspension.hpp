@@ -121,9 +121,6 @@ class basic_suspension {
   [[nodiscard]] bool stop_requested() const noexcept {
     return (word_.load(std::memory_order_acquire) & stop) != 0;
   }
-  [[nodiscard]] bool is_owned() const noexcept {
-    return (word_.load(std::memory_order_acquire) & owned) != 0;
-  }
   /// Called by the owner: returns true if the operation with this completion bit has completed.
   [[nodiscard]] bool has_fired(word fired) const noexcept {
     return (word_.load(std::memory_order_acquire) & fired) != 0;

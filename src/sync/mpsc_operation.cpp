@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-// What channels need no template for.
+// What the channel needs no template for.
+#include <kioto/detail/sync/mpsc_operation.hpp>
+
 #include <new>
 #include <stdexcept>
-
-#include <kioto/detail/sync/mpsc_operation.hpp>
 
 namespace kioto::detail {
 

@@ -20,11 +20,11 @@ class os_thread {
   os_thread& operator=(os_thread&&) = delete;
   ~os_thread() { join(); }
 
-  /// Whether the user's hooks hear of the thread.
+  /// Whether the user's hooks are called for the thread.
   enum class hooks : bool { silent, called };
 
   std::error_code start(runtime_core& core, std::function<void()> body, hooks mode = hooks::called);
-  /// A thread does not join itself; it is detached instead.
+  /// A thread that would join itself is detached instead.
   void join() noexcept;
   void detach() noexcept;
 
