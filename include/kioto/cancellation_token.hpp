@@ -112,9 +112,9 @@ template <class A>
 class [[nodiscard]] until_cancelled_operation final : public combinator {
  public:
   until_cancelled_operation(cancellation_node* node, A&& awaitable)
-      : node_(node),
-        operation_(std::forward<A>(awaitable)),
-        cancelled_(cancelled_operation(node)) {}
+      : node_(node), operation_(std::forward<A>(awaitable)), cancelled_(cancelled_operation(node)) {
+    can_be_undone_ = true;
+  }
   until_cancelled_operation(until_cancelled_operation&&) noexcept = default;
 
   attempt try_or_wait() noexcept override {

@@ -94,7 +94,7 @@ class select_branch<A> : public branch_of<ready_operation> {
 /// The part of `select` that does not depend on the number of branches.
 class select_base : public combinator {
  protected:
-  explicit select_base(bool in_order) noexcept : biased_(in_order) {}
+  explicit select_base(bool in_order) noexcept : biased_(in_order) { can_be_undone_ = true; }
   select_base(select_base&& other) noexcept
       : combinator(static_cast<combinator&&>(other)), biased_(other.biased_) {}
   ~select_base() = default;

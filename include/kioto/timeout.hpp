@@ -56,7 +56,9 @@ class [[nodiscard]] timeout_operation final
 
  public:
   timeout_operation(Timer&& timer, A&& awaitable)
-      : operation_(std::forward<A>(awaitable)), timer_(std::move(timer)) {}
+      : operation_(std::forward<A>(awaitable)), timer_(std::move(timer)) {
+    this->can_be_undone_ = true;
+  }
   timeout_operation(timeout_operation&&) noexcept = default;
 
   attempt try_or_wait() noexcept override {

@@ -37,7 +37,7 @@ namespace detail {
 
 class when_any_base : public combinator {
  protected:
-  when_any_base() noexcept = default;
+  when_any_base() noexcept { can_be_undone_ = true; }
   when_any_base(when_any_base&&) noexcept = default;
   ~when_any_base() = default;
 

@@ -222,11 +222,14 @@ KIOTO_NOINLINE void run_here(task_header& task) noexcept {
                               : nullptr;
   runtime_core* const runtime = std::exchange(thread.runtime, &core);
   task_header* const running = thread.running;
-  const bool in_place = std::exchange(thread.in_place, false);
+  // What the caller is inside of is none of this run's business.
+  const unsigned marks = std::exchange(thread.marks, 0U);
+  const enter_guard* const guard = std::exchange(thread.guard, nullptr);
   run_task(thread, task, false);
   thread.runtime = runtime;
   thread.running = running;
-  thread.in_place = in_place;
+  thread.marks = marks;
+  thread.guard = guard;
   if (other != nullptr) thread.current = other;
 }
 

@@ -252,12 +252,49 @@ void combinator::end_branch(branch_strand& branch, outcome what) noexcept {
   if (what == outcome::stopped) kept_depth_ = std::max(kept_depth_, branch.kept_depth_);
   const bool withdrew = withdraws_branches_;
   if (!settle(branch) || (stopping_ && withdraws_branches_ == withdrew)) return;
+  cancel_leaves();
   if (live_ != 0) {
     stop_branches();
   } else {
     begin_to_stop();
     if (is_starter_) leave_starters();  // the caller completes the combinator
   }
+}
+
+// Branches that wait in a leaf operation, without a frame, end at once if that can be cancelled. So
+// in most cases nothing else runs between the end of the branch that decided and that of the whole.
+// That this may call `settle()` from within is no recursion: these branches have all stopped.
+void combinator::cancel_leaves() noexcept {
+  for (branch_strand* b = first_; b != nullptr; b = b->sibling_) {
+    if (b->owner_ == nullptr || b->outcome_ != outcome::none || b->entry_ != entry::leaf ||
+        b->frame_ != nullptr)
+      continue;
+    if (!b->word_.request_stop()) continue;  // it has completed, and is queued
+    if (!b->current_->cancel()) {
+      b->task_->fork()->ready_.push_back(b);  // the same again, or its completion has come by then
+      continue;
+    }
+    b->current_->armed_ = false;
+    b->outcome_ = outcome::stopped;
+    --live_;
+    static_cast<void>(settle(*b));
+  }
+}
+
+// Another branch of a combinator around this one has won since the branch here completed. Its value
+// has not been taken, so it may still be given up.
+bool combinator::withdraw() noexcept {
+  if (!can_be_undone_) return false;
+  branch_strand* completed = nullptr;
+  for (branch_strand* b = first_; b != nullptr; b = b->sibling_) {
+    if (b->outcome_ == outcome::exception) return false;
+    if (b->outcome_ != outcome::value) continue;
+    if (completed != nullptr) return false;
+    completed = b;
+  }
+  if (completed == nullptr || completed->is_task_ || completed->is_pausable_) return false;
+  // One whose wake-up is a hint has acted on it: bytes were read.
+  return !completed->current_->retries_ && completed->current_->withdraw();
 }
 
 namespace {
@@ -324,7 +361,8 @@ promise_base* combinator::go_on() noexcept {
   c.entry_ = entry::resume;
   c.loop().running = &c;
   if (c.kind_ == strand_kind::task) c.loop().forked = false;
-  const attempt result = conclude();
+  const attempt result =
+      is_withdrawn(c) && c.must_stop() && withdraw() ? attempt::stopped : conclude();
   if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
   if (result == attempt::stopped && c.kind_ == strand_kind::branch)
     static_cast<branch_strand&>(c).kept_depth_ = kept_depth_;

@@ -87,6 +87,8 @@ class combinator : public leaf_operation {
 
   /// Asks every branch to stop; they end later, on this strand.
   bool cancel() noexcept final;
+  /// Gives up the value of the one branch that has completed, if that operation can be withdrawn.
+  bool withdraw() noexcept final;
 
   /// Called by the loop, or by the final suspension of the branch, when the branch has ended.
   /// Returns the frame to continue with, or null.
@@ -127,7 +129,9 @@ class combinator : public leaf_operation {
  protected:
   combinator() noexcept = default;
   combinator(combinator&& other) noexcept
-      : leaf_operation(std::move(other)), withdraws_branches_(other.withdraws_branches_) {}
+      : leaf_operation(std::move(other)),
+        withdraws_branches_(other.withdraws_branches_),
+        can_be_undone_(other.can_be_undone_) {}
   ~combinator() = default;
 
   /// Called when a branch has ended, with `branch.outcome_`. Returns true if the others are to be
@@ -158,6 +162,8 @@ class combinator : public leaf_operation {
   /// Branches that are asked to stop are also withdrawn. If `settle()` sets this and returns true,
   /// branches that were already asked to stop are withdrawn, too.
   bool withdraws_branches_ = false;
+  /// The value of a branch is not touched before `await_resume()`: see `withdraw()`.
+  bool can_be_undone_ = false;
 
  private:
   void start_some() noexcept;
@@ -165,6 +171,7 @@ class combinator : public leaf_operation {
   void start_soon(branch_strand& branch) noexcept;
   void end_branch(branch_strand& branch, outcome what) noexcept;
   promise_base* go_on() noexcept;
+  void cancel_leaves() noexcept;
   [[nodiscard]] static combinator* ask_to_stop(branch_strand& branch, bool withdraw) noexcept;
   void begin_to_stop() noexcept;
 
