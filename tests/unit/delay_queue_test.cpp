@@ -202,11 +202,11 @@ TEST_CASE("a cancelled wait loses no entry", "[delay_queue]") {
   });
 }
 
-TEST_CASE("a queue outlives a wait that its runtime ended", "[delay_queue]") {
+TEST_CASE("a shielded wait for a queue comes to its end in a shutdown", "[delay_queue]") {
   runtime rt = kioto_test::make_runtime(kioto_test::flavour::current_thread);
   rt.spawn([]() -> task<> {
     delay_queue<int> queue;
-    queue.insert(1, 1h);
+    queue.insert(1, 50ms);
     co_await shield(queue.next());
   });
   rt.block_on([]() -> task<> { co_await yield_now(); });
