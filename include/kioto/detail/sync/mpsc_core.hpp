@@ -42,8 +42,9 @@ enum class mpsc_outcome : std::uint8_t { done, full, closed, no_memory };
 ///   Publishing is the last thing that a sender does with a block, so the receiver may free a block
 ///   when it has taken all its messages: the next one is linked then, and later senders use that.
 /// - C2 The receiver waits for one position. It registers under the lock, having looked again; who
-///   publishes that position, or ends the channel, takes the waiter under the lock. So no wake-up
-///   is lost, and none comes without cause.
+///   publishes that position, or ends the channel, takes the waiter under the lock, before the
+///   message can be seen. So no wake-up is lost, none comes without cause, and while a waiter is
+///   registered nothing is received, not even by somebody else than the waiter.
 /// - C3 (bounded) `acquired_` counts the permits that were ever given and not given back,
 ///   `tail_` the messages ever sent, `consumed_` those ever taken: `acquired_ - tail_` permits are
 ///   out, and `acquired_ - consumed` ≤ capacity. All of them wrap; `consumed_`, which has a bit
@@ -285,20 +286,27 @@ class basic_mpsc_core {
   }
 
   /// True: `op` waits for the next message, or for the end of the channel. False: it is there.
+  /// A receiver that waits is displaced: it is completed, and looks again when it likes to.
   bool wait_receiver(Op& op) noexcept {
-    const std::lock_guard hold(lock_);
+    std::unique_lock hold(lock_);
     if (is_front_ready() || ended()) return false;
     if (head_ == tail_ && head_block_ != nullptr) {
       // Everything was taken, and nobody is storing: the block can be used again from its start.
       head_index_ = 0;
       tail_index_ = 0;
     }
-    receiver_ = &op;
+    Op* const displaced = std::exchange(receiver_, &op);
+    if (displaced != nullptr) [[unlikely]] {
+      hold.unlock();
+      complete(*displaced);
+    }
     return true;
   }
-  bool cancel_receiver() noexcept {
+  bool cancel_receiver(Op& op) noexcept {
     const std::lock_guard hold(lock_);
-    return std::exchange(receiver_, nullptr) != nullptr;
+    if (receiver_ != &op) return false;
+    receiver_ = nullptr;
+    return true;
   }
 
   /// No more room is given; what was sent, and what has a permit, still arrives.
@@ -315,9 +323,12 @@ class basic_mpsc_core {
   /// The receiver is gone: nobody takes what is left.
   void drop_receiver() noexcept {
     lock_.lock();
-    if (receiver_ != nullptr) [[unlikely]]
+    Op* const waiting = std::exchange(receiver_, nullptr);
+    if (waiting != nullptr && !stands(*waiting)) [[unlikely]]
       die_in_use();
     lock_.unlock();
+    if (waiting != nullptr) [[unlikely]]
+      complete(*waiting);
     close();
     lock_.lock();
     receiver_gone_ = true;
@@ -339,6 +350,14 @@ class basic_mpsc_core {
  private:
   static constexpr std::size_t waiting_bit = 1;
   static constexpr std::size_t count_mask = static_cast<std::size_t>(-1) >> 1;
+
+  /// Nobody awaits the operation: see `standing_wait`.
+  static bool stands(const Op& op) noexcept {
+    if constexpr (requires { is_standing(op); })
+      return is_standing(op);
+    else
+      return false;
+  }
 
   // Under the lock, unless said otherwise.
 
@@ -409,9 +428,11 @@ class basic_mpsc_core {
     return publish(to);
   }
   Op* publish(const slot& to) noexcept {
+    // Before the message can be seen: as long as a receiver is registered, `head_` stands still.
+    Op* const woken =
+        receiver_ != nullptr && head_ == to.position ? std::exchange(receiver_, nullptr) : nullptr;
     to.in->ready[to.index].store(true, std::memory_order_release);
-    return receiver_ != nullptr && head_ == to.position ? std::exchange(receiver_, nullptr)
-                                                        : nullptr;
+    return woken;
   }
   /// The same, without the lock: the move runs code of the user.
   Op* store_unlocked(const slot& to, M& m) noexcept {
