@@ -21,6 +21,8 @@ namespace detail {
 template <class T>
 class [[nodiscard]] join_next_operation final : public join_set_operation<join_next_operation<T>> {
  public:
+  static constexpr standing stands = standing::if_owned;
+
   explicit join_next_operation(join_set_core* core) noexcept
       : join_set_operation<join_next_operation>(core) {}
   join_next_operation(join_next_operation&&) noexcept = default;

@@ -11,6 +11,7 @@
 #include <kioto/detail/net/reactor.hpp>
 #include <kioto/detail/task/blocking_pool.hpp>
 #include <kioto/detail/task/fork.hpp>
+#include <kioto/detail/task/standing_waits.hpp>
 #include <kioto/detail/time/timer_operation.hpp>
 #include <kioto/runtime.hpp>
 #include "driver/time_driver.hpp"
@@ -73,7 +74,11 @@ inline void scheduler::task_ended(task_header& task) noexcept {
     task_ended_in_shutdown();
 }
 
-inline runtime_core& core_of(strand& c) noexcept { return c.task().scheduler_->core(); }
+inline runtime_core& core_of(strand& c) noexcept {
+  if (c.kind_ == strand_kind::standing) [[unlikely]]
+    return static_cast<standing_wait&>(c).core();
+  return c.task().scheduler_->core();
+}
 
 /// Prints to stderr what a shutdown has left behind: the tasks, where they were spawned and where
 /// they wait, and the blocking calls. `what` is the text before the colon.

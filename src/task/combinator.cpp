@@ -24,7 +24,7 @@ promise_base& root_of(branch_strand& branch) noexcept {
 }
 
 // Whatever is nested in a branch that is being withdrawn is withdrawn as well.
-bool is_withdrawn(const strand& c) noexcept {
+bool in_withdrawn_branch(const strand& c) noexcept {
   return c.kind_ == strand_kind::branch && static_cast<const branch_strand&>(c).is_withdrawn_;
 }
 
@@ -283,6 +283,10 @@ void combinator::cancel_leaves() noexcept {
 
 // Another branch of a combinator around this one has won since the branch here completed. Its value
 // has not been taken, so it may still be given up.
+bool combinator::is_withdrawn() const noexcept {
+  return in_withdrawn_branch(*strand_) && strand_->must_stop();
+}
+
 bool combinator::withdraw() noexcept {
   if (!can_be_undone_) return false;
   branch_strand* completed = nullptr;
@@ -361,8 +365,7 @@ promise_base* combinator::go_on() noexcept {
   c.entry_ = entry::resume;
   c.loop().running = &c;
   if (c.kind_ == strand_kind::task) c.loop().forked = false;
-  const attempt result =
-      is_withdrawn(c) && c.must_stop() && withdraw() ? attempt::stopped : conclude();
+  const attempt result = is_withdrawn() && withdraw() ? attempt::stopped : conclude();
   if (result == attempt::suspended) return nullptr;  // the strand may be elsewhere already
   if (result == attempt::stopped && c.kind_ == strand_kind::branch)
     static_cast<branch_strand&>(c).kept_depth_ = kept_depth_;
@@ -390,7 +393,7 @@ void combinator::stop_branches() noexcept {
   branch_strand* branch = first_;
   for (;;) {
     while (branch != nullptr) {
-      const bool withdraw = of->withdraws_branches_ || is_withdrawn(*of->strand_);
+      const bool withdraw = of->withdraws_branches_ || in_withdrawn_branch(*of->strand_);
       combinator* inner = ask_to_stop(*branch, withdraw);
       if (inner == nullptr) {
         branch = branch->sibling_;

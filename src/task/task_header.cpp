@@ -8,6 +8,7 @@
 #include <kioto/detail/task/combinator.hpp>
 #include <kioto/detail/task/promise.hpp>
 #include <kioto/detail/task/scope_core.hpp>
+#include <kioto/detail/task/standing_waits.hpp>
 
 #include "scheduler/core.hpp"
 #include "scheduler/scheduler.hpp"
@@ -331,8 +332,10 @@ KIOTO_NOINLINE static void schedule_no_task(strand& c) noexcept {
     auto& branch = static_cast<branch_strand&>(c);
     task_header& task = *branch.task_;
     if (task.branches_.push(&branch)) schedule_task(task);
-  } else {
+  } else if (c.kind_ == strand_kind::thread) {
     static_cast<blocked_thread&>(c).unpark();
+  } else {
+    static_cast<standing_wait&>(c).completed();
   }
 }
 

@@ -28,7 +28,17 @@ bool timer_operation::is_over_here() const noexcept {
   return !core.clock.is_altered() || deadline() <= core.timers.tick_at_or_before(core.clock.now());
 }
 
-bool timer_operation::cancel() noexcept { return core_of(*strand_).timers.cancel(*this); }
+bool timer_operation::cancel() noexcept {
+  runtime_core& core = core_of(*strand_);
+  // In a child of fork(), the timers of the parent never fire, and may be locked for ever. Tasks
+  // do not run there, but who has a standing wait may go. Whatever a thread that does not exist
+  // there was doing to the list, its neighbours in it are there for ever.
+  if (is_standing(*this) && core.process.is_inherited()) [[unlikely]] {
+    if (is_linked()) timer_list::erase(*this);
+    return true;
+  }
+  return core.timers.cancel(*this);
+}
 
 void throw_timeout() { throw timeout_error(); }
 

@@ -33,6 +33,8 @@ async_generator<T> single_element(T element) {
 template <class T>
 class [[nodiscard]] never_operation final : public leaf_awaiter<never_operation<T>> {
  public:
+  static constexpr standing stands = standing::if_owned;
+
   never_operation() noexcept = default;
   never_operation(never_operation&&) noexcept = default;
   attempt try_or_wait() noexcept override {
@@ -122,6 +124,10 @@ class source_stream {
   using asked = decltype(ask_source(std::declval<source&>()));
 
  public:
+  static constexpr standing stands = std::is_lvalue_reference_v<X>
+                                         ? standing_if_referred_to<awaiter_of<asked>>
+                                         : standing_of<awaiter_of<asked>>;
+
   explicit source_stream(X&& x) : source_(std::forward<X>(x)) {}
   source_stream(source_stream&&) = default;
   source_stream& operator=(source_stream&&) = default;
@@ -208,6 +214,8 @@ template <class T>
 template <class T>
 class never {
  public:
+  static constexpr detail::standing stands = detail::standing::if_owned;
+
   [[nodiscard]] detail::never_operation<T> next() noexcept { return {}; }
 };
 

@@ -55,6 +55,8 @@ class passing_stream {
   using finish = Finish<stream_element<S>, F>;
 
  public:
+  static constexpr standing stands = standing_of<S>;
+
   passing_stream(S stream, F function)
       : stream_(std::move(stream)), function_(std::move(function)) {}
 

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <tuple>
 #include <type_traits>
@@ -10,6 +11,7 @@
 
 #include <kioto/detail/stream/first_element.hpp>
 #include <kioto/detail/stream/next_outcome.hpp>
+#include <kioto/detail/stream/stream_wait.hpp>
 #include <kioto/detail/task/branch.hpp>
 #include <kioto/stream/stream.hpp>
 
@@ -114,6 +116,64 @@ class [[nodiscard]] merge_operation final : public first_element {
   std::tuple<race_branch<racer<S>>...> branches_;
 };
 
+template <class T>
+class [[nodiscard]] standing_merge_operation final
+    : public standing_operation<standing_merge_operation<T>> {
+ public:
+  explicit standing_merge_operation(standing_waits* waits) noexcept
+      : standing_operation<standing_merge_operation>(waits) {}
+  standing_merge_operation(standing_merge_operation&&) noexcept = default;
+
+  std::optional<T> await_resume() {
+    if (this->waits_ == nullptr) return std::nullopt;
+    auto* const arrived = static_cast<standing_arrival<T>*>(this->waits_->arrived());
+    if (arrived == nullptr) return std::nullopt;  // they have all ended
+    this->waits_->take_arrived();
+    return arrived->result().take();
+  }
+};
+
+/// The same of streams whose waits stand.
+template <class... S>
+class standing_merge {
+ public:
+  using element = std::common_type_t<stream_element<S>...>;
+  static constexpr standing stands = standing::if_owned;
+
+  explicit standing_merge(std::in_place_t, S&&... streams)
+      : state_(std::make_unique<state>(std::move(streams)...)) {}
+  [[nodiscard]] standing_merge_operation<element> next() noexcept {
+    return standing_merge_operation<element>(state_ == nullptr ? nullptr : &state_->waits);
+  }
+
+ private:
+  // Does not move, because what is armed refers to it.
+  struct state {
+    explicit state(S&&... given) : streams(std::move(given)...) {
+      [this]<std::size_t... I>(std::index_sequence<I...>) {
+        (std::get<I>(all).bind(std::get<I>(streams)), ...);
+        (waits.add(std::get<I>(all)), ...);
+      }(std::index_sequence_for<S...>());
+    }
+    state(const state&) = delete;
+    state& operator=(const state&) = delete;
+    ~state() {
+      std::apply([this](auto&... wait) { (waits.let_go(wait), ...); }, all);
+    }
+
+    std::tuple<S...> streams;
+    standing_waits waits;
+    std::tuple<stream_wait<S, element>...> all;
+  };
+
+  std::unique_ptr<state> state_;
+};
+
+template <class... S>
+using merge_of =
+    std::conditional_t<(standing_stream<S> && ...), std::type_identity<standing_merge<S...>>,
+                       std::type_identity<merge_stream<S...>>>::type;
+
 }  // namespace detail
 
 namespace streams {
@@ -121,15 +181,19 @@ namespace streams {
 /// The elements of several streams, in the order in which they arrive. Ends when all have ended.
 ///
 /// - Fair: the stream that has just had its turn is asked last.
-/// - Each stream keeps its place in the queue it waits in (for a lock, a permit, room in a
-///   channel), although each element withdraws and repeats the waits of the others. So the cost of
-///   an element grows with the number of streams that wait.
+/// - Each stream keeps its place in the queue it waits in, for a lock, a permit, room in a channel.
+/// - The cost of an element does not depend on how many streams wait, if each is a receiver, an
+///   interval or a `join_set` that was moved in, a receiver of an mpsc channel that is referred to,
+///   or what `map`, `inspect`, `take`, `take_while`, `merge` or a `stream_map` makes of those:
+///   their waits stay armed from one element to the next. If there is any other stream, each
+///   element withdraws and repeats the waits of all others.
 /// - Errors: what a stream throws, from `next()`; the others continue. That includes what the call
 ///   of its `next()` throws, and what moving its element throws; that element is lost.
 /// - Cancellation and in a select: nothing is lost. Elements that arrived at the same time are kept
 ///   for the following `next()`. A stream whose `next()` is a task pauses, as a generator does.
 /// - Lifetime: lvalue streams are referred to, rvalues are moved in. Must not be moved while
-///   `next()` is awaited. Allocates nothing but a frame for each stream whose `next()` is a task.
+///   `next()` is awaited. Allocates one block if the waits stay armed, and otherwise nothing but a
+///   frame for each stream whose `next()` is a task.
 /// - Thread safety: the streams are asked on the strand of the awaiting task, never in parallel.
 ///
 /// `auto all = merge(stream_of(std::move(rx)), stream_of(interval(1s)) | map(tick_message));`
@@ -137,8 +201,8 @@ template <class... S>
   requires(stream<std::remove_cvref_t<S>> && ...)
 [[nodiscard]] auto merge(S&&... streams) {
   static_assert(sizeof...(S) > 0 && sizeof...(S) < 256);
-  return detail::merge_stream<detail::all_of<S>...>(std::in_place,
-                                                    detail::all(std::forward<S>(streams))...);
+  using merged = detail::merge_of<detail::all_of<S>...>;
+  return merged(std::in_place, detail::all(std::forward<S>(streams))...);
 }
 
 }  // namespace streams

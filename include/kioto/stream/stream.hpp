@@ -24,6 +24,11 @@ inline constexpr bool is_optional<std::optional<T>> = true;
 template <class S>
 using next_of = decltype(std::declval<S&>().next());
 
+/// The same as `standing_of`, of what others may use, too.
+template <class X>
+inline constexpr standing standing_if_referred_to =
+    standing_of<X> == standing::always ? standing::always : standing::never;
+
 }  // namespace detail
 
 /// An asynchronous sequence of elements: `next()` returns an awaitable of a `std::optional<T>`,
@@ -59,6 +64,8 @@ namespace streams {
 template <stream S>
 class ref_stream {
  public:
+  static constexpr detail::standing stands = detail::standing_if_referred_to<S>;
+
   explicit ref_stream(S& stream) noexcept : stream_(&stream) {}
   [[nodiscard]] auto next() { return stream_->next(); }
 
@@ -152,6 +159,8 @@ template <class A, class Finish>
 class [[nodiscard]] finished_next<A, Finish> final : public leaf_operation,
                                                      public finished_awaiter<A, Finish> {
  public:
+  static constexpr standing stands = standing_of<awaiter_of<A>>;
+
   explicit finished_next(A&& below, Finish finish, bool starts = true)
       : finished_awaiter<A, Finish>(std::forward<A>(below), finish, starts) {}
   finished_next(finished_next&&) = default;

@@ -33,6 +33,8 @@ class take_stream {
   using finish = counts_down<stream_element<S>>;
 
  public:
+  static constexpr standing stands = standing_of<S>;
+
   take_stream(S stream, std::size_t count) : stream_(std::move(stream)), left_(count) {}
   [[nodiscard]] auto next() {
     return finished_next<next_of<S>, finish>(stream_.next(), finish(left_), left_ != 0);
@@ -65,6 +67,8 @@ class take_while_stream {
   using finish = ends_unless<stream_element<S>, F>;
 
  public:
+  static constexpr standing stands = standing_of<S>;
+
   take_while_stream(S stream, F predicate)
       : stream_(std::move(stream)), predicate_(std::move(predicate)) {}
   [[nodiscard]] auto next() {

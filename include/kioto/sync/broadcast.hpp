@@ -80,6 +80,7 @@ struct broadcast_access {};
 template <class T>
 class [[nodiscard]] broadcast_recv final : public leaf_awaiter<broadcast_recv<T>> {
  public:
+  static constexpr standing stands = standing::if_owned;
   using result_type = sync::broadcast::recv_result<T>;
 
   broadcast_recv(broadcast_core<T>& core, std::uint64_t& next) noexcept

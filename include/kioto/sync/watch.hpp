@@ -61,6 +61,8 @@ namespace detail {
 template <class T>
 class [[nodiscard]] watch_changed final : public leaf_awaiter<watch_changed<T>> {
  public:
+  static constexpr standing stands = standing::if_owned;
+
   watch_changed(watch_core<T>& core, std::uint64_t& seen) noexcept
       : core_(&core), waiter_(*this), seen_(&seen) {}
   watch_changed(watch_changed&& other) noexcept

@@ -23,6 +23,8 @@ namespace detail {
 
 class [[nodiscard]] tick_operation final : public leaf_awaiter<tick_operation, timer_operation> {
  public:
+  static constexpr standing stands = standing::if_owned;
+
   explicit tick_operation(interval& ticks) noexcept : ticks_(&ticks) {}
   tick_operation(tick_operation&&) noexcept = default;
 

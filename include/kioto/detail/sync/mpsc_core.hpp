@@ -43,7 +43,8 @@ enum class mpsc_outcome : std::uint8_t { done, full, closed, no_memory };
 ///   has taken all its messages: the next block is linked by then, and later senders use that.
 /// - C2 The receiver waits for one position. It registers under the lock, after another check; the
 ///   sender that publishes that position, or the thread that ends the channel, takes the waiter
-///   under the lock. So there are neither lost nor spurious wake-ups.
+///   under the lock, before the message can be seen. So there are neither lost nor spurious
+///   wake-ups, and while a waiter is registered nothing is received, not even by another operation.
 /// - C3 (bounded) `acquired_` counts the permits that were ever granted and not given back, `tail_`
 ///   the messages ever sent, `consumed_` those ever taken: `acquired_ - tail_` permits are
 ///   outstanding, and `acquired_ - consumed` ≤ capacity. All of them wrap; `consumed_`, which has
@@ -290,21 +291,27 @@ class basic_mpsc_core {
   }
 
   /// Returns true if `op` now waits for the next message or the end of the channel; false if either
-  /// is there.
+  /// is there. A receiver that waits is displaced: it is completed, and may look again.
   bool wait_receiver(Op& op) noexcept {
-    const std::lock_guard hold(lock_);
+    std::unique_lock hold(lock_);
     if (is_front_ready() || ended()) return false;
     if (head_ == tail_ && head_block_ != nullptr) {
       // All messages were taken and no sender is storing: the block can be reused from its start.
       head_index_ = 0;
       tail_index_ = 0;
     }
-    receiver_ = &op;
+    Op* const displaced = std::exchange(receiver_, &op);
+    if (displaced != nullptr) [[unlikely]] {
+      hold.unlock();
+      complete(*displaced);
+    }
     return true;
   }
-  bool cancel_receiver() noexcept {
+  bool cancel_receiver(Op& op) noexcept {
     const std::lock_guard hold(lock_);
-    return std::exchange(receiver_, nullptr) != nullptr;
+    if (receiver_ != &op) return false;
+    receiver_ = nullptr;
+    return true;
   }
 
   /// Grants no more room; what was sent, or is sent with a permit, still arrives.
@@ -321,9 +328,12 @@ class basic_mpsc_core {
   /// The receiver is destroyed: what is left will not be received.
   void drop_receiver() noexcept {
     lock_.lock();
-    if (receiver_ != nullptr) [[unlikely]]
+    Op* const waiting = std::exchange(receiver_, nullptr);
+    if (waiting != nullptr && !stands(*waiting)) [[unlikely]]
       die_in_use();
     lock_.unlock();
+    if (waiting != nullptr) [[unlikely]]
+      complete(*waiting);
     close();
     lock_.lock();
     receiver_gone_ = true;
@@ -345,6 +355,14 @@ class basic_mpsc_core {
  private:
   static constexpr std::size_t waiting_bit = 1;
   static constexpr std::size_t count_mask = static_cast<std::size_t>(-1) >> 1;
+
+  /// Whether no task awaits the operation: see `standing_wait`.
+  static bool stands(const Op& op) noexcept {
+    if constexpr (requires { is_standing(op); })
+      return is_standing(op);
+    else
+      return false;
+  }
 
   // Called with the lock held, unless stated otherwise.
 
@@ -417,9 +435,11 @@ class basic_mpsc_core {
     return publish(to);
   }
   Op* publish(const slot& to) noexcept {
+    // Before the message can be seen: as long as a receiver is registered, `head_` stands still.
+    Op* const woken =
+        receiver_ != nullptr && head_ == to.position ? std::exchange(receiver_, nullptr) : nullptr;
     to.in->ready[to.index].store(true, std::memory_order_release);
-    return receiver_ != nullptr && head_ == to.position ? std::exchange(receiver_, nullptr)
-                                                        : nullptr;
+    return woken;
   }
   /// The same, called without the lock, because the move runs user code.
   Op* store_unlocked(const slot& to, M& m) noexcept {

@@ -48,6 +48,8 @@ sync::send_result<T> mpsc_sent(mpsc_outcome what, message<T>& m) {
 template <class T, bool Bounded>
 class [[nodiscard]] mpsc_recv final : public leaf_awaiter<mpsc_recv<T, Bounded>> {
  public:
+  static constexpr standing stands = standing::always;
+
   explicit mpsc_recv(mpsc_core<T, Bounded>& core) noexcept : core_(&core) {}
   mpsc_recv(mpsc_recv&&) noexcept = default;
 
@@ -56,7 +58,7 @@ class [[nodiscard]] mpsc_recv final : public leaf_awaiter<mpsc_recv<T, Bounded>>
       return attempt::ready;
     return wait_for_message();
   }
-  bool cancel() noexcept override { return core_->cancel_receiver(); }
+  bool cancel() noexcept override { return core_->cancel_receiver(*this); }
   bool withdraw() noexcept override { return true; }  // the message is still in the channel
   // Taken here and not earlier, so that a value stays in the channel if the receiving task is not
   // resumed.
@@ -84,7 +86,7 @@ class [[nodiscard]] mpsc_recv_many final : public leaf_awaiter<mpsc_recv_many<T,
     if (limit_ == 0 || core_->front() != nullptr) return attempt::ready;
     return this->wait([this]() noexcept { return core_->wait_receiver(*this); });
   }
-  bool cancel() noexcept override { return core_->cancel_receiver(); }
+  bool cancel() noexcept override { return core_->cancel_receiver(*this); }
   bool withdraw() noexcept override { return true; }  // the message is still in the channel
   std::size_t await_resume() {
     std::size_t n = 0;

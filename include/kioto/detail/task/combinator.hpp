@@ -155,6 +155,9 @@ class combinator : public leaf_operation {
   /// Returns true if the strand is within a scope that is stopping and whose children may still
   /// refer to the frames of the branch.
   [[nodiscard]] bool is_still_borrowed(const branch_strand& branch) const noexcept;
+  /// Returns true if nobody wants the value any more: another branch of a combinator around this
+  /// one has won.
+  [[nodiscard]] bool is_withdrawn() const noexcept;
   /// Returns true if there was no branch to start.
   [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
   void stop_branches() noexcept;

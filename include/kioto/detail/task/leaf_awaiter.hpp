@@ -2,6 +2,7 @@
 #pragma once
 
 #include <coroutine>
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -53,6 +54,26 @@ class [[nodiscard]] leaf_awaiter : public Base {
   leaf_awaiter(leaf_awaiter&&) noexcept = default;
   ~leaf_awaiter() = default;
 };
+
+/// Whether an operation, or the `next()` of a stream, may stay armed while nobody awaits it, as
+/// a `standing_wait`. It says so by a static member `stands`. Such an operation
+/// - holds nothing when it has completed: the value is taken in `await_resume()`. If it were
+/// granted
+///   a lock, say, while its consumer is elsewhere, whoever the consumer waits for might want that;
+/// - is attempted again after its completion, which is a hint;
+/// - uses neither the task nor the loop of its strand.
+enum class standing : std::uint8_t {
+  never,
+  /// Unless somebody else can change what it waits for, such as the time of an interval.
+  if_owned,
+  /// Whoever else uses what it waits for while it stands completes it.
+  always,
+};
+template <class X>
+inline constexpr standing standing_of = standing::never;
+template <class X>
+  requires requires { std::remove_cvref_t<X>::stands; }
+inline constexpr standing standing_of<X> = std::remove_cvref_t<X>::stands;
 
 template <class A>
 concept leaf = std::is_base_of_v<leaf_operation, std::remove_cvref_t<A>>;

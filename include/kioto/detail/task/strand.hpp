@@ -17,9 +17,10 @@ struct trampoline;
 
 /// The kind of a strand.
 enum class strand_kind : std::uint8_t {
-  task,    ///< the root of a task: a `task_header`
-  branch,  ///< a branch of a combinator: a `branch_strand`
-  thread,  ///< a thread that blocks in one operation: a `blocked_thread`
+  task,      ///< the root of a task: a `task_header`
+  branch,    ///< a branch of a combinator: a `branch_strand`
+  thread,    ///< a thread that blocks in one operation: a `blocked_thread`
+  standing,  ///< a wait that stays armed while nobody runs it: a `standing_wait`
 };
 
 /// What the next run of a strand has to do.
@@ -100,7 +101,7 @@ class strand {
   strand(const strand&) = delete;
   strand& operator=(const strand&) = delete;
 
-  /// The task whose strand this is.
+  /// The task whose strand this is: of the first two kinds.
   [[nodiscard]] inline task_header& task() noexcept;
   [[nodiscard]] inline trampoline& loop() noexcept;
 
@@ -201,6 +202,11 @@ class leaf_operation {
   attempt finish_arming() noexcept;
   [[noreturn]] static void die_in_flight() noexcept;
 };
+
+/// Whether the operation is armed although no task awaits it now: see `standing_wait`.
+[[nodiscard]] inline bool is_standing(const leaf_operation& op) noexcept {
+  return op.strand_->kind_ == strand_kind::standing;
+}
 
 /// Schedules a strand of which the caller has just become the owner. Any thread.
 void schedule(strand& c) noexcept;
