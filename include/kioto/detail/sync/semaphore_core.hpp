@@ -46,7 +46,7 @@ class basic_semaphore_waiter : public list_node<semaphore_line_tag>, public basi
   typename Sync::template var<grant> state_{grant::none};             // guarded while in line
 };
 
-/// The counting core of semaphore, mutex, rw_lock and the bounded channel. Permits are handed out
+/// The counting core of semaphore, mutex, rw_lock, once_cell and set_once. Permits are handed out
 /// in the order of arrival: a waiter that wants many gathers them at the head of the line, and
 /// nobody overtakes it, but for one that was there before, was cancelled, and is back. `Waiter`
 /// derives from `basic_semaphore_waiter<Sync>` and has `fire()`, which is the last access to it; it
