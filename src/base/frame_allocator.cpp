@@ -41,7 +41,8 @@ KIOTO_NOINLINE void* allocate_large(std::size_t bytes) {
     return ::operator new(bytes, std::align_val_t(alignment));
   return ::operator new(bytes);
 }
-// The size is not passed on: it may be less exact than what was asked for.
+// The size is not passed on: of a large one only the low bits may be left, see
+// `compact_frame_size`.
 KIOTO_NOINLINE void deallocate_large(void* frame, std::size_t bytes) noexcept {
   const std::size_t alignment = alignment_of_large(bytes);
   if (alignment > __STDCPP_DEFAULT_NEW_ALIGNMENT__)

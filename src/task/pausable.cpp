@@ -106,7 +106,7 @@ void pausing::end(pausable_branch& branch) noexcept {
     }
     auto& inner = static_cast<combinator&>(*b.current_);
     if (pausable_branch* within = pausing_within(inner)) {
-      within->task_ = &task;  // the frames around it follow when it goes on
+      within->task_ = &task;  // what is nested in it follows when it goes on
       ++top.pausing_;
       top.ready_.push_back(within);  // its message, which was held back
       return nullptr;
