@@ -7,14 +7,16 @@
 
 namespace kioto {
 
-/// A join handle that aborts its task when it is destroyed, instead of letting it run on.
+/// A join handle that aborts its task when it is destroyed, instead of detaching it.
 ///
-/// - Awaiting it, its result, errors and thread safety: as for the `join_handle`.
-/// - Cancellation: a cancelled wait leaves the task running; destroying this, which usually
-/// follows,
-///   aborts it. A combinator that it was given away to does so at its end.
-/// - The destructor requests the stop and does not wait for it. The task may use what it refers to
-///   until it has ended: to wait for that, `abort()` and await; or use a `scope` or a `join_set`.
+/// - Waits for, result, errors, thread safety: as for `join_handle`.
+/// - Cancellation: a cancelled wait leaves the task running; destroying this handle, which usually
+///   follows, aborts it. A combinator that it was moved into does so at its end.
+/// - In a select: the wait is withdrawn and the result stays in the task; a handle that was moved
+///   into the select is destroyed with it, which aborts the task.
+/// - Lifetime: the destructor requests the stop and does not wait for it. The task may use what it
+///   refers to until it has ended; to wait for that, call `abort()` and await the handle, or use a
+///   `scope` or a `join_set`.
 ///
 /// `abort_on_drop ticker(spawn(tick()));`
 template <class T = void>
@@ -46,7 +48,7 @@ class [[nodiscard]] abort_on_drop {
   [[nodiscard]] bool is_finished() const noexcept { return handle_.is_finished(); }
   [[nodiscard]] task_id id() const noexcept { return handle_.id(); }
 
-  /// Gives the handle back; the task is not aborted any more.
+  /// Returns the join handle; the task will not be aborted on drop.
   [[nodiscard]] join_handle<T> detach() noexcept { return std::move(handle_); }
 
  private:

@@ -15,13 +15,13 @@
 namespace kioto {
 namespace detail {
 
-// Out of line, because g++ 12 otherwise warns of what would happen if this were the frame.
+// Out of line: inlined, g++ 12 warns about what would happen if this handle were that of the frame.
 KIOTO_NOINLINE inline std::coroutine_handle<> nothing_to_resume() noexcept {
   return std::noop_coroutine();
 }
 
-/// Starts `inner` for a wrapper. Returns the frame itself if the operation completed at once, else
-/// what is to be resumed now.
+/// Starts `inner` for a wrapper. Returns the frame itself if the operation completed at once,
+/// otherwise what to resume now.
 template <class Inner, class Promise>
 std::coroutine_handle<> start_inner(Inner& inner, std::coroutine_handle<Promise> frame) {
   if (inner.await_ready()) return frame;
@@ -53,8 +53,8 @@ class undo_on_exception {
   bool is_due_ = true;
 };
 
-/// The same for a wrapper that put a hook on the frame. If it throws, the operation has not begun:
-/// `undo()` takes the hook off.
+/// The same for a wrapper that has pushed a hook onto the frame. If this throws, the operation has
+/// not begun, and `undo()` removes the hook.
 template <class Inner, class Promise, class Undo>
 std::coroutine_handle<> start_inner(Inner& inner, std::coroutine_handle<Promise> frame, Undo undo) {
   undo_on_exception<Undo> guard(undo);
@@ -63,23 +63,23 @@ std::coroutine_handle<> start_inner(Inner& inner, std::coroutine_handle<Promise>
   return next;
 }
 
-/// Whether a frame that awaits this is resumed by the loop of its strand, or by the final
-/// suspension of a task, and so through its hooks. The awaiters of the library say so; one of
-/// another library may resume the frame by its handle.
+/// Whether a frame that awaits this is resumed by the loop of its strand or by the final suspension
+/// of a task, and therefore through its hooks. The awaiters of the library declare it; an awaiter
+/// of another library may resume the frame by its handle.
 template <class Awaiter>
 concept resumed_through_hooks =
     std::is_base_of_v<leaf_operation, Awaiter> || std::is_base_of_v<task_awaiter_base, Awaiter> ||
     requires { requires Awaiter::is_resumed_through_hooks; };
 
-/// For a hook around an awaiter that may resume the frame by its handle: when the frame goes on,
-/// the hooks that are left on it are told then.
+/// For a hook around an awaiter that may resume the frame by its handle: the hooks still on the
+/// frame are then notified when the frame continues.
 template <class Awaiter>
 class direct_resumption {
  public:
   void begin(promise_base& frame) noexcept { frame_ = &frame; }
   void end() noexcept { frame_ = nullptr; }
   void resumed() noexcept {
-    while (frame_ != nullptr) {  // until the hook itself has called end()
+    while (frame_ != nullptr) {  // ends when this hook has called end()
       await_hook* const innermost = frame_->hook_;
       innermost->pop(*frame_);
       static_cast<void>(innermost->on_end(*frame_, passage::completed));
@@ -156,10 +156,14 @@ class [[nodiscard]] as_result_awaiter final : private await_hook {
 ///
 /// - Waits for: the operation it wraps, any awaitable of the library.
 /// - Result: a `result<T>`; a result of the operation is passed on as it is.
-/// - Errors: those of the operation, and `std::errc::operation_canceled` when it was cancelled. The
+/// - Errors: those of the operation, and `std::errc::operation_canceled` if it was cancelled. The
 ///   stop request stays pending: the next operation that has to wait stops, unless it is wrapped
 ///   too.
-/// - Lifetime: as for the operation.
+/// - In a select: the wrapped operation is withdrawn like any other, but the branch then completes,
+///   and its value in the result is the error `std::errc::operation_canceled`.
+/// - Lifetime and thread safety: as for the operation.
+///
+/// `auto message = co_await as_result(inbox.recv());`
 template <class A>
 [[nodiscard]] auto as_result(A&& awaitable) {
   return detail::adaptor<detail::as_result_awaiter, A>(std::forward<A>(awaitable));

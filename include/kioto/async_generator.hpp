@@ -40,7 +40,7 @@ class generator_promise_base : public promise_base {
     deallocate_frame(frame, size);
   }
 #if defined(__clang__)
-  // See `typed_promise`. The size of the block tells how it is aligned.
+  // See `typed_promise`. The alignment of the block follows from its size.
   static void* operator new(std::size_t frame, std::align_val_t alignment) {
     return allocate_frame(round_up(frame, static_cast<std::size_t>(alignment)));
   }
@@ -49,10 +49,10 @@ class generator_promise_base : public promise_base {
   }
 #endif
 
-  /// Ends the wait of the consumer: with an element, or at the end.
+  /// Completes the wait of the consumer, with an element or with the end.
   std::coroutine_handle<> hand_over() noexcept;
 
-  /// The strand goes on in this frame.
+  /// The strand continues in this frame.
   void rewind() noexcept {
     branch_.entry_ = entry::resume;
     branch_.frame_ = this;
@@ -69,7 +69,7 @@ class generator_promise_base : public promise_base {
 
   pausable_branch branch_;
   std::exception_ptr error_;
-  bool has_element_ = false;  ///< that nobody has taken
+  bool has_element_ = false;  ///< not taken yet
   bool is_done_ = false;
   bool is_awaited_ = false;
 };
@@ -85,7 +85,7 @@ class generator_suspension {
   static void await_resume() noexcept {}
 };
 
-/// The element stays where the generator has it: in the frame, up to the end of the co_yield
+/// The element stays where the generator created it: in the frame, until the end of the co_yield
 /// expression.
 template <class T>
 class generator_promise final : public generator_promise_base {
@@ -113,15 +113,15 @@ class generator_promise final : public generator_promise_base {
   {
     return show(value);
   }
-  /// An lvalue is copied, because the element is moved out of the generator; and what is not a `T`
-  /// is converted.
+  /// An lvalue is copied, because the element is moved out of the generator; a value of another
+  /// type is converted.
   template <class U>
     requires(!std::is_reference_v<T> && !std::same_as<U, T> && std::is_constructible_v<T, U &&>)
   auto yield_value(U&& value) {
     return converted(std::in_place, std::forward<U>(value));
   }
 
-  /// The element, which is there.
+  /// The element. Precondition: `has_element_`.
   std::optional<stored<T>> take() {
     has_element_ = false;
     if constexpr (std::is_lvalue_reference_v<T>)
@@ -156,7 +156,7 @@ class generator_promise final : public generator_promise_base {
   element* element_ = nullptr;
 };
 
-/// Owns the frame of a generator; whoever took its end lets it go.
+/// Owns the frame of a generator. The operation that takes the end destroys the frame.
 class generator_owner {
  public:
   generator_owner(const generator_owner&) = delete;
@@ -182,7 +182,7 @@ class generator_owner {
     if (promise_ != nullptr) std::exchange(promise_, nullptr)->destroy();
   }
 
-  generator_promise_base* promise_ = nullptr;  ///< null: it is empty, or has ended
+  generator_promise_base* promise_ = nullptr;  ///< null if it is empty or has ended
 };
 
 /// Waits for the next element of a generator.
@@ -215,7 +215,7 @@ class generator_operation : public pausable_operation {
   }
 
   [[nodiscard]] generator_promise_base* promise() const noexcept { return promise_; }
-  /// It has ended, and the end has been taken: what the frame still owns goes.
+  /// The generator has ended, and the end has been taken: destroys its frame.
   void let_go() noexcept {
     if (generator_->promise_ == promise_) generator_->reset();
   }
@@ -227,9 +227,9 @@ class generator_operation : public pausable_operation {
   }
   void begin_to_wait() noexcept;
   attempt conclude() noexcept final;
-  // Destroyed while it waits: with a paused generator around it, so that everything in this one is
-  // still, too, and it may go on elsewhere; or in flight, which the leaf operation in question
-  // finds out.
+  // Destroyed while it waits. Either it belongs to a paused generator, in which case this one is
+  // paused too and may continue elsewhere; or an operation is in flight, which the destructor of
+  // that leaf operation detects.
   void abandon() noexcept;
 
   generator_promise_base* promise_;  ///< null for an empty generator
@@ -258,23 +258,23 @@ class [[nodiscard]] next_element_operation final : public generator_operation {
 
 }  // namespace detail
 
-/// A coroutine that makes a sequence of elements: `co_yield` hands one over, and between them it
-/// may await whatever a task may. It is a stream; see `stream/stream.hpp`.
+/// A coroutine that produces a sequence of elements: `co_yield` delivers one, and in between the
+/// coroutine may await what a task may. It is a stream; see `stream/stream.hpp`.
 ///
-/// - Lazy: it runs while its consumer awaits `next()`, on the strand of that task, and otherwise
-///   not. One frame, nothing per element.
-/// - Elements are moved out of the generator; an lvalue that is yielded is copied. A
-///   `async_generator<T&>` hands over references, as `std::reference_wrapper<T>`, that are good
-///   until the next `next()`.
-/// - Exceptions that leave the coroutine are thrown by `next()`; the generator has ended then.
-/// - Cancellation: a cancelled `next()` pauses the generator. Whatever it waited for is withdrawn
-///   without effect, and waited for again by the following `next()`; no element is lost. The
+/// - Lazy: it runs only while its consumer awaits `next()`, on the strand of that task. One frame,
+///   no allocation per element.
+/// - Elements are moved out of the generator; a yielded lvalue is copied. An `async_generator<T&>`
+///   delivers references, as `std::reference_wrapper<T>`, which are valid until the next `next()`.
+/// - Exceptions that leave the coroutine are thrown by `next()`; the generator has then ended.
+/// - Cancellation: a cancelled `next()` pauses the generator. The operation it waited in is
+///   withdrawn without effect, and started again by the following `next()`; no element is lost. The
 ///   exception is a generator that waits in a `scope`, whose children cannot pause: it is stopped,
-///   and has ended; an element that it has nevertheless comes with the end of that wait, and is the
-///   last. No other generator ever sees a stop: no `as_result` in it reports one.
-/// - The frame, and with it the parameters, goes when `next()` has told of the end.
-/// - Destroying it destroys the frame where it is suspended, destructors included. It must not
-///   be destroyed while its `next()` is awaited.
+///   and has ended; an element that it produces nevertheless is the result of that wait, and the
+///   last one. No other generator ever observes a stop: no `as_result` in it reports one.
+/// - In a select: a `next()` that loses pauses the generator in the same way.
+/// - The frame, and with it the parameters, is destroyed when `next()` has returned the end.
+/// - Destroying the generator destroys the frame where it is suspended, and runs the destructors in
+///   it. It must not be destroyed while its `next()` is awaited.
 /// - Lifetime: as for a task. Arguments are moved or copied into the frame as declared.
 /// - Thread safety: one task at a time, which need not be the same for all elements.
 ///
@@ -305,8 +305,9 @@ class [[nodiscard]] async_generator : private detail::generator_owner {
   /// Waits for the next element.
   ///
   /// - Result: an optional; empty when the coroutine has returned, and from then on.
-  /// - Errors: what the coroutine throws, once.
-  /// - Cancellation: the generator stays where it is; see above.
+  /// - Errors: rethrows what the coroutine throws, once.
+  /// - Cancellation: the generator is paused; see above.
+  /// - In a select: withdrawn; the generator is paused, and the element comes with the next call.
   /// - Lifetime: the generator outlives the wait, and is not moved meanwhile.
   [[nodiscard]] detail::next_element_operation<T> next() noexcept {
     return detail::next_element_operation<T>(*this);

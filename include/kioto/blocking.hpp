@@ -20,10 +20,10 @@
 namespace kioto {
 namespace detail {
 
-/// Where the tasks of blocking calls run; see `spawn_call_on`.
+/// The scheduler that the tasks of blocking calls run on; see `spawn_call_on`.
 scheduler& blocking_scheduler_of(scheduler& home) noexcept;
-/// Runs a new task on the calling thread up to its first suspension; refuses it when the runtime
-/// shuts down.
+/// Runs a new task on the calling thread up to its first suspension; refuses it if the runtime is
+/// shutting down.
 void launch_here(task_header& task) noexcept;
 
 /// Spawns a task that awaits one `blocking_operation` and nothing else. The job is submitted before
@@ -38,10 +38,11 @@ join_handle<T> spawn_call_on(scheduler& home, task<T>&& work) {
 /// Hands a job to the blocking pool of the task's runtime.
 std::error_code submit_blocking(task_header& task, blocking_job& job) noexcept;
 std::exception_ptr make_system_error(std::error_code error) noexcept;
-/// True: the job was still queued and will not run.
+/// Returns true if the job was still queued and will not run.
 bool withdraw_blocking(task_header& task, blocking_job& job) noexcept;
 
-/// Runs `function` on the blocking pool. Once it runs it cannot be stopped, and is waited for.
+/// Runs `function` on the blocking pool. Once the function runs it cannot be stopped, and its end
+/// is awaited.
 template <class Function>
 class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_operation<Function>>,
                                                private blocking_job {
@@ -83,7 +84,7 @@ class [[nodiscard]] blocking_operation final : public leaf_awaiter<blocking_oper
 
   static void on_run(blocking_job* job) noexcept {
     auto& self = *static_cast<blocking_operation*>(job);
-    // Asked to stop, but nobody has withdrawn it yet: it has not begun, so it never does.
+    // A stop was requested, but the job has not been withdrawn from the queue yet: do not begin it.
     if (self.strand_->must_stop())
       self.stopped_ = true;
     else
@@ -154,7 +155,7 @@ auto bind_call(F&& callable, Args&&... arguments) {
       std::in_place, std::forward<F>(callable), std::forward<Args>(arguments)...);
 }
 
-/// Gives the worker of the calling task to another thread for its lifetime.
+/// For its lifetime, hands the worker of the calling task to another thread.
 class block_in_place_scope {
  public:
   block_in_place_scope();
@@ -171,19 +172,21 @@ class block_in_place_scope {
 
 /// Runs `callable(arguments…)`, which may block, on a thread of the blocking pool.
 ///
-/// - Result: a `join_handle` of what it returns, or of the exception it throws.
-/// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error
-///   when the system has no thread for the call.
+/// - Waits for: the returned handle waits until the call has ended.
+/// - Result: a `join_handle` for what it returns, or the exception it throws.
+/// - Errors: throws std::logic_error outside of a runtime; the handle reports std::system_error if
+///   the system could not create a thread for the call.
 /// - The call is handed to the pool before this returns. It needs no worker to begin: on a
-///   current-thread runtime it also runs while nobody is in `block_on`.
-/// - Calls start in the order in which they came, from whichever threads. There are at most
-///   `max_blocking_threads` at a time; the queue behind them has no limit.
-/// - Cancellation: a call that has not started when its handle is aborted never does; one that runs
-///   is let run, and its value counts. Shutting down the runtime waits for it up to the deadline.
-///   Dropping the handle detaches the call.
-/// - In a select: the wait for the handle can be withdrawn; the call goes on.
-/// - Lifetime: the callable and the arguments are copied or moved, as std::thread does. They are
-///   destroyed before the handle learns of the end.
+///   current-thread runtime it also runs while no thread is in `block_on`.
+/// - Calls start in the order in which they were submitted, from any thread. At most
+///   `max_blocking_threads` run at a time; the queue of waiting calls is unbounded.
+/// - Cancellation: a call that has not started when its handle is aborted never starts; one that is
+///   running completes, and its value counts. Shutting down the runtime waits for it up to the
+///   deadline. Dropping the handle detaches the call.
+/// - In a select: the wait for the handle is withdrawn; the call continues and its result stays in
+///   the handle.
+/// - Lifetime: the callable and the arguments are copied or moved, as by std::thread. They are
+///   destroyed before the handle is notified of the end.
 /// - Thread safety: may be called from any thread that is in a runtime.
 ///
 /// ```
@@ -210,13 +213,13 @@ auto runtime::spawn_blocking(F&& callable, Args&&... arguments) {
   return handle().spawn_blocking(std::forward<F>(callable), std::forward<Args>(arguments)...);
 }
 
-/// Calls `callable()`, which may block, here and now, while another thread goes on with the tasks
-/// of this worker.
+/// Calls `callable()`, which may block, on the calling thread, while another thread takes over the
+/// tasks of this worker.
 ///
-/// - Result: what the callable returns; its exceptions pass.
+/// - Result: what the callable returns; its exceptions are rethrown.
 /// - Errors: throws std::logic_error in a task of a current-thread or local runtime, which has no
 ///   other thread.
-/// - Outside of a task, and inside another block_in_place, it just calls.
+/// - Outside of a task, and inside another block_in_place, it only calls the callable.
 /// - Inside, `block_on` is allowed.
 template <class F>
 decltype(auto) block_in_place(F&& callable) {

@@ -39,9 +39,9 @@ concept is_buffer = std::same_as<std::remove_cvref_t<R>, mutable_buffer> ||
 ///
 /// Converts from every contiguous range of mutable `std::byte`, `char` or `unsigned char`:
 /// `std::span`, `std::array`, `std::vector`, `std::string`, C arrays. It does not convert from a
-/// container of const bytes, nor from a temporary container (a temporary `std::span` is fine).
-/// An array of `char` counts whole, with its last element, whatever that is. It is itself such a
-/// range, so a `std::span<std::byte>` converts back from it.
+/// container of const bytes, nor from a temporary container (a temporary `std::span` is fine). An
+/// array of `char` converts with all its elements, including a trailing NUL. A buffer is itself
+/// such a range, so it converts back to a `std::span<std::byte>`.
 ///
 /// Lifetime: the bytes must outlive every operation that was given the buffer.
 class mutable_buffer {
@@ -75,7 +75,7 @@ class mutable_buffer {
     return data_[i];
   }
 
-  /// The first `count` bytes; all of them when there are fewer. The same for `last`.
+  /// The first `count` bytes, or all if there are fewer. `last` likewise.
   [[nodiscard]] constexpr mutable_buffer first(std::size_t count) const noexcept {
     return {data_, count < size_ ? count : size_};
   }
@@ -83,7 +83,7 @@ class mutable_buffer {
     const std::size_t n = count < size_ ? count : size_;
     return {data_ + (size_ - n), n};
   }
-  /// Without the first `count` bytes; empty when there are fewer.
+  /// All but the first `count` bytes; empty if there are fewer.
   [[nodiscard]] constexpr mutable_buffer skip(std::size_t count) const noexcept {
     const std::size_t n = count < size_ ? count : size_;
     return {data_ + n, size_ - n};
@@ -103,9 +103,9 @@ class mutable_buffer {
 ///
 /// Converts from every contiguous range of `std::byte`, `char` or `unsigned char`, const or not,
 /// from `mutable_buffer`, and from a string literal, **without its terminating NUL**: an array of
-/// `const char` whose last element is NUL counts without that one (wrap it in `std::span` to count
-/// it). Every other array counts whole: `char line[80]` is 80 bytes. A NUL anywhere else in a
-/// literal counts as a byte.
+/// `const char` whose last element is NUL converts without that element (wrap it in `std::span` to
+/// include it). Every other array converts as a whole: `char line[80]` is 80 bytes. A NUL anywhere
+/// else in a literal is an ordinary byte.
 ///
 /// Converts from temporaries too, so that `co_await s.write_all(make_string())` works: the
 /// temporary lives until the end of that full expression. Do not store such a buffer.
@@ -154,7 +154,7 @@ class const_buffer {
     return {reinterpret_cast<const char*>(data_), size_};
   }
 
-  /// The first `count` bytes; all of them when there are fewer. The same for `last`.
+  /// The first `count` bytes, or all if there are fewer. `last` likewise.
   [[nodiscard]] constexpr const_buffer first(std::size_t count) const noexcept {
     return {data_, count < size_ ? count : size_};
   }
@@ -162,7 +162,7 @@ class const_buffer {
     const std::size_t n = count < size_ ? count : size_;
     return {data_ + (size_ - n), n};
   }
-  /// Without the first `count` bytes; empty when there are fewer.
+  /// All but the first `count` bytes; empty if there are fewer.
   [[nodiscard]] constexpr const_buffer skip(std::size_t count) const noexcept {
     const std::size_t n = count < size_ ? count : size_;
     return {data_ + n, size_ - n};

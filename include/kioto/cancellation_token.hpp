@@ -21,7 +21,7 @@ struct cancellation_tree;
 class stop_request_link;
 class stop_source_link;
 
-/// What a token wakes when it is cancelled.
+/// Woken by a token when it is cancelled.
 class cancellation_waiter : public basic_event_waiter<std_sync> {
  public:
   using callback = void (*)(cancellation_waiter&) noexcept;
@@ -36,19 +36,19 @@ class cancellation_waiter : public basic_event_waiter<std_sync> {
 /// A node of a tree of tokens, shared by the copies of a token.
 ///
 /// Invariants:
-/// - C1 A node holds a reference of its parent. So whoever has a node has its root, where the lock
-///   of the tree is.
+/// - C1 A node holds a reference to its parent. So a reference to a node keeps the root alive,
+///   which has the lock of the tree.
 /// - C2 Under that lock, a node that is not cancelled is in the list of its parent, and its parent
-///   is not cancelled. A cancelled one is in no list and has no children.
+///   is not cancelled. A cancelled node is in no list and has no children.
 /// - C3 `cancelled_` is set under both locks, that of the tree and that of the waiters, and never
-///   cleared. It releases what the canceller did before.
+///   cleared. The store releases what the caller of `cancel()` did before.
 class cancellation_node : public list_node<> {
  public:
   /// `parent` is null for a root.
   static cancellation_node* create(cancellation_node* parent);
 
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
-  /// False: the node is being destroyed.
+  /// Returns false if the node is being destroyed.
   [[nodiscard]] bool try_add_reference() noexcept;
   static void drop_reference(cancellation_node* node) noexcept;
 
@@ -76,8 +76,8 @@ class cancellation_node : public list_node<> {
   cancellation_tree* tree_ = nullptr;
   cancellation_node* parent_ = nullptr;
   intrusive_list<cancellation_node> children_;
-  stop_source_link* source_ = nullptr;  ///< passes the cancellation on to a std::stop_source
-  stop_request_link* link_ = nullptr;   ///< is cancelled by a std::stop_token
+  stop_source_link* source_ = nullptr;  ///< forwards the cancellation to a std::stop_source
+  stop_request_link* link_ = nullptr;   ///< cancels this node on behalf of a std::stop_token
 };
 
 class [[nodiscard]] cancelled_operation final : public leaf_awaiter<cancelled_operation>,
@@ -106,8 +106,8 @@ class [[nodiscard]] cancelled_operation final : public leaf_awaiter<cancelled_op
   cancellation_node* node_;
 };
 
-/// Runs an operation beside a wait for the token, as two branches of the awaiting task. The
-/// operation goes first; if it completes at once the token is not waited for.
+/// Runs an operation and a wait for the token as two branches of the awaiting task. The operation
+/// starts first; if it completes at once the token is not awaited.
 template <class A>
 class [[nodiscard]] until_cancelled_operation final : public combinator {
  public:
@@ -142,11 +142,11 @@ class [[nodiscard]] until_cancelled_operation final : public combinator {
 
 }  // namespace detail
 
-/// A signal to end gracefully, seen by everybody who has the token: an ordinary value, unlike the
-/// abort of a task. Copies are the same token.
+/// A signal to end gracefully, seen by all code that has the token: an ordinary value, unlike the
+/// abort of a task. Copies refer to the same token.
 ///
 /// Tokens form trees: cancelling a token cancels its children and theirs, never its parent. When
-/// `cancel()` returns, all of them are cancelled. Nothing takes a cancellation back.
+/// `cancel()` returns, all of them are cancelled. A cancellation cannot be undone.
 ///
 /// - A token that was moved from may only be assigned to or destroyed.
 /// - Thread safety: everything but assignment and moves may be called from any thread.
@@ -160,7 +160,7 @@ class cancellation_token {
  public:
   /// A token without a parent.
   cancellation_token() : node_(detail::cancellation_node::create(nullptr)) {}
-  /// A token without a parent that is cancelled when a stop is requested of `source`.
+  /// A token without a parent that is cancelled when a stop is requested through `source`.
   explicit cancellation_token(std::stop_token source) : cancellation_token() {
     node_->follow(std::move(source));
   }
@@ -177,14 +177,14 @@ class cancellation_token {
     if (node_ != nullptr) detail::cancellation_node::drop_reference(node_);
   }
 
-  /// A token that is cancelled together with this one, and can be cancelled alone.
+  /// A token that is cancelled together with this one, and can also be cancelled alone.
   [[nodiscard]] cancellation_token child_token() const {
     return cancellation_token(detail::cancellation_node::create(node_));
   }
 
-  /// Cancels this token and everything below it, and wakes whoever waits for them. What the caller
-  /// did before is visible to who learns of it. Functions registered with a std::stop_callback on a
-  /// token from `get_stop_token()` run inside this call.
+  /// Cancels this token and its descendants, and wakes all their waiters. What the caller did
+  /// before happens before the return of those waits. Functions registered with a
+  /// std::stop_callback on a token from `get_stop_token()` run inside this call.
   void cancel() const noexcept { node_->cancel(); }
   [[nodiscard]] bool is_cancelled() const noexcept { return node_->is_cancelled(); }
 
@@ -193,6 +193,7 @@ class cancellation_token {
   /// - Result: none. Completes at once on a cancelled token.
   /// - Errors: none.
   /// - Cancellation: a cancelled wait has no effect.
+  /// - In a select: withdrawn; the token stays as it is.
   /// - Lifetime: the token outlives the wait.
   /// - Thread safety: any number of tasks may wait.
   [[nodiscard]] detail::cancelled_operation cancelled() const noexcept {
@@ -201,13 +202,15 @@ class cancellation_token {
 
   /// Runs an operation, and asks it to stop when the token is cancelled.
   ///
-  /// - Waits for: the operation, any awaitable of the library, a task included. Resumes when the
+  /// - Waits for: the operation, any awaitable of the library, including a task. Resumes when the
   ///   operation has ended; an operation that cannot stop at once is waited for.
   /// - Result: an optional with the result of the operation (`std::monostate` for none, a
-  ///   reference_wrapper for a reference), empty if it was stopped. A value that came wins over the
-  ///   cancellation. The operation does not start if the token is cancelled already.
-  /// - Errors: what the operation throws.
+  ///   reference_wrapper for a reference), empty if it was stopped. A value takes precedence over
+  ///   the cancellation. The operation does not start if the token is already cancelled.
+  /// - Errors: rethrows what the operation throws.
   /// - Cancellation: passed on to the operation.
+  /// - In a select: withdrawn with the operation; if that cannot be withdrawn, its value is in the
+  ///   result.
   /// - Lifetime: the token outlives the operation, which is moved into the awaiter.
   /// - Thread safety: the operation runs on the strand of the awaiting task.
   ///
@@ -223,11 +226,11 @@ class cancellation_token {
   /// Cancels the token when the guard is destroyed.
   [[nodiscard]] cancellation_guard drop_guard() const noexcept;
 
-  /// A std::stop_token that is stopped when this token is cancelled. No stop is possible any more
-  /// when every copy of this token is gone, and it was not cancelled.
+  /// A std::stop_token on which a stop is requested when this token is cancelled. Once all copies
+  /// of this token are destroyed without a cancellation, its `stop_possible()` is false.
   [[nodiscard]] std::stop_token get_stop_token() const { return node_->get_stop_token(); }
 
-  /// Whether both are copies of one token.
+  /// Returns true if both are copies of one token.
   friend bool operator==(const cancellation_token& a, const cancellation_token& b) noexcept {
     return a.node_ == b.node_;
   }
@@ -249,7 +252,7 @@ class [[nodiscard]] cancellation_guard {
     if (token_) token_->cancel();
   }
 
-  /// Gives the token back; the guard does nothing any more.
+  /// Returns the token; the guard will not cancel it.
   cancellation_token disarm() noexcept { return *std::exchange(token_, std::nullopt); }
 
  private:

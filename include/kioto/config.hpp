@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Every decision about the compiler is taken here, and none of them may change the layout of a
-// type: a program may mix units built with different optimisation, sanitizers and exceptions.
+// All compiler-dependent decisions are made here. None of them may change the layout of a type,
+// because a program may mix units built with different optimisation, sanitizers and exception
+// settings.
 
 #include <kioto/version.hpp>
 
@@ -13,8 +14,8 @@
 #error "kioto needs coroutines: g++ 12 or newer, or clang++ 16 or newer"
 #endif
 
-/// Keeps a function out of line. Needed where a thread-local is read: compilers take its address
-/// for constant within a function, also across a suspension that changes the thread.
+/// Keeps a function out of line. Needed where a thread-local is read: compilers treat its address
+/// as constant within a function, even across a suspension that changes the thread.
 #define KIOTO_NOINLINE [[gnu::noinline]]
 
 /// 1 when the including unit is compiled with exceptions.
@@ -24,7 +25,7 @@
 #define KIOTO_HAS_EXCEPTIONS 0
 #endif
 
-/// 1 in a unit that is compiled for a sanitizer which watches memory or threads.
+/// 1 in a unit that is compiled with a sanitizer that checks memory accesses or data races.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(__SANITIZE_HWADDRESS__)
 #define KIOTO_SANITIZED 1
 #elif defined(__has_feature)
@@ -45,7 +46,7 @@
 #define KIOTO_BROKEN_AWAIT_TEMPORARIES 0
 #endif
 
-// For the few places that must catch what user code throws and still compile without exceptions.
+// For the few places that must catch exceptions of user code and also compile without exceptions.
 #if KIOTO_HAS_EXCEPTIONS
 #define KIOTO_TRY try
 #define KIOTO_CATCH_ALL catch (...)
@@ -56,9 +57,9 @@
 
 namespace kioto::detail {
 
-/// The same pointer, of which the compiler knows nothing any more. A coroutine returns its promise
-/// through this: clang else puts the frame of one that it sees destroyed into its caller's frame,
-/// and with it drops the allocation, in which more lies than the frame.
+/// Returns the same pointer, but hides its origin from the optimiser. A coroutine returns its
+/// promise through this: otherwise, clang moves the frame of a coroutine that it sees destroyed
+/// into the frame of the caller, and elides the allocation, which holds more than the frame.
 template <class T>
 [[nodiscard]] inline T* of_unknown_origin(T* pointer) noexcept {
   asm("" : "+r"(pointer));

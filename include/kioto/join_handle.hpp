@@ -20,7 +20,7 @@ struct join_access;
 struct join_handle_access;
 [[noreturn]] void throw_task_cancelled(std::uint64_t id);
 [[noreturn]] void throw_bad_join(const char* what);
-/// This is a child of fork(), and the runtime is one of the parent.
+/// Whether this process is a child of fork() and `home` is a runtime of its parent.
 [[nodiscard]] bool is_inherited(const scheduler& home) noexcept;
 }  // namespace detail
 
@@ -57,7 +57,7 @@ class [[nodiscard]] join_result {
     else if constexpr (!std::is_void_v<T>)
       return *value_;
   }
-  /// The value, which must be there.
+  /// The value. Precondition: `has_value()`.
   template <class U = T>
     requires(!std::is_void_v<U>)
   std::add_lvalue_reference_t<U> operator*() & noexcept {
@@ -106,7 +106,7 @@ class destroyed_at_exit {
 
 /// Library access to the parts of a join.
 struct join_access {
-  /// Moves the result out of a task that is done.
+  /// Moves the result out of a task that has ended.
   template <class T>
   static join_result<T> take(detail::task_header& task) {
     join_result<T> result(task.id_);
@@ -138,7 +138,7 @@ struct join_access {
 
 }  // namespace detail
 
-/// Asks a task to stop. Copyable; does not keep the task from ending.
+/// Asks a task to stop. Copyable; holding one does not prolong the life of the task.
 ///
 /// Thread safety: every member may be called from any thread.
 class abort_handle {
@@ -155,7 +155,7 @@ class abort_handle {
     if (task_ != nullptr) task_->drop_reference();
   }
 
-  /// Requests the stop; returns at once. A task that completes before it meets the request keeps
+  /// Requests the stop; returns at once. A task that completes before it observes the request keeps
   /// its value.
   void abort() const noexcept {
     if (task_ != nullptr) task_->abort();
@@ -193,9 +193,9 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
   attempt try_or_wait() noexcept override {
     if (task_ == nullptr || task_->join_.is_done()) return attempt::ready;
     if (is_forked_child() && is_inherited(*task_->scheduler_)) [[unlikely]]
-      return attempt::ready;  // it never ends here: see await_resume()
-    // Once it has suspended, nothing of the strand may be touched; the loop may. A task of another
-    // runtime is none that this one could run.
+      return attempt::ready;  // it never ends in this process: see await_resume()
+    // Once suspended, the strand must not be touched; the loop may be. A task of another runtime
+    // cannot be run by this one.
     task_header& caller = this->strand_->task();
     trampoline& loop = *caller.loop_;
     task_header* const callee = caller.scheduler_ == task_->scheduler_ ? task_ : nullptr;
@@ -222,8 +222,8 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
       throw_bad_join(
           "an empty join_handle was awaited: it was moved from, detached, or awaited before");
     let_go();
-    // The word knows one waiter: another one found it taken, which is as if there were nothing to
-    // wait for.
+    // The join word has room for one waiter: a second one finds it occupied, which looks as if
+    // there were nothing to wait for.
     if (!task_->join_.is_done()) [[unlikely]] {
       if (is_inherited(*task_->scheduler_)) throw_inherited("awaiting a join_handle");
       throw_bad_join(
@@ -251,25 +251,27 @@ class join_awaiter final : public leaf_awaiter<join_awaiter<T>>, private join_wa
   }
 
   task_header* task_;
-  bool holds_ = false;  ///< `is_awaited_` of the task is due to this
+  bool holds_ = false;  ///< this operation has set `is_awaited_` of the task
 };
 
 }  // namespace detail
 
 /// Owns the right to the result of a spawned task.
 ///
-/// - Awaiting it (`co_await handle`) waits until the task has ended and its frame is destroyed.
-/// - Result: a `join_result<T>`: value, exception, or cancelled. The result is handed over once.
+/// - Waits for: `co_await handle` waits until the task has ended and its frame is destroyed.
+/// - Result: a `join_result<T>`: value, exception, or cancelled. The result can be taken once.
+/// - Errors: throws std::logic_error if the handle is empty, if the result has been taken, or if
+///   another task already awaits it.
 /// - Cancellation: a cancelled wait leaves the task running and the result in place.
-/// - In a select, and any other combinator or adaptor: a handle that has a name stays the caller's
-///   and can be awaited again. One that is given away, as `std::move(handle)` or `spawn(…)`, is
-///   kept there; if the wait is cancelled it is dropped, which detaches the task.
-/// - Dropping the handle detaches the task: it runs on, and an exception of it goes to the
-///   runtime's hook for unhandled exceptions.
+/// - In a select, and in any other combinator or adaptor: the wait is withdrawn; the result stays
+///   in the task. A handle that has a name stays with the caller and can be awaited again. One that
+///   is passed as an rvalue, `std::move(handle)` or `spawn(…)`, is kept by the combinator and
+///   dropped at its end, which detaches the task.
+/// - Dropping the handle detaches the task: it continues to run, and an exception it ends with goes
+///   to the runtime's hook for unhandled exceptions.
 /// - Lifetime: the handle outlives the wait: destroying it, assigning to it or detaching it while
-/// it
-///   is awaited ends the program with a message. It may outlive the runtime.
-/// - Thread safety: one thread at a time; `abort_handle()` is for the others.
+///   it is awaited ends the program with a message. It may outlive the runtime.
+/// - Thread safety: one thread at a time; `abort_handle()` is for other threads.
 template <class T = void>
 class join_handle {
  public:
@@ -297,22 +299,22 @@ class join_handle {
     return detail::join_awaiter<T>(task_);
   }
 
-  /// Requests the task to stop; returns at once. Await the handle to learn how it ended.
+  /// Asks the task to stop; returns at once. Await the handle to learn how it ended.
   void abort() const noexcept {
     if (task_ != nullptr) task_->abort();
   }
-  /// A handle for other threads, which can only abort.
+  /// A handle that can only abort, for use by other threads.
   [[nodiscard]] kioto::abort_handle abort_handle() const {
     if (task_ == nullptr) detail::throw_bad_join("abort_handle() of an empty join_handle");
     return kioto::abort_handle(task_);
   }
-  /// True once the task has ended and its frame is destroyed.
+  /// Returns true once the task has ended and its frame is destroyed.
   [[nodiscard]] bool is_finished() const noexcept {
     return task_ != nullptr && task_->join_.is_done();
   }
   [[nodiscard]] task_id id() const noexcept { return task_id(task_ != nullptr ? task_->id_ : 0); }
 
-  /// Lets the task run on without the handle. The same as destroying the handle.
+  /// Gives up the result and lets the task continue. The same as destroying the handle.
   void detach() noexcept {
     if (task_ != nullptr) std::exchange(task_, nullptr)->release_handle();
   }
@@ -335,7 +337,7 @@ struct join_handle_access {
   static detail::task_header* header(const join_handle<T>& handle) noexcept {
     return handle.task_;
   }
-  /// The handle gives up its right to the result without letting go of the task.
+  /// Takes the task out of the handle without releasing its reference.
   template <class T>
   static detail::task_header* release(join_handle<T>&& handle) noexcept {
     return std::exchange(handle.task_, nullptr);

@@ -45,7 +45,7 @@ class [[nodiscard]] join_all_operation final : public join_set_operation<join_al
       : join_set_operation<join_all_operation>(core) {}
   join_all_operation(join_all_operation&&) noexcept = default;
 
-  // The first failure asks the others to stop; they are waited for.
+  // The first failure asks the others to stop, and their end is awaited.
   [[nodiscard]] bool is_satisfied() noexcept {
     this->core_->take_ended();
     if (this->core_->has_failed()) this->core_->abort_all_once();
@@ -70,7 +70,7 @@ class [[nodiscard]] join_all_operation final : public join_set_operation<join_al
   }
 
  private:
-  /// Empties the set, whatever `use` throws; the first failure in order of completion counts.
+  /// Empties the set, even if `use` throws; the first failure in order of completion is thrown.
   template <class Use>
   void each(Use use) {
     const join_set_core::clears_at_end whatever_comes(*this->core_);
@@ -98,11 +98,11 @@ class [[nodiscard]] join_set_shutdown final : public join_set_operation<join_set
 
 }  // namespace detail
 
-/// A collection of spawned tasks with one type of result, which hands the results over in the order
-/// in which the tasks end.
+/// A collection of spawned tasks with one type of result, which returns the results in the order in
+/// which the tasks end.
 ///
 /// - Destroying the set aborts its tasks and does not wait for them; `shutdown()` does both.
-/// - A task costs its own frame and nothing else: the set's notes on its tasks are reused.
+/// - A task costs only its own frame: the entries of the set are reused.
 /// - Thread safety: the set is used by one task at a time; only one operation on it is awaited at a
 ///   time. The tasks themselves run in parallel.
 ///
@@ -133,7 +133,8 @@ class join_set {
   join_set& operator=(const join_set&) = delete;
   ~join_set() { dispose(true); }
 
-  /// As `kioto::spawn`; the result goes to this set. The handle that is returned can only abort.
+  /// Spawns as `kioto::spawn` does; the result goes to this set. The returned handle can only
+  /// abort.
   abort_handle spawn(task<T> work, std::source_location where = std::source_location::current()) {
     reserve();
     return add(kioto::spawn(std::move(work), where));
@@ -173,13 +174,14 @@ class join_set {
   /// Waits until a task of the set has ended, and takes its result.
   ///
   /// - Result: a `join_result<T>`, with the id of the task; empty if there are no tasks.
-  /// - Errors: none; those of the task are in the result.
+  /// - Errors: none; an exception of the task is in the result.
   /// - Cancellation: a cancelled wait takes nothing.
+  /// - In a select: withdrawn; the ended task stays in the set, with its result.
   /// - Lifetime: the set outlives the wait.
   [[nodiscard]] detail::join_next_operation<T> join_next() noexcept {
     return detail::join_next_operation<T>(core_);
   }
-  /// The same without waiting: empty also if no task has ended.
+  /// The same without waiting: also empty if no task has ended.
   [[nodiscard]] std::optional<join_result<T>> try_join_next() {
     if (core_ == nullptr || !core_->has_ended()) return std::nullopt;
     return join_next().await_resume();
@@ -189,9 +191,11 @@ class join_set {
   ///
   /// - Result: a vector of the values in the order in which the tasks ended; nothing for `void`;
   ///   pointers for a reference type.
-  /// - Errors: if a task ends with an exception or cancelled, the others are aborted, and when they
-  ///   have ended, too, this throws the exception, or `task_cancelled`. The set is empty then.
-  /// - Cancellation: a cancelled wait takes nothing; but tasks may have been aborted by a failure.
+  /// - Errors: if a task ends with an exception or cancelled, the others are aborted, and once they
+  ///   have ended, this throws the exception, or `task_cancelled`. The set is empty then.
+  /// - Cancellation: a cancelled wait takes nothing, but tasks may already have been aborted
+  ///   because of a failure.
+  /// - In a select: withdrawn, with the same effect as a cancelled wait.
   /// - Lifetime: the set outlives the wait. Do not add tasks meanwhile.
   [[nodiscard]] detail::join_all_operation<T> join_all() noexcept {
     return detail::join_all_operation<T>(core_);
@@ -200,8 +204,9 @@ class join_set {
   /// Aborts all tasks, waits until they have ended, and drops their results.
   ///
   /// - Result: none; the set is empty.
-  /// - Errors: none. Exceptions of the tasks go to the hook for unhandled ones.
+  /// - Errors: none. Exceptions of the tasks go to the runtime's hook for unhandled exceptions.
   /// - Cancellation: the tasks have been asked to stop, and stay in the set.
+  /// - In a select: withdrawn, with the same effect as a cancelled wait.
   /// - Lifetime: the set outlives the wait.
   [[nodiscard]] detail::join_set_shutdown shutdown() noexcept {
     return detail::join_set_shutdown(core_);
@@ -211,7 +216,7 @@ class join_set {
   void abort_all() noexcept {
     if (core_ != nullptr) core_->abort_all();
   }
-  /// Lets all tasks run on without the set, which is empty afterwards.
+  /// Detaches all tasks, which continue to run. The set is empty afterwards.
   void detach_all() noexcept { dispose(false); }
 
   /// The number of tasks whose results have not been taken.

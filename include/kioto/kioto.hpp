@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// All of kioto, but for what tests need: that is in <kioto/testing/…>.
+// All of kioto, except for what tests need, which is in <kioto/testing/…>.
 
 #include <kioto/abort_on_drop.hpp>
 #include <kioto/as_result.hpp>

@@ -12,14 +12,15 @@
 
 namespace kioto {
 
-/// Counters of one worker. Monotonic; read without stopping the worker, so they lag by a little.
+/// Counters of one worker. Monotonic; read without stopping the worker, so they may lag slightly
+/// behind.
 struct worker_metrics {
   std::uint64_t polls = 0;             ///< runs of tasks
   std::uint64_t steals = 0;            ///< tasks taken from other workers
-  std::uint64_t steal_operations = 0;  ///< successful thefts
+  std::uint64_t steal_operations = 0;  ///< successful steal attempts
   std::uint64_t parks = 0;             ///< times it went to sleep
-  std::uint64_t local_schedules = 0;   ///< wake-ups and spawns from the worker itself, but for
-                                       ///< a task that goes on because the one it awaited has ended
+  std::uint64_t local_schedules = 0;   ///< wake-ups and spawns by the worker itself, except for
+                                       ///< a task that continues because the one it awaited ended
   std::uint64_t overflows = 0;         ///< times its queue was full
   std::chrono::nanoseconds busy{0};    ///< time between wake-up and park
   std::size_t queue_depth = 0;         ///< ready tasks in its own queue
@@ -28,7 +29,7 @@ struct worker_metrics {
 /// A snapshot of what a runtime is doing.
 struct runtime_metrics {
   std::string backend;         ///< name of the reactor backend in use
-  std::string backend_reason;  ///< why this one
+  std::string backend_reason;  ///< why this backend was chosen
   std::vector<worker_metrics> workers;
   std::size_t tasks_alive = 0;
   std::uint64_t tasks_spawned = 0;
@@ -42,7 +43,7 @@ struct runtime_metrics {
   std::uint64_t readiness_events = 0;  ///< delivered by the backend
 };
 
-/// What `dump()` knows of one task.
+/// What `dump()` reports about one task.
 struct task_dump {
   enum class state : std::uint8_t {
     suspended,  ///< waits in an operation; `awaits` is its await chain

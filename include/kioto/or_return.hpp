@@ -15,8 +15,8 @@
 namespace kioto {
 namespace detail {
 
-/// What or_return awaits: the operation, or a task around one that might resume the frame by its
-/// handle, for then it would be too late to return.
+/// What or_return awaits: the operation itself, or a task around an operation that might resume the
+/// frame by its handle, because at that point it is too late to return.
 template <class A>
 decltype(auto) get_awaiter_through_hooks(A&& awaitable) {
   if constexpr (resumed_through_hooks<awaiter_of<A>>)
@@ -72,7 +72,7 @@ class [[nodiscard]] or_return_awaiter final : private returning_hook {
   }
 
  private:
-  // Told a second time, as the outermost hook, when it is the one that returns.
+  // Called a second time, as the outermost hook, if this hook is the one that returns.
   passage on_end(promise_base& frame, passage how) noexcept override {
     if (how != passage::completed) return how;
     KIOTO_TRY { outcome_.emplace(inner_.await_resume()); }
@@ -101,17 +101,21 @@ class [[nodiscard]] or_return_awaiter final : private returning_hook {
 
 }  // namespace detail
 
-/// Returns a failed result from the enclosing `task<result<…>>`:
-/// `auto stream = co_await or_return(tcp_stream::connect(address));`
+/// Returns a failed result from the enclosing `task<result<…>>`.
 ///
 /// - Waits for: the operation it wraps, any awaitable of a `result<T>`.
 /// - Result: the value. On an error the enclosing coroutine ends here with that error; its locals
-///   are destroyed before the statement that awaits it ends. So does what is wrapped around this:
-///   `shield(or_return(x))` shields no more, `as_result(or_return(x))` has nothing to add.
-/// - Errors: what the operation throws passes, and so does what making the result of the enclosing
-///   coroutine from the error throws.
-/// - Cancellation and lifetime: as for the operation. An awaitable of another library is awaited in
-///   a task of its own frame.
+///   are destroyed before the awaiting statement ends. Wrappers around it end as well:
+///   `shield(or_return(x))` no longer shields, and `as_result(or_return(x))` has no effect.
+/// - Errors: exceptions of the operation are rethrown, as are exceptions thrown while the result of
+///   the enclosing coroutine is made from the error.
+/// - Cancellation: as for the operation.
+/// - In a select: it cannot be a branch, because a branch has no enclosing coroutine to return the
+///   error from. Within a task that is a branch: as for the operation.
+/// - Lifetime and thread safety: as for the operation. An awaitable of another library is awaited
+///   in a task with a frame of its own.
+///
+/// `auto stream = co_await or_return(tcp_stream::connect(address));`
 template <class A>
 [[nodiscard]] auto or_return(A&& awaitable) {
   return detail::adaptor<detail::or_return_awaiter, A>(std::forward<A>(awaitable));

@@ -38,7 +38,8 @@ class [[nodiscard]] or_throw_awaiter {
 /// - Waits for: the operation it wraps, any awaitable of a `result<T>`.
 /// - Result: the value.
 /// - Errors: throws std::system_error with the error code of the operation.
-/// - Cancellation and lifetime: as for the operation.
+/// - Cancellation, in a select, lifetime, thread safety: as for the operation. As a branch, it
+///   fails with an exception.
 template <class A>
 [[nodiscard]] auto or_throw(A&& awaitable) {
   return detail::adaptor<detail::or_throw_awaiter, A>(std::forward<A>(awaitable));

@@ -64,17 +64,17 @@ enum class resolve_error : int {
   return {static_cast<int>(e), resolve_category()};
 }
 
-/// True for an error after which the same call may well succeed later, without any repair by the
-/// caller. Made for the loop around `accept`: a server logs, waits a little and goes on.
+/// Returns true for an error after which the same call may succeed later without any action by the
+/// caller. Intended for the loop around `accept`: a server logs, waits a little and tries again.
 ///
 /// These are: too many open files in the process or the system (EMFILE, ENFILE), no memory or
-/// buffers (ENOMEM, ENOBUFS), a connection that went away before it was accepted (ECONNABORTED),
+/// buffers (ENOMEM, ENOBUFS), a connection that was closed before it was accepted (ECONNABORTED),
 /// interruption (EINTR, EAGAIN), network errors that Linux passes on from the new connection
 /// (EPROTO, EPERM, ENETDOWN, ENETUNREACH, EHOSTDOWN, EHOSTUNREACH, ENONET, ENOPROTOOPT), and
 /// `resolve_error::try_again` and `out_of_memory`.
 [[nodiscard]] bool is_transient(const std::error_code& ec) noexcept;
 
-/// True when the operation failed because its runtime was shut down.
+/// Returns true if the operation failed because its runtime was shut down.
 [[nodiscard]] bool is_runtime_shutdown(const std::error_code& ec) noexcept;
 
 }  // namespace kioto
@@ -125,7 +125,7 @@ void store_failure(const Result& from, void* out) noexcept {
   if (!from.has_value()) *static_cast<std::optional<std::error_code>*>(out) = from.error();
 }
 
-// Shared by result<T> and result<void>: what a monadic callable is called with and returns.
+// Shared by result<T> and result<void>: the argument and return types of monadic callables.
 template <class Self, class F>
 constexpr decltype(auto) invoke_on_value(Self&& self, F&& f) {
   if constexpr (std::is_void_v<typename std::remove_cvref_t<Self>::value_type>) {
@@ -184,7 +184,7 @@ constexpr auto result_transform_error(Self&& self, F&& f) {
 /// It converts implicitly from a value, from `std::error_code`, from `errc` and from every enum
 /// registered as an error code. An error code given to it must not be zero.
 ///
-/// `value()` throws `std::system_error` when there is none. Dereferencing a result without a value,
+/// `value()` throws `std::system_error` if there is none. Dereferencing a result without a value,
 /// or calling `error()` on one with a value, is a bug in the caller (checked by `assert`).
 ///
 /// Lifetime: owns its value. Thread safety: as a plain value.
@@ -252,7 +252,7 @@ class [[nodiscard]] result {
   [[nodiscard]] constexpr bool has_value() const noexcept { return state_.has_value(); }
   [[nodiscard]] constexpr explicit operator bool() const noexcept { return state_.has_value(); }
 
-  /// The value; throws `std::system_error` with the error when there is none.
+  /// The value; throws `std::system_error` with the error if there is none.
   constexpr T& value() & { return check(), *state_; }
   constexpr const T& value() const& { return check(), *state_; }
   constexpr T&& value() && { return check(), *std::move(state_); }
@@ -296,7 +296,7 @@ class [[nodiscard]] result {
   [[nodiscard]] constexpr T value_or(U&& other) && {
     return has_value() ? *std::move(state_) : static_cast<T>(std::forward<U>(other));
   }
-  /// The error, or `other` when there is a value.
+  /// The error, or `other` if there is a value.
   [[nodiscard]] std::error_code error_or(std::error_code other) const noexcept {
     return has_value() ? other : state_.error();
   }

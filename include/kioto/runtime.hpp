@@ -27,7 +27,8 @@ class handle;
 class local_runtime;
 class runtime;
 
-/// An exception that left a task whose handle nobody holds any more.
+/// Passed to the hook for unhandled exceptions: an exception of a task that has no join handle any
+/// more.
 struct unhandled_exception_info {
   task_id id;
   std::source_location spawned_at;
@@ -56,12 +57,12 @@ struct runtime_options {
 using core_pointer = std::shared_ptr<runtime_core>;
 
 result<core_pointer> make_core(runtime_options options, bool local);
-/// Runs a launched task to its end, blocking the calling thread.
+/// Blocks the calling thread until a launched task has ended.
 void block_until_done(runtime_core& core, task_header& task);
 void check_local_thread(runtime_core& core, const char* what);
 /// See `runtime::shutdown`. By value: the runtime may be destroyed meanwhile, by a task of its own.
 bool shut_down(core_pointer core, std::chrono::nanoseconds limit) noexcept;
-/// What the destructors of runtimes do.
+/// Implements the destructors of runtimes.
 void let_go(core_pointer core) noexcept;
 runtime_metrics read_metrics(runtime_core& core);
 std::vector<task_dump> dump_tasks(runtime_core& core);
@@ -77,12 +78,13 @@ T block_on_core(runtime_core& core, task<T>&& work, std::source_location where) 
 
 }  // namespace detail
 
-/// Makes the calling thread part of a runtime for its lifetime: `spawn`, sockets and timers work.
+/// Makes the calling thread part of a runtime for its lifetime, so that `spawn`, sockets and timers
+/// work there.
 ///
-/// Guards are destroyed in reverse order of their creation, on the thread that created them. So in
-/// a task a guard must not live across a `co_await` that suspends: what runs on the thread
-/// meanwhile would find itself in the wrong runtime. Either mistake ends the program with a message
-/// that says where the guard was made.
+/// Guards must be destroyed in reverse order of their creation, on the thread that created them. In
+/// a task, a guard must not live across a `co_await` that suspends: other tasks that run on the
+/// thread meanwhile would find themselves in the wrong runtime. Either mistake ends the program
+/// with a message that says where the guard was created.
 class [[nodiscard]] enter_guard {
  public:
   enter_guard(detail::core_pointer core, std::source_location where) noexcept;
@@ -120,11 +122,11 @@ class handle {
         detail::make_owning_task(std::forward<F>(callable), std::forward<Args>(arguments)...),
         std::source_location());
   }
-  /// Runs a callable that blocks on the blocking pool. See `kioto::spawn_blocking`.
+  /// Runs a blocking callable on the blocking pool. See `kioto::spawn_blocking`.
   template <class F, class... Args>
   auto spawn_blocking(F&& callable, Args&&... arguments) const;
 
-  /// Waits, blocking the calling thread, until the task has ended; returns its result. Throws
+  /// Blocks the calling thread until the task has ended; returns its result. Throws
   /// std::logic_error inside a task, and `task_cancelled` if the task was cancelled.
   template <class T>
   T block_on(task<T> work, std::source_location where = std::source_location::current()) const {
@@ -146,36 +148,36 @@ class handle {
   detail::core_pointer core_;
 };
 
-/// Settings of a runtime. Each has a default that suits a server.
+/// The settings of a runtime. Each has a default that suits a server.
 class runtime_builder {
  public:
-  /// Number of threads that run tasks; at least 1. Default: `KIOTO_WORKER_THREADS` if set, else
-  /// `available_parallelism()`.
+  /// The number of threads that run tasks; at least 1. Default: `KIOTO_WORKER_THREADS` if set,
+  /// otherwise `available_parallelism()`.
   runtime_builder& worker_threads(unsigned count) { return set(options_.worker_threads, count); }
   /// One thread, the one that calls `block_on`, runs everything.
   runtime_builder& current_thread() { return set(options_.current_thread, true); }
   /// Default: the one that the environment variable `KIOTO_BACKEND` names, if it is set, else
   /// epoll, the only one so far. `metrics()` says which one is in use, and why.
   runtime_builder& backend(kioto::backend which) { return set(options_.backend, which); }
-  /// Upper bound of threads for `spawn_blocking`, beside the workers. Default 512.
+  /// The maximum number of threads for `spawn_blocking`, besides the workers. Default 512.
   runtime_builder& max_blocking_threads(std::size_t count) {
     return set(options_.max_blocking_threads, count);
   }
-  /// How long an idle blocking thread lives. Default 10 s.
+  /// How long an idle blocking thread is kept. Default 10 s.
   template <class Rep, class Period>
   runtime_builder& blocking_keep_alive(std::chrono::duration<Rep, Period> time) {
     return set(options_.blocking_keep_alive, detail::saturate(time));
   }
-  /// Bytes of stack of each thread; 0, the default, leaves it to the system.
+  /// The stack size of each thread in bytes; 0, the default, means that of the system.
   runtime_builder& thread_stack_size(std::size_t bytes) {
     return set(options_.thread_stack_size, bytes);
   }
-  /// Name of workers and blocking threads; Linux shows the first 15 characters.
+  /// The name of workers and blocking threads; Linux shows the first 15 characters.
   runtime_builder& thread_name(std::string name) {
     return set(options_.thread_name, std::move(name));
   }
-  /// Runs of tasks between two polls of the reactor by a worker that never sleeps; more if they
-  /// take less than 10 us together. Default 61.
+  /// The number of task runs between two polls of the reactor by a worker that never sleeps; more
+  /// if together they take less than 10 us. Default 61.
   runtime_builder& event_interval(unsigned runs) { return set(options_.event_interval, runs); }
 
   /// For tests: the clock stands still from the beginning, see `time::pause`. Only for
@@ -183,10 +185,10 @@ class runtime_builder {
   runtime_builder& start_paused(auto_advance by_itself = auto_advance::on) {
     return set(options_.start_paused, by_itself);
   }
-  /// For tests: any ready task may run next, and any branch of a `select` may go first, as a
-  /// function of the seed. With the same seed, and a paused clock, a program that hears nothing
-  /// from outside takes the same course each time; other seeds try other courses. Without a seed
-  /// ready tasks run in order. Only for current-thread and local runtimes; `build` throws
+  /// For tests: the order in which ready tasks run, and in which the branches of a `select` start,
+  /// becomes a function of the seed. With the same seed and a paused clock, a program without input
+  /// from outside runs in the same way each time; other seeds give other interleavings. Without a
+  /// seed ready tasks run in FIFO order. Only for current-thread and local runtimes; `build` throws
   /// std::logic_error for others.
   runtime_builder& rng_seed(std::uint64_t seed) { return set(options_.rng_seed, seed); }
 
@@ -215,10 +217,10 @@ class runtime_builder {
   }
 
   /// Errors: one that equals std::errc::invalid_argument, and whose message names the setting, for
-  /// a setting that makes no sense (0 workers, 0 events, a value of an environment variable that
-  /// does not parse), one that equals std::errc::not_supported, and whose message names the
-  /// backends that there are, for one that this build lacks, and what the system says when threads
-  /// or descriptors lack.
+  /// an invalid setting (0 workers, 0 events, an environment variable whose value does not parse);
+  /// one that equals std::errc::not_supported, and whose message names the available backends, for
+  /// a backend that is not in this build; and the error of the system if there are not enough
+  /// threads or descriptors.
   [[nodiscard]] result<runtime> build();
   /// A runtime whose tasks never leave the calling thread.
   [[nodiscard]] result<local_runtime> build_local();
@@ -234,21 +236,23 @@ class runtime_builder {
 
 /// Threads that run tasks, with a reactor, timers and a blocking pool.
 ///
-/// - Destruction shuts down without a time limit: no new tasks; every task is cancelled, and its
-///   frame destroyed; then the reactor ends and the blocking pool is joined. Every I/O operation
-///   after that fails with `error::runtime_shutdown`.
-/// - What may hold it up: a blocking call that runs; a task that reaches no suspension, or goes on
-///   after each stop; and what is shielded, until it has come. A shielded task has its timers as
-///   before, while its I/O fails with `error::runtime_shutdown` after some milliseconds: so what
-///   is bounded by a timeout stays bounded.
-/// - If a `shutdown` has missed its time limit before, the destructor does not wait again. It ends
-///   what ends without being waited for, names the rest on stderr, and leaves it to the workers;
-///   those of a current-thread runtime to a thread that it starts.
-/// - Destroying it from within one of its own tasks or blocking calls cannot wait for them: the
-///   shutdown then goes on in the background in the same way, and a line on stderr says so.
-/// - In a child of fork() it may be destroyed, which waits for nothing and does not touch what the
-///   parent uses; anything else throws std::logic_error. The child may build a runtime of its own.
-///   A task that called fork() must end the child before it suspends or returns there.
+/// - Destruction shuts down without a time limit: no new tasks are accepted; every task is
+///   cancelled, and its frame destroyed; then the reactor ends and the blocking pool is joined.
+///   Every I/O operation after that fails with `error::runtime_shutdown`.
+/// - What may delay it: a running blocking call; a task that does not reach a suspension, or
+///   continues after each stop; and a shielded operation, until it completes. A shielded task keeps
+///   its timers, while its I/O fails with `error::runtime_shutdown` after some milliseconds: so
+///   what is bounded by a timeout stays bounded.
+/// - If an earlier `shutdown` has missed its time limit, the destructor does not wait again. It
+///   ends what can be ended without waiting, names the rest on stderr, and leaves it to the
+///   workers; that of a current-thread runtime is left to a thread that the destructor starts.
+/// - Destroying the runtime from within one of its own tasks or blocking calls cannot wait for
+///   them: the shutdown then continues in the background in the same way, and a line on stderr says
+///   so.
+/// - In a child of fork() the runtime may be destroyed, which waits for nothing and does not touch
+///   what the parent uses; anything else throws std::logic_error. The child may build a runtime of
+///   its own. A task that called fork() must end the child process before the task suspends or
+///   returns there.
 /// - Thread safety: all members but the destructor and moves may be called from any thread.
 class runtime {
  public:
@@ -259,8 +263,8 @@ class runtime {
   ~runtime();
 
   /// Runs a task and waits for its result; other tasks run meanwhile. With workers, the task runs
-  /// on one of them; the current-thread runtime runs everything here. Rethrows what the task
-  /// throws.
+  /// on one of them; the current-thread runtime runs all its tasks on the calling thread. Rethrows
+  /// what the task throws.
   template <class T>
   T block_on(task<T> work, std::source_location where = std::source_location::current()) {
     return detail::block_on_core(*core_, std::move(work), where);
@@ -294,14 +298,15 @@ class runtime {
   /// Every task with its id, spawn location and await chain; see `task_dump`.
   [[nodiscard]] std::vector<task_dump> dump() const { return detail::dump_tasks(*core_); }
 
-  /// Shuts down and waits for up to `limit`.
+  /// Shuts down, and waits for at most `limit`.
   ///
-  /// - True: nothing is left, no task and no thread. False: something is, see above; it is named on
-  ///   stderr, unless the limit is zero. It goes on in the background; the tasks of a
-  ///   current-thread runtime do so at the next call of this, or once the runtime is destroyed.
-  /// - May be called again, from any thread, to wait for longer.
+  /// - Returns true if no task and no thread is left. Returns false if something is left, see
+  ///   above; it is named on stderr, unless the limit is zero. It continues in the background; the
+  ///   tasks of a current-thread runtime continue at the next call of `shutdown`, or when the
+  ///   runtime is destroyed.
+  /// - May be called again, from any thread, to wait longer.
   /// - From within a task or a blocking call of the runtime it does not wait, and returns false.
-  /// - A limit that the clock cannot count is none.
+  /// - A limit beyond the range of the clock means no limit.
   template <class Rep, class Period>
   bool shutdown(std::chrono::duration<Rep, Period> limit) noexcept {
     return detail::shut_down(core_, detail::saturate(limit));
@@ -316,18 +321,19 @@ class runtime {
   detail::core_pointer core_;
 };
 
-/// A runtime on one thread, the one that builds it: tasks never move, need no synchronisation among
-/// each other, and are destroyed on that thread, also when another thread aborts them.
+/// A runtime on one thread, the one that builds it: tasks never move to another thread, need no
+/// synchronisation among each other, and are destroyed on that thread, even if another thread
+/// aborts them.
 ///
-/// `block_on`, `spawn` and `spawn_blocking` throw std::logic_error on any other thread, the
-/// runtime's own blocking threads included; to shut it down there terminates the program with a
-/// message. Abort handles and wake-ups work from everywhere. What `spawn_blocking` calls may, in a
-/// shutdown, be destroyed where it ran.
+/// `block_on`, `spawn` and `spawn_blocking` throw std::logic_error on any other thread, including
+/// the runtime's own blocking threads; shutting it down on another thread ends the program with a
+/// message. Abort handles and wake-ups work from any thread. In a shutdown, the callable of a
+/// `spawn_blocking` may be destroyed on the thread where it ran.
 ///
-/// Its end is that of a `runtime`, but it has no background. Destroyed by a task of its own, it
-/// ends before that `block_on` returns. Destroyed after a `shutdown` that missed its limit, timers
-/// come at once; a task that is shielded and waits for something else is named on stderr, and
-/// never destroyed.
+/// Its end is that of a `runtime`, except that nothing continues in the background. If it is
+/// destroyed by a task of its own, it ends before that `block_on` returns. If it is destroyed after
+/// a `shutdown` that missed its limit, timers fire at once; a task that is shielded and waits for
+/// something else is named on stderr, and never destroyed.
 class local_runtime {
  public:
   local_runtime(local_runtime&&) noexcept = default;

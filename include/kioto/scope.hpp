@@ -50,7 +50,7 @@ class [[nodiscard]] scope_join final : public leaf_awaiter<scope_join> {
   bool from_inside_ = false;
 };
 
-/// Waits until another child of a scope would start at once.
+/// Waits until a further child of a scope would start at once.
 class [[nodiscard]] scope_vacancy final : public leaf_awaiter<scope_vacancy> {
  public:
   explicit scope_vacancy(scope_core& scope) noexcept : scope_(&scope) {}
@@ -74,8 +74,8 @@ class scope_operation_base;
 
 }  // namespace detail
 
-/// How many children of a scope may run at a time. Throws std::invalid_argument for 0: nothing
-/// would ever run.
+/// The maximum number of children of a scope that run at a time. Throws std::invalid_argument for
+/// 0, because no child would ever run.
 class at_most {
  public:
   explicit constexpr at_most(std::size_t children)
@@ -86,24 +86,23 @@ class at_most {
   std::size_t value_;
 };
 
-/// Starts children, from inside of a `scope`: its body, and the children themselves if they are
-/// given the scope.
+/// Starts children, from inside of a `scope`: from its body, and from children that were given the
+/// scope.
 ///
-/// Thread safety: every member may be called by the body and by children, which run in parallel.
-/// Nobody else may use it.
+/// Thread safety: every member may be called by the body and by children, which run in parallel,
+/// but not from outside of the scope.
 class task_scope {
  public:
   task_scope(const task_scope&) = delete;
   task_scope& operator=(const task_scope&) = delete;
 
   /// Starts a child. It runs in parallel with the body and the other children, on the runtime of
-  /// the parent, and may borrow whatever lives longer than the scope.
+  /// the parent, and may borrow anything that outlives the scope.
   ///
-  /// - Result: a `join_handle<T>`, to await the value of the child, or to abort this one alone.
-  ///   Dropping it changes nothing.
+  /// - Result: a `join_handle<T>`, to await the value of the child, or to abort only this child.
+  ///   Dropping it does not affect the child.
   /// - If the scope is being stopped, the child never runs. If the limit of the scope is reached,
-  /// it
-  ///   starts when another one has ended, in order.
+  ///   it is queued, and starts when another one has ended, in order.
   /// - Allocates once: the frame.
   template <class T>
   join_handle<T> spawn(task<T> work, std::source_location where = std::source_location::current()) {
@@ -112,9 +111,9 @@ class task_scope {
     return handle;
   }
   /// Starts `callable(arguments…)`, which returns a task, as `kioto::spawn` does: the callable and
-  /// the arguments are copied or moved into the child; wrap an argument in std::ref to lend it.
-  /// A closure with captures, and an argument that is bound to a reference without std::ref, need
-  /// a second allocation: for their owner.
+  /// the arguments are copied or moved into the child; wrap an argument in std::ref to pass it by
+  /// reference. A closure with captures, and an argument that is bound to a reference without
+  /// std::ref, need a second allocation, for the coroutine that owns them.
   template <class F, class... Args>
     requires detail::task_factory<F, Args...>
   auto spawn(F&& callable, Args&&... arguments) {
@@ -123,26 +122,34 @@ class task_scope {
         std::source_location());
   }
 
-  /// Asks the children and the body to stop; returns at once. Who completes without waiting any
-  /// more still completes: a body usually returns next.
+  /// Asks the children and the body to stop; returns at once. What completes without waiting again
+  /// still completes: a body usually returns next.
   void cancel() noexcept { core_.cancel(); }
-  /// True once they have been asked, for whatever reason.
+  /// Returns true once they have been asked to stop, for whatever reason.
   [[nodiscard]] bool is_stopping() noexcept { return core_.state_.is_stopping(); }
-  /// Children that have not ended.
+  /// The number of children that have not ended.
   [[nodiscard]] std::size_t size() noexcept { return core_.state_.pending(); }
 
-  /// Waits until there are no children, those included that are started meanwhile. For the body:
-  /// the scope goes on afterwards.
+  /// Waits until there are no children, including those that are started meanwhile. For the body,
+  /// which continues afterwards and may start further children.
   ///
+  /// - Result: none.
   /// - Errors: throws std::logic_error in a child, which would wait for itself.
-  /// - Cancellation: at once; the children are not touched.
+  /// - Cancellation: at once; the children are not affected.
+  /// - In a select: withdrawn; the children are not affected.
+  /// - Lifetime: the scope outlives the wait.
+  /// - Thread safety: as for the scope.
   [[nodiscard]] detail::scope_join join() noexcept { return detail::scope_join(core_); }
 
-  /// Waits until the next child would start at once, that is, until fewer children run than the
-  /// limit allows; so a body that makes many children need not make them all in advance. The place
-  /// is not kept for the caller. When the scope is being stopped it waits no longer.
+  /// Waits until a further child would start at once, that is, until fewer children run than the
+  /// limit allows; so a body that makes many children need not make them all in advance. The slot
+  /// is not reserved for the caller. Completes at once when the scope is being stopped.
   ///
+  /// - Result and errors: none.
   /// - Cancellation: at once.
+  /// - In a select: withdrawn; no slot is reserved, so none is lost.
+  /// - Lifetime: the scope outlives the wait.
+  /// - Thread safety: as for the scope.
   [[nodiscard]] detail::scope_vacancy vacancy() noexcept { return detail::scope_vacancy(core_); }
 
  private:
@@ -154,15 +161,15 @@ class task_scope {
 
 namespace detail {
 
-/// What a scope does whatever its body returns.
+/// The part of a scope that does not depend on the type of its body.
 ///
-/// While the body runs the scope is a combinator with one branch, the body. When that has ended, it
-/// waits for the children like a leaf operation.
+/// While the body runs the scope is a combinator with one branch, the body. When the body has
+/// ended, the scope waits for the children like a leaf operation.
 ///
 /// Children may borrow from the body: from its locals, and from those of the tasks that it awaits,
 /// also as branches. A body that was stopped therefore keeps its frames until no child is left, and
-/// branches within it keep theirs. A scope within the body of another one that stops leaves its own
-/// body to that one.
+/// so do the branches within it. A scope inside the body of another scope that is stopping hands
+/// its own body's frames over to that one.
 class scope_operation_base : public combinator {
  public:
   attempt try_or_wait() noexcept final { return joining_ ? finish() : begin(); }
@@ -179,18 +186,18 @@ class scope_operation_base : public combinator {
 
   /// Calls the body, which may throw, and returns its branch.
   virtual branch_strand& make_body() = 0;
-  /// Whether the body, which has completed with a value, failed.
+  /// Returns true if the body, which has completed with a value, returned a failed result.
   virtual bool body_failed() noexcept = 0;
   virtual std::exception_ptr take_body_exception() noexcept = 0;
 
-  /// Rethrows what the scope has to report, if that is an exception. Reports one of the body that
-  /// came too late.
+  /// Rethrows the failure of the scope if it is an exception. An exception of the body that came
+  /// after another failure goes to the hook for unhandled exceptions.
   void rethrow_exception();
   [[noreturn]] void throw_cancelled();
 
  private:
-  /// Runs on the strand of the scope when the body is to be told to stop. Not one of the branches
-  /// that start: a child schedules it.
+  /// Runs on the strand of the scope when the body is to be asked to stop. Not one of the branches
+  /// that `start()` starts: a child schedules it.
   class messenger final : public leaf_operation {
    public:
     explicit messenger(scope_operation_base& home) noexcept : home_(home) {}
@@ -222,7 +229,7 @@ class scope_operation_base : public combinator {
   branch_strand messenger_strand_;
   scope_waiter waiter_;
   outcome body_outcome_ = outcome::none;
-  bool message_is_due_ = true;  ///< the messenger has not run
+  bool message_is_due_ = true;  ///< the messenger has not run yet
   bool body_failed_first_ = false;
   bool joining_ = false;
 };
@@ -275,7 +282,7 @@ class [[nodiscard]] scope_operation final : public scope_operation_base {
   std::optional<branch_of<body_task>> branch_;
 };
 
-/// Whether a closure may be made inside of a co_await expression.
+/// Whether a closure may be created inside of a co_await expression.
 template <class F>
 inline constexpr bool survives_await_expression =
     KIOTO_BROKEN_AWAIT_TEMPORARIES == 0 || std::is_lvalue_reference_v<F> ||
@@ -300,32 +307,34 @@ auto make_scope(std::size_t children, F&& body) {
 
 /// Runs a body that starts children, and resumes only when the body and every child have ended.
 ///
-/// Children run in parallel, on the runtime of the awaiting task, and children may start further
-/// ones. Because none outlives the scope, they may borrow from the coroutine that awaits it.
+/// Children run in parallel, on the runtime of the awaiting task, and may start further children.
+/// Because none outlives the scope, they may borrow from the coroutine that awaits it.
 ///
 /// - Waits for: the body, a callable that is given a `task_scope&` and returns a task, which runs
-/// on
-///   the strand of the awaiting task; and every child.
+///   on the strand of the awaiting task; and every child.
 /// - Result: the value of the body.
-/// - Errors: the first failure, be it of the body or of a child: an exception, or a failed result
-///   that it ends with. It stops the body and the other children; when all have ended, it is what
-///   the scope reports: an exception is rethrown; a failed result is returned if the body returns a
-///   `task<result<…>>`, and thrown as std::system_error otherwise. Later exceptions go to the
-///   runtime's hook for unhandled exceptions; later errors are dropped. A child whose failure is
-///   its own business catches it, and returns a task<>.
+/// - Errors: the first failure, of the body or of a child: an exception, or a failed result. It
+///   stops the body and the other children; when all have ended, the scope reports it: an exception
+///   is rethrown; a failed result is returned if the body returns a `task<result<…>>`, and thrown
+///   as std::system_error otherwise. Later exceptions go to the runtime's hook for unhandled
+///   exceptions; later errors are dropped. A child whose failure must not affect the others catches
+///   it and returns a task<>.
 /// - `task_scope::cancel()` stops the body and the children without a failure. If the body was
-///   stopped by that, the scope returns nothing, for a `task<>`; the error
-///   `std::errc::operation_canceled`, for a `task<result<…>>`; and throws `task_cancelled` for any
+///   stopped by it, the scope returns normally for a `task<>`; returns the error
+///   `std::errc::operation_canceled` for a `task<result<…>>`; and throws `task_cancelled` for any
 ///   other type.
-/// - Cancellation: a stop request reaches the body and all children, and travels on when all have
+/// - Cancellation: a stop request reaches the body and all children, and propagates when all have
 ///   ended. If all of them completed nevertheless, the value of the body counts, or their failure.
-/// - Lifetime: the body is moved into the awaiter, or referred to if it has a name; it and what it
-///   captures live until all have ended. Allocates the frame of the body, and one for each child.
-///   Children may also borrow from the body's own locals, and from those of the tasks that it
-///   awaits, as long as these do not return or throw before the children have ended: they end their
-///   locals by themselves then, so they `join()` first. If the body is stopped, its locals are
-///   destroyed after the last child has ended, the innermost first; a child that ignores the stop,
-///   in a `shield`, must therefore not wait for something that they own.
+/// - In a select: the body and the children are asked to stop, and what the body waits in is
+///   withdrawn; what they did before stays done. If all of them complete nevertheless, or one
+///   fails, that is in the result.
+/// - Lifetime: the body is moved into the awaiter if it is an rvalue, and referred to if it is an
+///   lvalue; it and what it captures live until all have ended. Allocates the frame of the body,
+///   and one for each child. Children may also borrow from the body's own locals, and from those of
+///   the tasks that it awaits, as long as these do not return or throw before the children have
+///   ended: returning destroys the locals, so they `join()` first. If the body is stopped, its
+///   locals are destroyed after the last child has ended, innermost first; a child that ignores the
+///   stop, in a `shield`, must therefore not wait for something that they own.
 /// - Thread safety: the body runs on the strand of the awaiting task, children in parallel with it.
 ///
 ///     co_await scope([&](task_scope& s) -> task<> {
@@ -337,9 +346,9 @@ template <detail::scope_body F>
   return detail::make_scope<F>(std::numeric_limits<std::size_t>::max(), std::forward<F>(body));
 }
 
-/// The same with a limit: no more than so many children run at a time. Further ones wait for a
-/// place, in order; see `task_scope::vacancy` for not making them before they can run. A child
-/// that waits for another one keeps its place.
+/// The same with a limit on the number of children that run at a time. Further ones wait for a
+/// slot, in order; see `task_scope::vacancy` for not creating them before they can run. A child
+/// that waits for another one keeps its slot.
 ///
 ///     co_await scope(at_most(8), [&](task_scope& s) -> task<> {
 ///       while (auto url = next_url()) {

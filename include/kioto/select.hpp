@@ -14,14 +14,14 @@
 
 namespace kioto {
 
-/// Given first to `select`: the branches start in the order given, not from a random one.
+/// Passed first to `select`: the branches start in the order given, not from a random one.
 class biased_t {
  public:
   explicit constexpr biased_t() noexcept = default;
 };
 inline constexpr biased_t biased = biased_t();
 
-/// Given last to `select`: a branch that completes at once if all the others are disabled.
+/// Passed last to `select`: a branch that completes at once if all the others are disabled.
 class otherwise_t {
  public:
   explicit constexpr otherwise_t() noexcept = default;
@@ -91,7 +91,7 @@ class select_branch<A> : public branch_of<ready_operation> {
   static constexpr bool enabled() noexcept { return false; }
 };
 
-/// What `select` does with its branches, however many there are.
+/// The part of `select` that does not depend on the number of branches.
 class select_base : public combinator {
  protected:
   explicit select_base(bool in_order) noexcept : biased_(in_order) {}
@@ -99,13 +99,13 @@ class select_base : public combinator {
       : combinator(static_cast<combinator&&>(other)), biased_(other.biased_) {}
   ~select_base() = default;
 
-  /// Where to begin, among `branches`.
+  /// The index of the branch to start first.
   [[nodiscard]] std::size_t first_of(std::size_t branches) noexcept {
     if (biased_ || branches < 2) return 0;
     return random_branch(*strand_, static_cast<std::uint32_t>(branches));
   }
-  /// Takes the results of the branches that completed into `values`, in the order in which they
-  /// did: `take(index, has_won)` for each. The exception of the first one passes.
+  /// Takes the results of the branches that completed into `values`, in the order of completion:
+  /// calls `take(index, has_won)` for each. Rethrows the exception of the first one.
   template <class Values, class Take>
   void take_completed(Values& values, Take&& take) {
     if (completed_.empty())
@@ -122,7 +122,7 @@ class select_base : public combinator {
       }
     }
     if (error == nullptr) return;
-    select_access::use(values);  // nobody will see them
+    select_access::use(values);  // the exception hides them: report them
     std::rethrow_exception(std::move(error));
   }
 
@@ -130,7 +130,7 @@ class select_base : public combinator {
   bool settle(branch_strand& branch) noexcept override {
     if (branch.outcome_ == outcome::stopped) return false;
     completed_.push_back(&branch);
-    withdraws_branches_ = true;  // one has won
+    withdraws_branches_ = true;  // a branch has won
     return true;
   }
   attempt conclude() noexcept override {
@@ -220,7 +220,7 @@ inline constexpr bool is_conditional = false;
 template <class A>
 inline constexpr bool is_conditional<conditional<A>> = awaitable<A>;
 
-/// `otherwise` stands last, if at all.
+/// Returns true if `otherwise` is the last branch or absent.
 template <class... A>
 constexpr bool otherwise_is_last() noexcept {
   const bool is[] = {is_otherwise<A>...};
@@ -244,8 +244,8 @@ auto make_select(bool in_order, A&&... awaitables) {
 
 }  // namespace detail
 
-/// A branch of a `select` with a precondition: if it does not hold the branch is disabled. The
-/// operation is made nevertheless, but not started.
+/// A branch of a `select` with a precondition: if it does not hold, the branch is disabled. The
+/// operation is created nevertheless, but not started.
 template <class A>
 [[nodiscard]] auto when(bool condition, A&& awaitable) {
   return detail::conditional<A>(condition, std::forward<A>(awaitable));
@@ -254,35 +254,34 @@ template <class A>
 /// Waits for several operations at once, until one completes.
 ///
 /// The branches run on the strand of the awaiting task, never in parallel with each other, so they
-/// may share the locals of the awaiting coroutine. Up to 16 of them; each is any awaitable of the
-/// library, a task, or a `when(condition, …)` of such.
+/// may share the locals of the awaiting coroutine. There may be up to 16; each is any awaitable of
+/// the library, a task, or a `when(condition, …)` of such.
 ///
 /// - Waits for: the first branch to complete, with a value or an exception. Then the others are
 ///   asked to stop, and it resumes when every branch has ended. Branches start one after the other,
 ///   from a random one on, or with `select(biased, …)` in the order given; one that completes at
 ///   once keeps the later ones from starting.
-/// - Exactly one branch takes effect. Once one has completed, the others are withdrawn, also where
-///   something has come for them meanwhile: a message stays in its channel, bytes in their socket,
-///   a result in its task, and a permit, a lock or a notification goes to the next in line. All
-///   that is lost is the place in a queue. So a loop around a select loses nothing, however its
-///   result is read.
-/// - What cannot be withdrawn completes, and then its value is in the result, too: a blocking call
-///   that has begun, the group of a barrier, a task that turns the stop into a value or has a
+/// - Exactly one branch takes effect. Once one has completed, the others are withdrawn, even if
+///   they have been woken meanwhile: a message stays in its channel, bytes in their socket, a
+///   result in its task, and a permit, a lock or a notification goes to the next waiter. Only the
+///   place in a queue is lost. So a loop around a select loses nothing, however its result is read.
+/// - An operation that cannot be withdrawn completes, and its value is in the result, too: the wait
+///   at a barrier whose group is complete, a task that turns the stop into a value or is in a
 ///   shield. Each operation says so in its documentation ("in a select").
 /// - Result: a `select_result`: `index()` of the first, and the value of each branch that
-///   completed. One that is neither looked at nor taken is reported: see there.
-/// - Errors: failed results are values like others. If the first branch to complete ended with an
-///   exception, that is rethrown; exceptions of others go to the runtime's hook for unhandled
+///   completed. A value that the program does not look at is reported, see there.
+/// - Errors: failed results are ordinary values. If the first branch to complete ended with an
+///   exception, that is rethrown; exceptions of the others go to the runtime's hook for unhandled
 ///   exceptions. Throws std::logic_error if every branch is disabled, unless the last one is
-///   `otherwise`, which completes then.
-/// - Cancellation: passed on to every branch. If one completes nevertheless, that counts.
-/// - In a select: as a branch of another one it is withdrawn with all its branches.
-/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what has
-/// a
-///   name outlives it. The frame of a branch that is a task is destroyed as soon as the branch has
-///   ended, or does not take part. Nothing is allocated, unless a branch is an adaptor such as
-///   `as_result(…)` or an awaitable of your own, which runs in a task of its own frame.
-/// - Budget: each branch that starts costs one unit, so a loop around a select gives way.
+///   `otherwise`, which then completes.
+/// - Cancellation: passed on to every branch. If one completes nevertheless, it is the result.
+/// - In a select: as a branch of another select it is withdrawn with all its branches.
+/// - Lifetime: rvalues are moved into the awaiter and live as long as it does; lvalues must outlive
+///   it. The frame of a branch that is a task is destroyed as soon as the branch has ended, or does
+///   not take part. Nothing is allocated, unless a branch is an adaptor such as `as_result(…)` or a
+///   user-defined awaitable, which runs in a task with a frame of its own.
+/// - Budget: each branch that starts costs one unit, so a loop around a select yields from time to
+///   time.
 ///
 ///     auto hit = co_await select(socket.read(buffer), inbox.recv(), sleep(1s));
 ///     if (auto& n = hit.get<0>()) …       // std::optional<result<std::size_t>>
@@ -299,7 +298,7 @@ template <class... A>
   return detail::make_select<A...>(true, std::forward<A>(awaitables)...);
 }
 
-/// The same for as many as the vector holds. Result: a `select_range_result`. Throws
+/// The same for the awaitables in a vector. Result: a `select_range_result`. Throws
 /// std::logic_error if the vector is empty. Allocates the array of the branches and that of the
 /// values.
 template <class A>

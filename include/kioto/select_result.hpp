@@ -18,7 +18,7 @@ namespace detail {
 
 struct select_access;
 
-/// Calls the handler of a branch: with its value, or with nothing if it has none.
+/// Calls the handler of a branch: with its value, or without an argument if it has none.
 template <class Handler, class Value>
 decltype(auto) call_handler(Handler&& handler, Value&& value) {
   using plain = std::remove_cvref_t<Value>;
@@ -28,12 +28,12 @@ decltype(auto) call_handler(Handler&& handler, Value&& value) {
     return std::invoke(std::forward<Handler>(handler), std::forward<Value>(value));
 }
 
-/// Reports that a program has looked at the result of a select, but not at the value of branch
-/// `index`, which is lost now: to the hook for unhandled exceptions, as a std::logic_error.
+/// Reports, to the hook for unhandled exceptions as a std::logic_error, that a program has looked
+/// at the result of a select but not at the value of branch `index`, which is now lost.
 void report_unseen_value(std::size_t index) noexcept;
 
-/// Which values of a select its user has not looked at: those of branches that completed although
-/// another one had won. That of the winner is the user's business.
+/// Which values of a select the user has not looked at: those of branches that completed although
+/// another one had won. The winner's value is not tracked.
 class unseen_values {
  public:
   unseen_values() noexcept = default;
@@ -52,9 +52,9 @@ class unseen_values {
   void add(std::size_t index) noexcept {
     unseen_ = static_cast<std::uint16_t>(unseen_ | bit(index));
   }
-  /// The result as a whole is looked at.
+  /// The result as a whole was looked at.
   void use() noexcept { used_ = true; }
-  /// The value of a branch is.
+  /// The value of a branch was looked at.
   void see(std::size_t index) noexcept {
     used_ = true;
     unseen_ = static_cast<std::uint16_t>(unseen_ & ~bit(index));
@@ -75,11 +75,12 @@ class unseen_values {
 /// The values of the branches of a `select` that completed: of the first one, and of those that
 /// could not be withdrawn.
 ///
-/// Most selects have one value, that of branch `index()`. There may be others if a branch is a task
-/// or a blocking call: then `visit`, or `get` for each branch, is what sees all of them. A program
-/// that looks at the result, but not at the value of a branch which completed, loses that value:
-/// when the result is destroyed, this is reported to the runtime's hook for unhandled exceptions,
-/// or on stderr. A result that nobody looks at, and a branch without a value, are not reported.
+/// Most selects have one value, that of branch `index()`. There may be more if a branch is a task
+/// or another operation that cannot be withdrawn: then `visit`, or `get` for each branch, gives all
+/// of them. A program that looks at the result, but not at the value of a branch which completed,
+/// loses that value: when the result is destroyed, this is reported to the runtime's hook for
+/// unhandled exceptions, or on stderr. If the result itself is never looked at, and for a branch
+/// without a value, nothing is reported.
 ///
 /// `T` are the types of the branches as stored: `std::monostate` for a branch without a value,
 /// `std::reference_wrapper` for one that gives a reference.
@@ -161,7 +162,7 @@ class [[nodiscard]] select_result {
   template <class Value, class Handler>
   using returned = decltype(detail::call_handler(std::declval<Handler>(), std::declval<Value>()));
 
-  // `First` and `As` say how each value is handed over: as `T&`, or as `T`, which moves it.
+  // `First` and `As` say how each value is passed: as `T&`, or as `T`, which moves it.
   template <class Result, std::size_t I, class First, class... As, class Handler, class... Rest>
   Result call(std::size_t which, Handler& handler, Rest&... rest) {
     if constexpr (sizeof...(Rest) != 0) {

@@ -42,8 +42,8 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
   }
 
  private:
-  // What pauses around the shield takes effect where the shield ends: the frame is held, and goes
-  // on from here. A stop is then pending, so that it travels on.
+  // A pause requested while shielded takes effect where the shield ends: the frame is held, and
+  // continues from here later. A stop is then pending, so it propagates.
   passage on_end(promise_base& frame, passage how) noexcept override {
     directly_.end();
     if (held_returning_) return passage::returning;
@@ -63,14 +63,19 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
 
 }  // namespace detail
 
-/// Lets one operation run to its end although the task is asked to stop.
+/// Lets one operation run to completion although the task is asked to stop.
 ///
 /// - Waits for: the operation it wraps, any awaitable of the library.
 /// - Result and errors: those of the operation.
-/// - Cancellation: none while it runs; a stop request that came meanwhile takes effect at the next
-///   operation that has to wait. Only the shutdown of the runtime goes through a shield: sleeping
+/// - Cancellation: none while it runs; a stop request that arrives meanwhile takes effect at the
+///   next operation that has to wait. Only the shutdown of the runtime overrides a shield: sleeping
 ///   and I/O end then.
+/// - In a select: never withdrawn once it has started; it completes, and its value is in the
+///   result.
 /// - Lifetime: as for the operation.
+/// - Thread safety: as for the operation.
+///
+/// `co_await shield(connection.send_goodbye());`
 template <class A>
 [[nodiscard]] auto shield(A&& awaitable) {
   return detail::adaptor<detail::shield_awaiter, A>(std::forward<A>(awaitable));

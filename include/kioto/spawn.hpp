@@ -12,7 +12,7 @@ namespace kioto {
 ///
 /// - Result: a `join_handle<T>`. Await it for the result; drop it to detach the task.
 /// - Errors: throws std::logic_error outside of a runtime. If the runtime is shutting down, the
-///   handle is finished at once and reports a cancelled task.
+///   returned handle is finished at once and reports a cancelled task.
 /// - Lifetime: the task owns its arguments as declared. Do not pass references to locals that the
 ///   task may outlive.
 /// - Allocates once: the frame of the coroutine, which holds everything else.
@@ -23,9 +23,9 @@ join_handle<T> spawn(task<T> work, std::source_location where = std::source_loca
 }
 
 /// Starts `callable(arguments…)`, which returns a task. The callable and its arguments are copied
-/// or moved into the task, as std::thread does; wrap an argument in std::ref to pass a reference.
-/// This is the way to spawn a lambda coroutine with captures: its closure lives as long as the
-/// task. In dumps the task carries the location of the coroutine.
+/// or moved into the task, as std::thread does; wrap an argument in std::ref to pass it by
+/// reference. This is the way to spawn a lambda coroutine with captures: its closure lives as long
+/// as the task. In dumps the task has the source location of the coroutine.
 template <class F, class... Args>
   requires detail::task_factory<F, Args...>
 auto spawn(F&& callable, Args&&... arguments) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Streams, and all that is done with them.
+// Streams and all stream adaptors.
 
 #include <kioto/async_generator.hpp>
 #include <kioto/stream/buffered.hpp>

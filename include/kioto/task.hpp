@@ -51,18 +51,22 @@ class [[nodiscard]] task_awaiter : public task_awaiter_base {
 
 /// A lazily started coroutine with a result of type `T`.
 ///
-/// - Runs when it is awaited (`co_await std::move(t)`, or `co_await f()`), spawned, or given to
-///   `block_on`. It is awaited at most once, as an rvalue; awaiting an lvalue does not compile.
-/// - Result: the value of its `co_return`. An exception that leaves the coroutine is rethrown to
-///   the awaiter.
+/// - Waits for: a task runs when it is awaited (`co_await std::move(t)` or `co_await f()`),
+///   spawned, or given to `block_on`. It is awaited at most once, as an rvalue; awaiting an lvalue
+///   does not compile.
+/// - Result: the value of its `co_return`.
+/// - Errors: an exception that leaves the coroutine is rethrown to the awaiter.
 /// - Cancellation: a child runs on the strand of the task that awaits it, and a stop request
-///   reaches the leaf operation it waits in. If that stops, the frames from the leaf up to the
-///   nearest boundary are destroyed, innermost first, and nobody is resumed.
-/// - Lifetime: arguments are moved or copied into the frame as declared; references are the
-///   caller's business. A task that never started may be destroyed at any time. Destroying one with
-///   an operation in flight terminates the program.
-/// - Memory: results and parameters of any size. Over-aligned ones and over-aligned locals are
-///   aligned, the latter up to 4096 bytes with g++; with clang if the program is compiled with
+///   reaches the leaf operation it waits in. If that operation stops, the frames from the leaf up
+///   to the nearest boundary are destroyed, innermost first, and no coroutine is resumed.
+/// - In a select: the operation the task waits in is withdrawn and the frame is destroyed; what it
+///   did before stays done. A task that turns the stop into a value, or is in a `shield`,
+///   completes, and its value is in the result.
+/// - Lifetime: arguments are moved or copied into the frame as declared; what a reference parameter
+///   refers to must outlive the task. A task that never started may be destroyed at any time.
+///   Destroying one with an operation in flight terminates the program.
+/// - Memory: results and parameters may have any size. Over-aligned results, parameters and locals
+///   are aligned; locals up to 4096 bytes with g++, and with clang if the program is compiled with
 ///   `-fcoro-aligned-allocation`, as it is by the CMake target.
 /// - Thread safety: distinct tasks may be used concurrently, one task may not.
 template <class T = void>
@@ -83,7 +87,7 @@ class [[nodiscard]] task {
   task& operator=(const task&) = delete;
   ~task() { reset(); }
 
-  /// False after a move, and after the task was awaited or spawned.
+  /// Returns false after a move, and after the task was awaited or spawned.
   [[nodiscard]] bool valid() const noexcept { return promise_ != nullptr; }
 
   [[nodiscard]] detail::task_awaiter<T> operator co_await() && noexcept {

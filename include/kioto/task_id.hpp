@@ -11,7 +11,7 @@
 
 namespace kioto {
 
-/// Identifies a spawned task within the process. Never used twice; 0 stands for no task.
+/// Identifies a spawned task within the process. Ids are never reused; 0 stands for no task.
 class task_id {
  public:
   constexpr task_id() noexcept = default;

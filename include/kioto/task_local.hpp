@@ -13,7 +13,7 @@
 namespace kioto {
 namespace detail {
 
-/// The value that a task local has for the running code; null if none.
+/// The value that a task local has for the running code; null if there is none.
 KIOTO_NOINLINE void* find_task_local(const void* key) noexcept;
 [[noreturn]] void throw_no_task_local();
 [[noreturn]] void throw_no_task();
@@ -31,8 +31,9 @@ class strand_scope {
   strand* previous_ = nullptr;
 };
 
-/// What a task local is bound to, for the strands below a combinator. Lookups walk from the running
-/// strand to the combinator that it is a branch of, and on to the strand which waits there.
+/// The value that a task local is bound to, for the strands below a combinator. A lookup walks from
+/// the running strand to the combinator of which it is a branch, and on to the strand that waits in
+/// that combinator.
 template <class T>
 class local_binding : public combinator {
  protected:
@@ -54,8 +55,8 @@ class local_binding : public combinator {
   T value_;
 };
 
-/// Puts a strand below a combinator that is not awaited, and this below the running strand. False
-/// outside of a task.
+/// Attaches the strand `below` to a combinator that is not awaited, and the combinator to the
+/// running strand. Returns false outside of a task.
 bool attach_below_running(combinator& owner, branch_strand& below) noexcept;
 
 template <class T, class A>
@@ -82,7 +83,7 @@ class [[nodiscard]] local_scope_operation final : public local_binding<T> {
   }
 
  private:
-  // What the operation owns is destroyed while the value is there; also if it never ran.
+  // Destroys the operation, whether or not it ran, while the value can still be looked up.
   class drops_at_end {
    public:
     explicit drops_at_end(local_scope_operation& scope) noexcept : scope_(scope) {}
@@ -131,16 +132,16 @@ class local_call final : public local_binding<T> {
 
 }  // namespace detail
 
-/// A variable that each task sees its own value of, for as long as it is inside of a `scope`. The
+/// A variable of which each task has its own value, for as long as it is inside of a `scope`. The
 /// object is the key: make it static, `inline` or `constinit`, as a thread_local would be.
 ///
-/// The value is there for everything that the scoped operation does, in whatever frame or branch of
-/// a combinator, and for the destructors of all that it owns, whether it completes or is cancelled.
+/// The value is visible to everything that the scoped operation does, in any frame or branch of a
+/// combinator, and to the destructors of all that it owns, whether it completes or is cancelled.
 /// Inner scopes hide outer ones. A spawned task does not inherit it; to pass it on, give the value
 /// to the new task and open a scope there.
 ///
-/// - Thread safety: the branches of one task never run in parallel, so that they may share the
-///   value without a lock.
+/// - Thread safety: the branches of one task never run in parallel, so they may share the value
+///   without a lock.
 ///
 /// ```
 /// inline constinit kioto::task_local<std::string> request_id;
@@ -158,18 +159,24 @@ class task_local {
   task_local(const task_local&) = delete;
   task_local& operator=(const task_local&) = delete;
 
-  /// Runs an operation, any awaitable of the library, with a value.
+  /// Runs an operation with a value.
   ///
+  /// - Waits for: the operation, any awaitable of the library.
   /// - Result and errors: those of the operation.
-  /// - Cancellation: passed on to the operation. The value goes after all that it owned.
-  /// - Lifetime: the value and the operation are moved into the awaiter, and this outlives it.
+  /// - Cancellation: passed on to the operation. The value is destroyed after everything that the
+  ///   operation owned.
+  /// - In a select: withdrawn with the operation; if that cannot be withdrawn, its value is in the
+  ///   result.
+  /// - Lifetime: the value and the operation are moved into the awaiter; the task_local outlives
+  ///   it.
+  /// - Thread safety: the operation runs on the strand of the awaiting task.
   template <class U = T, class A>
     requires std::is_constructible_v<T, U&&>
   [[nodiscard]] auto scope(U&& value, A&& awaitable) const {
     return detail::local_scope_operation<T, A>(this, std::forward<U>(value),
                                                std::forward<A>(awaitable));
   }
-  /// Calls a function, which does not wait, with a value. Throws std::logic_error outside of a
+  /// Calls a plain function, which cannot await, with a value. Throws std::logic_error outside of a
   /// task.
   template <class U = T, class F>
     requires std::is_constructible_v<T, U&&>
@@ -189,7 +196,7 @@ class task_local {
   [[nodiscard]] T* try_get() const noexcept {
     return static_cast<T*>(detail::find_task_local(this));
   }
-  /// `callable(value)`. Throws std::logic_error outside of a scope.
+  /// Calls `callable(value)`. Throws std::logic_error outside of a scope.
   template <class F>
   decltype(auto) with(F&& callable) const {
     return std::invoke(std::forward<F>(callable), get());

@@ -22,7 +22,7 @@ namespace detail {
 
 class tracker_wait_operation;
 
-/// What the copies of a tracker and its tokens share.
+/// The state that the copies of a tracker and its tokens share.
 class tracker_state : public basic_tracker_count<std_sync, tracker_wait_operation> {
  public:
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
@@ -67,7 +67,7 @@ class [[nodiscard]] tracker_wait_operation final : public leaf_awaiter<tracker_w
 
 }  // namespace detail
 
-/// Counts as a task of a `task_tracker` for as long as it lives.
+/// Counts as a task of a `task_tracker` for as long as it exists.
 ///
 /// Thread safety: distinct tokens may be used concurrently.
 class task_tracker_token {
@@ -96,8 +96,8 @@ class task_tracker_token {
 
 namespace detail {
 
-// A task is tracked by a frame around it. The token is a parameter: it goes when the frame is
-// destroyed, after the frame of the task and before anybody learns that the task has ended.
+// A task is tracked by a frame around it. The token is a parameter: it is destroyed with the frame,
+// after the frame of the task and before the end of the task is reported.
 template <class T>
 task<T> tracked_task(task_tracker_token, task<T> work) {
   co_await adopt_location(task_access::location(work));
@@ -133,7 +133,7 @@ class [[nodiscard]] tracked_awaiter {
   await_result<A> await_resume() { return inner_.await_resume(); }
 
  private:
-  task_tracker_token token_;  // goes after the operation
+  task_tracker_token token_;  // destroyed after the operation
   awaiter_of<A> inner_;
 };
 
@@ -157,12 +157,12 @@ class [[nodiscard]] tracked {
 
 }  // namespace detail
 
-/// Knows how many tasks there are, and when the last one has ended: for a graceful shutdown, beside
-/// a `cancellation_token`. It keeps no results and forgets a task when it ends; see `join_set` for
-/// a collection that keeps them. Copies are the same tracker.
+/// Counts tasks, and waits until the last one has ended: for a graceful shutdown, together with a
+/// `cancellation_token`. It keeps no results and forgets a task when it ends; see `join_set` for a
+/// collection that keeps them. Copies refer to the same tracker.
 ///
 /// - Tasks are counted until their frames are destroyed, however they end. Destroying the tracker
-///   neither aborts nor waits.
+///   neither aborts the tasks nor waits for them.
 /// - A tracker that was moved from may only be assigned to or destroyed.
 /// - Thread safety: everything but assignment and moves may be called from any thread.
 ///
@@ -187,7 +187,7 @@ class task_tracker {
     if (state_ != nullptr) state_->drop_reference();
   }
 
-  /// As `kioto::spawn`, and counted.
+  /// Spawns as `kioto::spawn` does, and counts the task.
   template <class T>
   join_handle<T> spawn(task<T> work,
                        std::source_location where = std::source_location::current()) const {
@@ -211,7 +211,7 @@ class task_tracker {
     return runtime.spawn(call(std::forward<F>(callable), std::forward<Args>(arguments)...),
                          std::source_location());
   }
-  /// As `kioto::spawn_blocking`, and counted until the call has returned.
+  /// As `kioto::spawn_blocking`; counts the call until it has returned.
   template <class F, class... Args>
     requires std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...>
   auto spawn_blocking(F&& callable, Args&&... arguments) const {
@@ -221,19 +221,19 @@ class task_tracker {
                                                             std::forward<Args>(arguments)...)));
   }
 
-  /// Counts an operation, any awaitable of the library, until it has ended or is destroyed.
-  /// Everything else about it stays as it is.
+  /// Counts an operation, any awaitable of the library, until it has ended or is destroyed. In
+  /// everything else it behaves like the operation, also in a select.
   template <class A>
   [[nodiscard]] auto track(A&& awaitable) const {
     return detail::tracked<A>(token(), std::forward<A>(awaitable));
   }
-  /// Counts as a task until it is destroyed.
+  /// A token that counts as a task until it is destroyed.
   [[nodiscard]] task_tracker_token token() const noexcept { return task_tracker_token(state_); }
 
-  /// Lets `wait()` complete once there are no tasks. Tasks may still be added. False: it was closed
-  /// already.
+  /// Lets `wait()` complete once there are no tasks. Tasks may still be added. Returns true if this
+  /// call closed it; false if it was already closed.
   bool close() const noexcept { return state_->close(); }
-  /// Undoes `close()`. False: it was not closed.
+  /// Undoes `close()`. Returns true if it was closed; false if it was not.
   bool reopen() const noexcept { return state_->reopen(); }
   [[nodiscard]] bool is_closed() const noexcept { return state_->is_closed(); }
   [[nodiscard]] std::size_t size() const noexcept { return state_->size(); }
@@ -241,17 +241,18 @@ class task_tracker {
 
   /// Waits until the tracker is closed and no task is left, both at the same time.
   ///
-  /// - Result: none. What the tasks did is visible.
+  /// - Result: none. What the tasks did happens before the return of the wait.
   /// - Errors: none.
   /// - Cancellation: a cancelled wait has no effect.
-  /// - Lifetime: the wait counts as a copy of the tracker. If it is the last one, nobody can close
-  ///   the tracker any more.
+  /// - In a select: withdrawn; nothing is lost.
+  /// - Lifetime: the wait counts as a copy of the tracker. If it is the last copy, the tracker can
+  ///   no longer be closed.
   /// - Thread safety: any number of tasks may wait.
   [[nodiscard]] detail::tracker_wait_operation wait() const noexcept {
     return detail::tracker_wait_operation(state_);
   }
 
-  /// Whether both are copies of one tracker.
+  /// Returns true if both are copies of one tracker.
   friend bool operator==(const task_tracker& a, const task_tracker& b) noexcept {
     return a.state_ == b.state_;
   }

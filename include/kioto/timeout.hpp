@@ -47,8 +47,8 @@ class limit_timer final : public leaf_operation {
   std::optional<sleep_operation> sleep_;
 };
 
-/// Runs an operation beside a timer, as two branches of the awaiting task. The operation goes
-/// first; if it completes at once the timer is never started, nor the clock read.
+/// Runs an operation and a timer as two branches of the awaiting task. The operation starts first;
+/// if it completes at once the timer is never started and the clock is not read.
 template <class A, class Timer>
 class [[nodiscard]] timeout_operation final
     : public std::conditional_t<leaf_branch<A>, combinator, task_combinator> {
@@ -76,7 +76,8 @@ class [[nodiscard]] timeout_operation final
 
  private:
   bool settle(branch_strand& branch) noexcept override {
-    // A timer that met a stop which was pending tells nothing: the operation meets it, too.
+    // A timer that stopped because a stop was already pending decides nothing: the operation
+    // observes that stop, too.
     return &branch != &timer_.branch() || !branch.inherits_stop_;
   }
   attempt conclude() noexcept override {
@@ -91,16 +92,19 @@ class [[nodiscard]] timeout_operation final
 
 /// Runs an operation, and asks it to stop at the deadline.
 ///
-/// - Waits for: the operation, any awaitable of the library, a task included. Resumes when the
-///   operation has ended; an operation that cannot stop at once is waited for. A limit counts from
-///   the moment at which the operation first waits; if it need not wait, no clock is read.
-/// - Result: that of the operation. A value that came wins over the deadline, also when both came.
+/// - Waits for: the operation, any awaitable of the library, including a task. Resumes when the
+///   operation has ended; an operation that cannot stop at once is waited for. A duration counts
+///   from the moment at which the operation first waits; if it need not wait, no clock is read.
+/// - Result: that of the operation. A value takes precedence over the deadline, even if both arrive
+///   at the same time.
 /// - Errors: if the operation returns a `result<T>`, `std::errc::timed_out` as the error; otherwise
-///   throws `timeout_error`. An exception of the operation passes.
+///   throws `timeout_error`. An exception of the operation is rethrown.
 /// - Cancellation: passed on to the operation.
-/// - Lifetime: the operation is moved into the awaiter; nothing is allocated, unless the operation
-///   is an adaptor such as `as_result(…)` or an awaitable of your own, which runs in a task of its
-///   own frame.
+/// - In a select: withdrawn together with the operation; an operation that cannot be withdrawn
+///   completes, and its value is in the result.
+/// - Lifetime: an operation passed as an rvalue is moved into the awaiter; nothing is allocated,
+///   unless the operation is an adaptor such as `as_result(…)` or a user-defined awaitable, which
+///   runs in a task with a frame of its own.
 /// - Thread safety: the operation runs on the strand of the awaiting task, never in parallel with
 ///   it.
 ///

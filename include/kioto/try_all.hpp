@@ -39,7 +39,7 @@ class try_branch : public branch_of<A> {
 
   using branch_of<A>::branch_of;
 
-  /// Whether the branch, which has completed, failed.
+  /// Returns true if the branch, which has completed, failed.
   bool look() noexcept {
     if (this->branch().outcome_ == outcome::exception) return true;
     KIOTO_TRY { value_.emplace(take_stored(*this)); }
@@ -98,7 +98,8 @@ class try_all_base : public combinator {
 
   [[nodiscard]] Branches& branches() noexcept { return branches_; }
 
-  /// The error of the branch that failed first; none if nothing failed. Rethrows an exception.
+  /// The error of the branch that failed first; none if no branch failed. Rethrows if that branch
+  /// failed with an exception.
   std::optional<std::error_code> first_error() {
     std::optional<std::error_code> error;
     if (!failed_) return error;
@@ -190,19 +191,22 @@ class [[nodiscard]] try_all_of_range final
 
 }  // namespace detail
 
-/// `when_all` that does not go on in vain: runs operations beside each other on the strand of the
-/// awaiting task, and asks the others to stop as soon as one fails, with a failed result or an
+/// Like `when_all`, but stops at the first failure: runs operations concurrently on the strand of
+/// the awaiting task, and asks the others to stop as soon as one fails, with a failed result or an
 /// exception.
 ///
 /// - Waits for: every branch to end, up to 16 of them; each is any awaitable of the library, or a
 ///   task. They start in the order given.
-/// - Result: if a branch gives a `result`, a `result` of a tuple, otherwise a tuple, of the values
-///   in the order given. A branch without a value, or of `result<void>`, gives a `std::monostate`.
-/// - Errors: the failure that came first: its error is returned, or its exception rethrown. Further
+/// - Result: the values in the order given, as a `result` of a tuple if a branch gives a `result`,
+///   otherwise as a tuple. A branch without a value, or of `result<void>`, gives a
+///   `std::monostate`.
+/// - Errors: the first failure: its error is returned, or its exception rethrown. Further
 ///   exceptions go to the runtime's hook for unhandled exceptions; further errors and the values of
 ///   the others are destroyed.
 /// - Cancellation: passed on to every branch. If all complete nevertheless, or one fails, that
 ///   counts.
+/// - In a select: withdrawn with all its branches. The values of branches that had completed are
+///   destroyed; if all complete nevertheless, or one fails, that is in the result.
 /// - Lifetime and thread safety: as for `when_all`.
 ///
 ///     auto both = co_await try_all(connect(a), connect(b));
@@ -213,7 +217,7 @@ template <class... A>
   return detail::try_all_operation<A...>(std::forward<A>(awaitables)...);
 }
 
-/// The same for as many as the vector holds. Result: `result<std::vector<T>>`, `result<void>` for
+/// The same for the awaitables in a vector. Result: `result<std::vector<T>>`, `result<void>` for
 /// operations without a value; without the `result` if the operations give none. Allocates the
 /// array of the branches and that of the values.
 template <class A>

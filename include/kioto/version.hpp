@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// The build reads these three lines.
+// The build system parses these three lines.
 #define KIOTO_VERSION_MAJOR 0
 #define KIOTO_VERSION_MINOR 1
 #define KIOTO_VERSION_PATCH 0
@@ -23,8 +23,8 @@ struct version_info {
 inline constexpr version_info header_version{KIOTO_VERSION_MAJOR, KIOTO_VERSION_MINOR,
                                              KIOTO_VERSION_PATCH};
 
-/// The version of the library that the program runs with. It differs from `header_version` when a
-/// shared library was exchanged without compiling the program again.
+/// The version of the library that the program runs with. It differs from `header_version` if the
+/// shared library was replaced without recompiling the program.
 [[nodiscard]] version_info library_version() noexcept;
 
 }  // namespace kioto

@@ -13,7 +13,7 @@
 namespace kioto {
 namespace detail {
 
-/// What `when_all` does with its branches, however many there are.
+/// The part of `when_all` that does not depend on the number of branches.
 class when_all_base : public combinator {
  protected:
   when_all_base() noexcept { withdraws_branches_ = true; }
@@ -33,8 +33,8 @@ class when_all_base : public combinator {
  private:
   bool settle(branch_strand& branch) noexcept override {
     if (branch.outcome_ == outcome::exception && !failed_) failed_ = branch.index_;
-    // Without a branch that stopped there is no result: the others work in vain, and leave what
-    // comes for them where it is.
+    // Once a branch has stopped there is no result: the others need not take effect, and what
+    // arrives for them stays where it is.
     if (branch.outcome_ == outcome::stopped) return true;
     --missing_;
     return false;
@@ -100,21 +100,22 @@ class [[nodiscard]] when_all_of_range final : public when_all_base {
 
 }  // namespace detail
 
-/// Runs operations beside each other on the strand of the awaiting task, and waits for all of them.
+/// Runs operations concurrently on the strand of the awaiting task, and waits for all of them.
 ///
 /// - Waits for: every branch, up to 16 of them; each is any awaitable of the library, or a task.
 ///   They start in the order given.
 /// - Result: a tuple of their values in the order given. A branch without a value gives a
 ///   `std::monostate`, a reference a `std::reference_wrapper`.
-/// - Errors: failed results are values like others; see `try_all` for stopping at the first one. If
-///   branches throw, the exception that came first is rethrown after all have ended, and further
-///   ones go to the runtime's hook for unhandled exceptions.
+/// - Errors: failed results are ordinary values; see `try_all` for stopping at the first one. If
+///   branches throw, the first exception is rethrown after all have ended, and further ones go to
+///   the runtime's hook for unhandled exceptions.
 /// - Cancellation: passed on to every branch. If all complete nevertheless, the result counts;
 ///   otherwise the values of those that completed are destroyed.
-/// - Lifetime: what is given away is moved into the awaiter and lives as long as it does; what
-///   has a name outlives it. Nothing is allocated, unless a branch is
-///   an adaptor such as `as_result(…)` or an awaitable of your own, which runs in a task of its own
-///   frame.
+/// - In a select: withdrawn with all its branches. The values of branches that had completed are
+///   destroyed; if all complete nevertheless, the tuple is in the result.
+/// - Lifetime: rvalues are moved into the awaiter and live as long as it does; lvalues must outlive
+///   it. Nothing is allocated, unless a branch is an adaptor such as `as_result(…)` or a
+///   user-defined awaitable, which runs in a task with a frame of its own.
 /// - Thread safety: the branches never run in parallel with each other, so they may share the
 ///   locals of the awaiting coroutine.
 ///
@@ -126,7 +127,7 @@ template <class... A>
   return detail::when_all_operation<A...>(std::forward<A>(awaitables)...);
 }
 
-/// The same for as many as the vector holds. Result: a vector of the values; nothing for operations
+/// The same for the awaitables in a vector. Result: a vector of the values; nothing for operations
 /// without a value. Allocates the array of the branches and that of the values.
 template <class A>
 [[nodiscard]] auto when_all(std::vector<A> awaitables) {

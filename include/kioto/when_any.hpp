@@ -20,7 +20,7 @@ class any_result {
  public:
   explicit any_result(std::size_t index, T&& value) : index_(index), value_(std::move(value)) {}
 
-  /// Which branch it was.
+  /// The index of that branch.
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
   [[nodiscard]] T& operator*() & noexcept { return value_; }
   [[nodiscard]] const T& operator*() const& noexcept { return value_; }
@@ -43,8 +43,8 @@ class when_any_base : public combinator {
 
   [[nodiscard]] std::size_t winner() const noexcept { return *winner_; }
 
-  /// After the winner's value was taken. The others' values end with the branches; their
-  /// exceptions are not lost silently.
+  /// Called after the winner's value was taken. The values of the other branches are destroyed with
+  /// them; their exceptions are reported.
   template <class Branches>
   void report_losers(Branches& branches) noexcept {
     std::size_t index = 0;
@@ -122,7 +122,7 @@ class [[nodiscard]] when_any_of_range final : public when_any_base {
 
 }  // namespace detail
 
-/// Runs operations beside each other on the strand of the awaiting task until one completes, with a
+/// Runs operations concurrently on the strand of the awaiting task until one completes, with a
 /// value or with an exception, and asks the others to stop.
 ///
 /// - Waits for: the first branch to complete, and then for the others to end, up to 16 of them;
@@ -130,11 +130,12 @@ class [[nodiscard]] when_any_of_range final : public when_any_base {
 ///   completes at once keeps the later ones from starting.
 /// - Result: a `std::variant` that holds the value of the first at its index. A branch without a
 ///   value gives a `std::monostate`, a reference a `std::reference_wrapper`.
-/// - Errors: a failed result is a value like others. The exception of the first is rethrown; those
-///   of others go to the runtime's hook for unhandled exceptions.
-/// - What another branch completed with before it could stop is destroyed. Where it must not be
-///   lost, such as a message or bytes that were read, use `select`.
+/// - Errors: a failed result is an ordinary value. The exception of the first is rethrown; those of
+///   the others go to the runtime's hook for unhandled exceptions.
+/// - The others are withdrawn as in a `select`. If one could not be withdrawn and completed, its
+///   value is destroyed; where such a value must not be lost, use `select`.
 /// - Cancellation: passed on to every branch. A branch that completes nevertheless is the result.
+/// - In a select: withdrawn with all its branches.
 /// - Lifetime and thread safety: as for `when_all`.
 ///
 ///     auto answer = co_await when_any(ask(mirror_1), ask(mirror_2));
@@ -145,8 +146,8 @@ template <class... A>
   return detail::when_any_operation<A...>(std::forward<A>(awaitables)...);
 }
 
-/// The same for as many as the vector holds. Result: an `any_result`, with `index()` and `*`.
-/// Throws std::logic_error if the vector is empty. Allocates the array of the branches.
+/// The same for the awaitables in a vector. Result: an `any_result`, with `index()` and `*`. Throws
+/// std::logic_error if the vector is empty. Allocates the array of the branches.
 template <class A>
 [[nodiscard]] auto when_any(std::vector<A> awaitables) {
   static_assert(detail::check_branches<A>());

@@ -5,15 +5,15 @@
 
 namespace kioto::net {
 
-/// What a descriptor is ready for, as far as the operating system has told. Always a hint: another
-/// task may have used the readiness up, and the next system call may still find nothing to do.
+/// The readiness of a descriptor as last reported by the operating system. Always a hint: another
+/// task may have consumed the readiness, so the next system call may still have to block.
 class ready {
  public:
   constexpr ready() noexcept = default;
 
   static constexpr ready readable() noexcept { return ready(1); }
   static constexpr ready writable() noexcept { return ready(2); }
-  /// The peer will send nothing more, or the connection is gone.
+  /// The peer will send nothing more, or the connection is closed.
   static constexpr ready read_closed() noexcept { return ready(4); }
   /// Nothing more can be sent.
   static constexpr ready write_closed() noexcept { return ready(8); }
@@ -53,7 +53,7 @@ class ready {
   std::uint8_t bits_ = 0;
 };
 
-/// What somebody waits for. Interests combine with `|`; at least one is given.
+/// The kinds of readiness to wait for. Interests combine with `|`; there is at least one.
 class interest {
  public:
   static constexpr interest readable() noexcept { return interest(1); }
@@ -66,8 +66,8 @@ class interest {
   [[nodiscard]] constexpr bool is_priority() const noexcept { return (bits_ & 4) != 0; }
   [[nodiscard]] constexpr bool is_error() const noexcept { return (bits_ & 8) != 0; }
 
-  /// The readiness that satisfies it: a closed direction satisfies interest in that direction. The
-  /// mask of a union is the union of the masks.
+  /// The readiness that satisfies this interest: a closed direction satisfies interest in that
+  /// direction. The mask of a union is the union of the masks.
   [[nodiscard]] constexpr ready mask() const noexcept {
     ready out;
     if (is_readable()) out |= ready::readable() | ready::read_closed();

@@ -18,7 +18,7 @@ namespace kioto::net {
 
 enum class ip_family : std::uint8_t { v4, v6 };
 
-/// An IPv4 address. A plain value: trivially copyable, ordered as the number it is.
+/// An IPv4 address. A plain value: trivially copyable, ordered numerically.
 class ip_address_v4 {
  public:
   using bytes_type = std::array<std::uint8_t, 4>;
@@ -183,7 +183,7 @@ class ip_address {
   [[nodiscard]] constexpr bool is_v4() const noexcept { return family_ == ip_family::v4; }
   [[nodiscard]] constexpr bool is_v6() const noexcept { return family_ == ip_family::v6; }
 
-  /// The address as its own type; calling the wrong one is a bug (checked by `assert`).
+  /// The address as its specific type; calling the wrong one is a bug (checked by `assert`).
   [[nodiscard]] constexpr ip_address_v4 v4() const noexcept {
     assert(is_v4());
     const auto& b = address_.bytes();
@@ -194,7 +194,7 @@ class ip_address {
     return address_;
   }
 
-  /// The IPv4 address when this is one in mapped form, else itself.
+  /// The IPv4 address if this is one in mapped form, otherwise the address itself.
   [[nodiscard]] constexpr ip_address to_canonical() const noexcept {
     if (is_v6()) {
       if (const auto inner = address_.to_v4()) return *inner;
@@ -241,7 +241,7 @@ namespace kioto::detail {
 // Room for the longest text of an address or a socket address, brackets, scope and port included.
 inline constexpr std::size_t max_address_text = 80;
 
-// Write the text from `out` on and return its end. No allocation.
+// Write the text to `out` and return its end. No allocation.
 char* write_address(char* out, const net::ip_address_v4& address) noexcept;
 char* write_address(char* out, const net::ip_address_v6& address) noexcept;
 char* write_address(char* out, const net::ip_address& address) noexcept;

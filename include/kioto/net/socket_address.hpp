@@ -27,9 +27,9 @@ class socket_address {
                            std::uint32_t flow_info = 0) noexcept
       : ip_(ip), port_(port), flow_info_(ip.is_v6() ? flow_info : 0) {}
 
-  /// Parses "a.b.c.d:port", "[v6]:port" and "[v6%scope]:port", where the parts are what
-  /// `ip_address::parse` takes and a decimal number from 0 to 65535 without leading zeros. No names
-  /// are resolved.
+  /// Parses "a.b.c.d:port", "[v6]:port" and "[v6%scope]:port", where the address is what
+  /// `ip_address::parse` accepts and the port is a decimal number from 0 to 65535 without leading
+  /// zeros. No names are resolved.
   ///
   /// Errors: `error::missing_port` (also for an IPv6 address without brackets, which cannot be told
   /// from one with a port), `error::invalid_port`, `error::empty_host`, `error::invalid_address`,
@@ -71,13 +71,13 @@ std::ostream& operator<<(std::ostream& out, const socket_address& address);
 
 namespace kioto::detail {
 
-// Writes the text from `out` on, at most max_address_text, and returns its end.
+// Writes the text to `out`, at most max_address_text characters, and returns its end.
 char* write_address(char* out, const net::socket_address& address) noexcept;
 
 // A decimal number from 0 to 65535 without leading zeros.
 result<std::uint16_t> parse_port(std::string_view text) noexcept;
 
-// The two sides of "host:port" or "[host]:port", not looked into.
+// The two sides of "host:port" or "[host]:port", not parsed further.
 class host_port_text {
  public:
   constexpr host_port_text(std::string_view host_in, std::string_view port_in,
@@ -89,7 +89,7 @@ class host_port_text {
   bool bracketed;
 };
 
-// Errors: missing_port, empty_host, invalid_host (brackets that do not match).
+// Errors: missing_port, empty_host, invalid_host (unbalanced brackets).
 result<host_port_text> split_host_port(std::string_view text) noexcept;
 
 }  // namespace kioto::detail

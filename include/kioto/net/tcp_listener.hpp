@@ -13,7 +13,7 @@
 
 namespace kioto::net {
 
-/// A connection that a listener took.
+/// A connection that a listener accepted.
 class accepted_connection {
  public:
   accepted_connection(tcp_stream stream_in, const socket_address& peer_in) noexcept
@@ -39,7 +39,7 @@ class [[nodiscard]] accept_operation final : public detail::io_operation<accept_
   std::optional<accepted_connection> accepted_;
 };
 
-/// A TCP socket that takes connections.
+/// A TCP socket that accepts connections.
 ///
 ///     auto listener = co_await or_return(net::tcp_listener::bind("127.0.0.1:0"));
 ///     auto accepted = co_await or_return(listener.accept());
@@ -48,18 +48,21 @@ class [[nodiscard]] accept_operation final : public detail::io_operation<accept_
 /// accept at the same time. In a child of fork(): as for `tcp_stream`.
 class tcp_listener {
  public:
-  /// Binds and listens, with SO_REUSEADDR and a backlog of 1024, at an address or at a host and
-  /// port; of a name's addresses, the first that works. Port 0 lets the system choose.
+  /// Binds to an address or to a host and port, with SO_REUSEADDR, and listens with a backlog of
+  /// 1024; if a name has several addresses, the first that works is used. Port 0 lets the system
+  /// choose.
   ///
-  /// Errors: those of bind(2), e.g. `errc::address_in_use`; for text, what `parse_host_port` and
-  /// the resolver say. Throws std::logic_error outside of a runtime.
+  /// Errors: those of bind(2), e.g. `errc::address_in_use`; for text, also those of
+  /// `parse_host_port` and of the resolver. Throws std::logic_error outside of a runtime.
+  /// Cancellation and in a select: at once; the socket is closed. A lookup that is running
+  /// continues on its own in its thread.
   static task<result<tcp_listener>> bind(socket_address address);
   static task<result<tcp_listener>> bind(std::string host_and_port);
 
-  /// Takes over a listening descriptor, which becomes non-blocking. On an error the descriptor
-  /// stays the caller's. Throws std::logic_error outside of a runtime.
+  /// Takes over a listening descriptor, which becomes non-blocking. On an error the caller keeps
+  /// the descriptor. Throws std::logic_error outside of a runtime.
   static result<tcp_listener> from_native(int fd);
-  /// Gives the descriptor away, non-blocking. The listener is as after a move.
+  /// Releases the descriptor, which stays non-blocking. The listener is left as after a move.
   [[nodiscard]] int into_native() && noexcept { return source_.release().release(); }
   [[nodiscard]] int native_handle() const noexcept { return source_.fd(); }
 
@@ -70,10 +73,11 @@ class tcp_listener {
   /// Waits for a connection.
   ///
   /// - Result: `.stream` and `.peer`.
-  /// - Errors: those of accept(2). For those that pass, such as a lack of descriptors,
-  ///   `is_transient` is true: wait a little and go on. `error::runtime_shutdown` after the
+  /// - Errors: those of accept(2). For temporary ones, such as a lack of descriptors,
+  ///   `is_transient` is true: wait a little and try again. `error::runtime_shutdown` after the
   ///   shutdown of the runtime.
   /// - Cancellation: at once; no connection is lost.
+  /// - In a select: withdrawn; the connection stays in the queue of the kernel for the next call.
   [[nodiscard]] accept_operation accept() const noexcept { return accept_operation(source_); }
   /// Like `accept`, but fails with `errc::operation_would_block` instead of waiting.
   result<accepted_connection> try_accept() const noexcept;

@@ -21,7 +21,7 @@
 namespace kioto {
 namespace detail {
 
-/// Operations that were begun, the oldest of which is waited for.
+/// Started operations, of which the oldest is awaited.
 template <class T>
 class begun_in_order {
  public:
@@ -34,7 +34,7 @@ class begun_in_order {
   std::deque<abort_on_drop<T>> begun_;
 };
 
-/// The same, when whichever ends first is waited for.
+/// Started operations, of which the first to end is awaited.
 template <class T>
 class begun_as_they_end {
  public:
@@ -72,7 +72,7 @@ async_generator<stored<await_result<stream_element<S>>>> buffered_results(S stre
   using value_type = await_result<operation>;
   Begun<value_type> begun;
   bool ended = false;
-  std::exception_ptr error;  // of the stream; comes after the results
+  std::exception_ptr error;  // of the stream; rethrown after the results
   while (!ended || begun.size() != 0) {
     std::optional<next_outcome<operation>> next;
     std::optional<join_result<value_type>> result;
@@ -115,17 +115,19 @@ struct buffered_recipe {
 
 namespace streams {
 
-/// The results of a stream of operations, such as tasks, in the order of the stream. Up to `limit`
-/// of them have begun and were not handed over.
+/// The results of a stream of operations, such as tasks, in the order of the stream. At any time up
+/// to `limit` of them have started and their results were not yet taken.
 ///
-/// - Each operation is spawned as a task when its turn comes: they run in parallel, and go on while
-///   the consumer is busy. They begin when `next()` is awaited.
-/// - Errors: what an operation throws, in its place; the stream has ended then, and the operations
-///   behind it are aborted. What the stream throws comes after the results of what it gave before.
+/// - Each operation is spawned as a task when its turn comes: they run in parallel, and continue
+///   while the consumer is busy. They start when `next()` is awaited.
+/// - Errors: what an operation throws, in its place; the stream has then ended, and the operations
+///   behind it are aborted. What the stream throws comes after the results of its earlier elements.
 ///   Throws std::invalid_argument at this call for a limit of 0.
-/// - Cancellation: a cancelled `next()` loses nothing, and leaves what has begun running.
+/// - Cancellation: a cancelled `next()` loses nothing; started operations continue to run.
+/// - In a select: `next()` is withdrawn in the same way.
 /// - Lifetime: as for any spawned task: an operation owns what it uses. Destroying the stream
-///   aborts what has begun and does not wait for it. Frames: one, and one for each operation.
+///   aborts the started operations and does not wait for them. Frames: one, and one for each
+///   operation.
 ///
 /// `urls | map([](std::string url) { return fetch(std::move(url)); }) | buffered(8)`
 [[nodiscard]] inline auto buffered(std::size_t limit) {

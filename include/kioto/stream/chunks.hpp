@@ -47,7 +47,7 @@ async_generator<std::vector<stream_element<S>>> chunks_in_time(S stream, std::si
     while (chunk.size() < size && !ended) {
       auto next = co_await select(biased, next_arrival(stream), sleep_until(deadline));
       auto& came = next.template get<0>();
-      if (!came) break;  // time is over
+      if (!came) break;  // the time limit has passed
       ended = !came->has_element();
       if (ended)
         error = came->error();
@@ -80,16 +80,16 @@ namespace streams {
 /// The elements of a stream in vectors of `size`; the last one may be shorter. One frame, and the
 /// vectors.
 ///
-/// - Errors: what the stream throws, after a vector of what came before. Throws
+/// - Errors: what the stream throws, after a vector of the elements that came before. Throws
 ///   std::invalid_argument at this call for a size of 0.
-/// - Cancellation: a cancelled `next()` loses nothing.
+/// - Cancellation and in a select: a cancelled or withdrawn `next()` loses nothing.
 [[nodiscard]] inline auto chunks(std::size_t size) {
   return detail::make_adaptor<detail::chunks_recipe>(
       detail::checked_count("the size given to kioto::streams::chunks", size));
 }
 
-/// The same; and a vector is handed over, shorter, when `limit` has passed since its first element
-/// came. None is empty.
+/// The same, but a shorter vector is delivered if `limit` has passed since its first element
+/// arrived. No vector is empty.
 template <class Rep, class Period>
 [[nodiscard]] auto chunks_timeout(std::size_t size, std::chrono::duration<Rep, Period> limit) {
   return detail::make_adaptor<detail::chunks_timeout_recipe>(

@@ -90,9 +90,10 @@ struct count_recipe {
 
 namespace streams {
 
-// What consumes a stream. Each is a task: `co_await collect(stream)`, or at the end of a pipe, in
-// parentheses: `co_await (stream | map(f) | collect())`. Each is passed on what the stream throws,
-// and takes elements as long as it runs; those that it had taken when it was cancelled are lost.
+// Operations that consume a stream. Each is a task: `co_await collect(stream)`, or at the end of a
+// pipe, in parentheses: `co_await (stream | map(f) | collect())`. Exceptions of the stream are
+// rethrown. A task that is cancelled, or withdrawn in a select, stops waiting for the next element;
+// the elements that it had taken are lost.
 
 /// All elements: in a std::vector, or in `Container`, which has `insert(end, element)`.
 template <class Container = void>

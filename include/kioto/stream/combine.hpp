@@ -34,8 +34,8 @@ async_generator<T> chained_elements(First first, Rest... rest) {
   }
 }
 
-/// Waits for an element of each of two streams, or until one of them has ended; the other one is
-/// not waited for then.
+/// Waits for an element of each of two streams, or until one of them has ended; then the other one
+/// is not awaited any longer.
 template <class A, class B>
 class [[nodiscard]] zip_operation final : public combinator {
  public:
@@ -52,7 +52,7 @@ class [[nodiscard]] zip_operation final : public combinator {
   }
   std::optional<element> await_resume() {
     if (!ended_) return element(std::move(*a_.element), std::move(*b_.element));
-    // Of two exceptions one is reported.
+    // Only one of two exceptions can be rethrown; the other one is reported.
     if (const auto& lost = *ended_ == 0 ? b_.error : a_.error)
       report_lost_exception(*strand_, lost);
     if (const auto& error = *ended_ == 0 ? a_.error : b_.error) std::rethrow_exception(error);
@@ -74,7 +74,7 @@ class [[nodiscard]] zip_operation final : public combinator {
     std::optional<T> element;
     std::exception_ptr error;
   };
-  /// False: there is no element.
+  /// Returns true if there is an element.
   template <class Branch, class T>
   static bool receive(Branch& branch, received<T>& into) noexcept {
     KIOTO_TRY {
@@ -105,7 +105,8 @@ async_generator<std::pair<stream_element<A>, stream_element<B>>> zipped_elements
 
 namespace streams {
 
-/// The elements of the first stream, then those of the second, and so on. Frames: one for each.
+/// The elements of the first stream, then those of the second, and so on. One frame for each
+/// stream. Errors, cancellation and in a select: as for an async_generator.
 template <class... S>
   requires(stream<std::remove_cvref_t<S>> && ...)
 [[nodiscard]] auto chain(S&&... streams) {
@@ -114,13 +115,13 @@ template <class... S>
       detail::all(std::forward<S>(streams))...);
 }
 
-/// Pairs of an element of each stream, which are waited for at the same time. One frame.
+/// Pairs of an element of each stream; the two are awaited concurrently. One frame.
 ///
 /// - Ends as soon as one of them does, without waiting for the other; an element that the other one
-///   had given by then is lost, and no other.
-/// - Errors: what a stream throws ends it, and so both. If the other one throws, too, that goes to
-///   the runtime's hook for unhandled exceptions.
-/// - Cancellation: a cancelled `next()` loses nothing.
+///   had delivered by then is lost, and no other.
+/// - Errors: what a stream throws ends both. If the other one throws, too, that goes to the
+///   runtime's hook for unhandled exceptions.
+/// - Cancellation and in a select: a cancelled or withdrawn `next()` loses nothing.
 template <class A, class B>
   requires stream<std::remove_cvref_t<A>> && stream<std::remove_cvref_t<B>>
 [[nodiscard]] auto zip(A&& a, B&& b) {

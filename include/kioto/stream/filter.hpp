@@ -55,14 +55,14 @@ namespace streams {
 /// The elements of a stream for which `predicate(const element&)` is true. One frame.
 ///
 /// - Errors: what the predicate throws, from `next()`; the stream has ended then.
-/// - Cancellation, thread safety: as for an async_generator.
+/// - Cancellation, in a select, thread safety: as for an async_generator.
 template <class F>
 [[nodiscard]] auto filter(F&& predicate) {
   return detail::make_adaptor<detail::filter_recipe>(std::forward<F>(predicate));
 }
 
-/// For each element what `function(element)` returns, a std::optional, unless that is empty. One
-/// frame. Errors and cancellation: as for `filter`.
+/// For each element the value of the std::optional that `function(element)` returns, unless that is
+/// empty. One frame. Errors, cancellation and in a select: as for `filter`.
 template <class F>
 [[nodiscard]] auto filter_map(F&& function) {
   return detail::make_adaptor<detail::filter_map_recipe>(std::forward<F>(function));

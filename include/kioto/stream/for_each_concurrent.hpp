@@ -19,14 +19,14 @@
 namespace kioto {
 namespace detail {
 
-/// What the workers of a `for_each_concurrent` have in common.
+/// The shared state of the workers of a `for_each_concurrent`.
 template <class S, class F>
 struct shared_work {
   S stream;
   F function;
-  sync::mutex<> turn{};     ///< to ask the stream: one of them at a time
+  sync::mutex<> turn{};     ///< held while awaiting the stream: one worker at a time
   std::size_t idle = 0;     ///< workers without an element
-  sync::notify all_busy{};  ///< or the stream has ended
+  sync::notify all_busy{};  ///< notified when no worker is idle, or the stream has ended
   bool ended = false;
 };
 
@@ -48,8 +48,8 @@ task<> work_on_elements(shared_work<S, F>* shared) {
   }
 }
 
-/// Workers come in teams, each as soon as those before are all busy: a limit may be far above what
-/// the stream ever needs.
+/// Workers are started in teams, each as soon as all previous ones are busy: the limit may be far
+/// above what the stream ever needs.
 template <class S, class F>
 task<> work_in_team(shared_work<S, F>* shared, std::size_t size, std::size_t left);
 
@@ -92,15 +92,17 @@ namespace streams {
 
 /// Awaits `function(element)` for each element of a stream, up to `limit` of them at a time.
 ///
-/// - Waits for: the end of the stream, and everything that was begun.
+/// - Waits for: the end of the stream, and all operations that were started.
 /// - Errors: the first exception, of the stream or of the function, stops the others; when they
 ///   have ended it is thrown. Later ones go to the runtime's hook for unhandled exceptions. Throws
 ///   std::invalid_argument at this call for a limit of 0.
 /// - Cancellation: passed on to all; an element that was taken and not finished is lost.
-/// - Lifetime: the function lives until all have ended. Frames: as many as elements were worked on
-///   at a time, rounded up, and those of the tasks that the function returns.
+/// - In a select: the operations are withdrawn; an element that was taken and not finished is lost.
+/// - Lifetime: the function lives until all have ended. Frames: one for each element processed at a
+///   time, rounded up, and those of the tasks that the function returns.
 /// - Thread safety: all of it runs on the strand of the awaiting task, never in parallel, and may
-///   share locals without a lock. For parallel work spawn: from the function, or see `buffered`.
+///   share locals without a lock. For parallel work, spawn tasks in the function, or see
+///   `buffered`.
 ///
 /// `co_await for_each_concurrent(std::move(urls), 8, load);`
 template <class F>

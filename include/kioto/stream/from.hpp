@@ -36,13 +36,13 @@ class [[nodiscard]] never_operation final : public leaf_awaiter<never_operation<
   never_operation() noexcept = default;
   never_operation(never_operation&&) noexcept = default;
   attempt try_or_wait() noexcept override {
-    return this->wait([]() noexcept { return true; });  // with nobody
+    return this->wait([]() noexcept { return true; });  // no backend: nothing ever completes it
   }
   bool cancel() noexcept override { return true; }
   static std::optional<T> await_resume() noexcept { return std::nullopt; }
 };
 
-/// What an object gives again and again, and how that becomes an element.
+/// The member functions that a source of elements may have.
 template <class X>
 concept has_recv = requires(X& x) { x.recv(); };
 template <class X>
@@ -76,8 +76,8 @@ auto ask_source(X& x) {
     return x.accept();
 }
 
-/// A value is an element; a result is one, too, but `error::closed` is the end. A result of an
-/// optional has its end inside.
+/// Turns the outcome of an operation into an element. A value is an element; so is a result, except
+/// that `error::closed` ends the stream. In a result of an optional, the empty optional is the end.
 class makes_element {
  public:
   template <class Below>
@@ -100,7 +100,7 @@ class makes_element {
   }
 };
 
-/// What has changed is the element: a copy of the newest value.
+/// For a `changed()` operation: the element is a copy of the newest value.
 template <class X>
 class takes_newest {
  public:
@@ -167,26 +167,25 @@ concept element_source = has_changed<X> || has_recv<X> || has_join_next<X> || ha
 
 namespace streams {
 
-/// Something that gives one thing after the other as a stream.
+/// A source of values, such as a receiver, an interval or a listener, as a stream.
 ///
 /// - `recv()`, as channels have: the values. Where it returns a `result`, the elements are results
-///   (of a broadcast: the news of having lagged, too), and `error::closed` ends the stream.
-/// - `changed()`, as a watch has: a copy of each value that was not seen yet, the newest one only.
-///   `mark_changed()` before makes the present one the first element.
+///   (of a broadcast, including `error::lagged`), and `error::closed` ends the stream.
+/// - `changed()`, as a watch has: a copy of the newest value each time it has changed. Call
+///   `mark_changed()` before to make the current value the first element.
 /// - `tick()`, as an `interval` has: the points in time, without end.
 /// - `accept()`, as listeners have: the results, without end.
 /// - `join_next()` of a `join_set`, and `next_line()` of lines.
-/// - Lifetime: what has a name is referred to and outlives the stream; anything else is moved into
-///   it.
-/// - Cancellation, thread safety: those of the operation. Allocates nothing.
+/// - Lifetime: an lvalue is referred to and must outlive the stream; an rvalue is moved into it.
+/// - Cancellation, in a select, thread safety: those of the operation. Allocates nothing.
 template <class X>
   requires detail::element_source<std::remove_reference_t<X>>
 [[nodiscard]] auto stream_of(X&& source) {
   return detail::source_stream<X>(std::forward<X>(source));
 }
 
-/// The elements of a range, which is referred to if it has a name, and else moved into the stream,
-/// and its elements out of it. One frame.
+/// The elements of a range. An lvalue range is referred to, and its elements are copied; an rvalue
+/// is moved into the stream, and its elements out of it. One frame.
 template <std::ranges::input_range R>
 [[nodiscard]] auto from(R&& range) {
   constexpr bool owned = !std::is_lvalue_reference_v<R> && !std::ranges::view<std::decay_t<R>>;
@@ -205,14 +204,15 @@ template <class T>
   return {};
 }
 
-/// A stream that neither has an element nor ends.
+/// A stream that has no elements and never ends.
 template <class T>
 class never {
  public:
   [[nodiscard]] detail::never_operation<T> next() noexcept { return {}; }
 };
 
-/// A stream whose `next()` is `function()`, which returns an awaitable of a std::optional.
+/// A stream whose `next()` is `function()`, which returns an awaitable of a std::optional. Errors,
+/// cancellation and in a select: those of that awaitable.
 template <class F>
 [[nodiscard]] auto from_function(F&& function) {
   return detail::function_stream<std::decay_t<F>>(std::forward<F>(function));

@@ -49,7 +49,7 @@ class inspects_element {
   F* function_;
 };
 
-/// A stream whose elements go through a function on their way out.
+/// A stream that passes its elements through a function.
 template <class S, class F, template <class, class> class Finish>
 class passing_stream {
   using finish = Finish<stream_element<S>, F>;
@@ -81,9 +81,9 @@ namespace streams {
 
 /// The elements of a stream, each as `function(element)`.
 ///
-/// - Errors: what the function throws, from `next()`; the element is lost then.
-/// - Cancellation, thread safety: those of the stream. Allocates nothing.
-/// - Lifetime: the function is moved into the stream; what it returns by reference comes as a
+/// - Errors: what the function throws, from `next()`; that element is lost.
+/// - Cancellation, in a select, thread safety: those of the stream. Allocates nothing.
+/// - Lifetime: the function is moved into the stream; a reference that it returns becomes a
 ///   `std::reference_wrapper`.
 ///
 /// `rx_stream | map([](int x) { return x * x; })`
@@ -92,7 +92,8 @@ template <class F>
   return detail::make_adaptor<detail::pass_recipe<detail::maps_element>>(std::forward<F>(function));
 }
 
-/// The elements of a stream as they are; each is shown to `function(const element&)` first.
+/// The elements of a stream, unchanged; calls `function(const element&)` for each. Errors,
+/// cancellation and in a select: as for `map`.
 template <class F>
 [[nodiscard]] auto inspect(F&& function) {
   return detail::make_adaptor<detail::pass_recipe<detail::inspects_element>>(

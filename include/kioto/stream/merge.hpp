@@ -19,7 +19,7 @@ namespace detail {
 template <class... S>
 class merge_operation;
 
-/// Several streams, and what has come of them and was not handed over yet.
+/// Several streams, and the elements that have arrived but were not taken yet.
 template <class... S>
 class merge_stream {
  public:
@@ -38,7 +38,8 @@ class merge_stream {
   [[nodiscard]] bool has_arrived() const noexcept { return waiting_ != 0; }
   [[nodiscard]] bool has_ended() const noexcept { return ended_ == size; }
 
-  /// The branch has ended with an outcome of `next()`.
+  /// The branch has ended with an outcome of `next()`. Returns true if there is an element, or an
+  /// exception to rethrow.
   template <class Branch>
   bool receive(std::size_t index, Branch& branch) noexcept {
     branch.deliver(arrivals_[index]);
@@ -52,18 +53,18 @@ class merge_stream {
   }
 
   std::optional<element> take() {
-    if (waiting_ == 0) return std::nullopt;  // they have all ended
+    if (waiting_ == 0) return std::nullopt;  // all streams have ended
     const std::size_t index = order_[0];
     --waiting_;
     for (std::size_t i = 0; i != waiting_; ++i) order_[i] = order_[i + 1];
-    first_ = index + 1 == size ? 0 : index + 1;  // its turn comes last now
+    first_ = index + 1 == size ? 0 : index + 1;  // that stream is asked last now
     return arrivals_[index].take();
   }
 
   std::tuple<racer<S>...> streams_;
   std::array<next_outcome<element>, size> arrivals_;
   std::array<bool, size> live_;
-  std::array<unsigned char, size> order_{};  ///< of the arrivals, in the order in which they came
+  std::array<unsigned char, size> order_{};  ///< of `arrivals_`, in order of arrival
   std::size_t waiting_ = 0;
   std::size_t ended_ = 0;
   std::size_t first_ = 0;  ///< which stream is asked first
@@ -117,19 +118,18 @@ class [[nodiscard]] merge_operation final : public first_element {
 
 namespace streams {
 
-/// The elements of several streams, in the order in which they come. Ends when all have ended.
+/// The elements of several streams, in the order in which they arrive. Ends when all have ended.
 ///
 /// - Fair: the stream that has just had its turn is asked last.
 /// - Each stream keeps its place in the queue it waits in (for a lock, a permit, room in a
-/// channel),
-///   although each element withdraws and repeats the waits of the others. That is also what an
-///   element costs: it grows with the number of streams that wait.
-/// - Errors: what a stream throws, from `next()`; the others go on. That includes what the call of
-///   its `next()` throws, and what moving its element does, which is lost then.
-/// - Cancellation: nothing is lost. Elements that came at the same time are kept for the following
-///   `next()`. A stream whose `next()` is a task pauses, as a generator does.
-/// - Lifetime: streams that have a name are referred to, others are moved in. Not moved while
-///   `next()` is awaited. Allocates nothing, but a frame for each stream whose `next()` is a task.
+///   channel), although each element withdraws and repeats the waits of the others. So the cost of
+///   an element grows with the number of streams that wait.
+/// - Errors: what a stream throws, from `next()`; the others continue. That includes what the call
+///   of its `next()` throws, and what moving its element throws; that element is lost.
+/// - Cancellation and in a select: nothing is lost. Elements that arrived at the same time are kept
+///   for the following `next()`. A stream whose `next()` is a task pauses, as a generator does.
+/// - Lifetime: lvalue streams are referred to, rvalues are moved in. Must not be moved while
+///   `next()` is awaited. Allocates nothing but a frame for each stream whose `next()` is a task.
 /// - Thread safety: the streams are asked on the strand of the awaiting task, never in parallel.
 ///
 /// `auto all = merge(stream_of(std::move(rx)), stream_of(interval(1s)) | map(tick_message));`

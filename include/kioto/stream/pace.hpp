@@ -68,8 +68,8 @@ struct stream_timeout_recipe {
 
 namespace streams {
 
-/// The elements of a stream, at least `gap` apart; while that is not over the stream is not asked.
-/// One frame. Errors, cancellation: as for an async_generator.
+/// The elements of a stream, at least `gap` apart; the stream is not asked before the gap is over.
+/// One frame. Errors, cancellation and in a select: as for an async_generator.
 template <class Rep, class Period>
 [[nodiscard]] auto throttle(std::chrono::duration<Rep, Period> gap) {
   return detail::make_adaptor<detail::throttle_recipe>(detail::saturate(gap));
@@ -79,8 +79,8 @@ template <class Rep, class Period>
 /// longer than `limit`. Elements that are results stay as they are. One frame.
 ///
 /// - Waits for: the gap counts from when `next()` is first awaited after the last element.
-/// - Errors, cancellation: as for an async_generator. The stream goes on after a `timed_out`,
-///   nothing of it is lost.
+/// - Errors, cancellation and in a select: as for an async_generator. The stream continues after a
+///   `timed_out`; no element is lost.
 template <class Rep, class Period>
 [[nodiscard]] auto timeout(std::chrono::duration<Rep, Period> limit) {
   return detail::make_adaptor<detail::stream_timeout_recipe>(detail::saturate(limit));

@@ -26,15 +26,16 @@ using next_of = decltype(std::declval<S&>().next());
 
 }  // namespace detail
 
-/// A sequence of elements that come with time: `next()` returns an awaitable of a
-/// `std::optional<T>`, which is empty when the stream has ended, and from then on.
+/// An asynchronous sequence of elements: `next()` returns an awaitable of a `std::optional<T>`,
+/// which is empty once the stream has ended, and from then on.
 ///
-/// A cancelled `next()` has taken nothing: every stream of the library keeps that promise, and so
-/// do the adaptors, as long as the stream below does.
+/// A cancelled or withdrawn `next()` has taken nothing: every stream of the library guarantees
+/// that, and so do the adaptors, as long as the underlying stream does. In a select a `next()` that
+/// loses is withdrawn, and its element comes with the next call.
 ///
 /// `async_generator<T>` is a stream; `streams::stream_of` makes one of a receiver, an interval, a
-/// listener. Adaptors take the operand of a pipe as ranges do: a stream that has a name is referred
-/// to and outlives the pipeline; any other is moved into it.
+/// listener. Adaptors take the operand of a pipe as ranges do: an lvalue stream is referred to and
+/// must outlive the pipeline; an rvalue is moved into it.
 ///
 /// ```
 /// using namespace kioto::streams;
@@ -43,18 +44,18 @@ using next_of = decltype(std::declval<S&>().next());
 /// ```
 ///
 /// With g++ before 13, do not create a closure that captures by value inside of a co_await
-/// expression, not even in a pipeline there: name the pipeline first.
+/// expression, not even as part of a pipeline: name the pipeline first.
 template <class S>
 concept stream =
     requires(S& s) { s.next(); } && detail::is_optional<detail::await_result<detail::next_of<S>>>;
 
-/// What a stream consists of.
+/// The type of the elements of a stream.
 template <stream S>
 using stream_element = typename detail::await_result<detail::next_of<S>>::value_type;
 
 namespace streams {
 
-/// A stream that lives elsewhere.
+/// A reference to a stream that is owned elsewhere.
 template <stream S>
 class ref_stream {
  public:
@@ -74,14 +75,14 @@ using all_of =
     std::conditional_t<std::is_lvalue_reference_v<S>,
                        streams::ref_stream<std::remove_reference_t<S>>, std::remove_cvref_t<S>>;
 
-/// The operand of a pipe: what has a name is referred to, the rest is moved.
+/// The operand of a pipe: an lvalue is referred to, an rvalue is moved.
 template <class S>
 all_of<S> all(S&& stream) {
   return all_of<S>(std::forward<S>(stream));
 }
 
 /// The right-hand side of a pipe: `Recipe::make(stream, arguments…)`, once. Not a closure, because
-/// g++ before 13 destroys those twice inside of a co_await expression.
+/// g++ before 13 destroys closures twice inside of a co_await expression.
 template <class Recipe, class... Args>
 class [[nodiscard]] stream_adaptor {
  public:
@@ -114,7 +115,7 @@ auto operator|(S&& stream, stream_adaptor<Recipe, Args...>&& adaptor) {
   return std::move(adaptor).apply(std::forward<S>(stream));
 }
 
-/// What `finished_next` does when it is awaited.
+/// The awaiter of `finished_next`.
 template <class A, class Finish>
 class [[nodiscard]] finished_awaiter {
  public:
@@ -139,9 +140,10 @@ class [[nodiscard]] finished_awaiter {
   bool starts_;
 };
 
-/// Awaits `next()` of a stream below; what comes of it is `finish(operation below)`, which calls
-/// its `await_resume()`. It needs no frame of its own, as a branch neither if that of the stream
-/// does not. If it does not start, there is nothing below to wait for: the stream has ended.
+/// Awaits `next()` of the underlying stream; the result is `finish(underlying operation)`, which
+/// calls its `await_resume()`. It needs no frame of its own, and as a branch none either if the
+/// underlying operation needs none. If `starts` is false the stream has ended, and the underlying
+/// one is not awaited.
 template <class A, class Finish>
 class [[nodiscard]] finished_next;
 
@@ -154,7 +156,7 @@ class [[nodiscard]] finished_next<A, Finish> final : public leaf_operation,
       : finished_awaiter<A, Finish>(std::forward<A>(below), finish, starts) {}
   finished_next(finished_next&&) = default;
 
-  // Once it has started, the strand waits in the operation below.
+  // Once started, the strand waits in the underlying operation.
   attempt try_or_wait() noexcept override {
     if (!this->starts_) return attempt::ready;
     leaf_operation& below = this->below_;

@@ -26,7 +26,7 @@ struct stream_map_entry {
       : key(std::move(k)),
         stream(std::move(s)),
         racing(make_racer(streams::ref_stream<S>(stream))) {}
-  /// The stream is taken out: what was paused in its next() goes first.
+  /// The stream is removed: a paused next() of it is destroyed first.
   void let_go() noexcept {
     branch.reset();
     if constexpr (!keeps_its_waits<streams::ref_stream<S>>) racing = racer_type();
@@ -48,7 +48,7 @@ struct stream_map_state {
   std::vector<std::unique_ptr<entry>> entries;
   intrusive_queue<entry> arrived;
   std::size_t live = 0;   ///< entries that have not ended
-  std::size_t first = 0;  ///< who is asked first
+  std::size_t first = 0;  ///< the entry that is asked first
 };
 
 template <class K, class S>
@@ -77,7 +77,7 @@ class [[nodiscard]] stream_map_operation final : public first_element {
       std::erase_if(s.entries, [](const auto& e) { return e->ended; });
     auto* entry = s.arrived.front();
     if (entry == nullptr) return std::nullopt;
-    K key = std::as_const(entry->key);  // if this throws, nothing has been taken
+    K key = std::as_const(entry->key);  // if copying throws, nothing has been taken
     s.arrived.pop_front();
     return std::optional<std::pair<K, stream_element<S>>>(std::in_place, std::move(key),
                                                           *entry->result.take());
@@ -109,17 +109,17 @@ class [[nodiscard]] stream_map_operation final : public first_element {
 
 }  // namespace detail
 
-/// Streams with keys, any number, which come and go: their elements, each with the key of its
-/// stream. Is a stream itself.
+/// A changing set of streams with keys. It is a stream of their elements, each with the key of its
+/// stream.
 ///
-/// - A stream that has ended is taken out. `next()` is empty when no stream is left; streams may be
+/// - A stream that has ended is removed. `next()` is empty when no stream is left; streams may be
 ///   inserted afterwards.
-/// - Fair: each `next()` asks another stream first. What asking costs grows with their number.
+/// - Fair: each `next()` asks another stream first. Its cost grows with the number of streams.
 /// - Each stream keeps its place in the queue it waits in, as in `merge`.
 /// - Errors: what a stream throws, from `next()`; the stream stays. That includes what the call of
-///   its `next()` throws, and what moving its element does, which is lost then.
-/// - Cancellation: nothing is lost.
-/// - Lifetime: while `next()` is awaited the map is neither changed nor moved.
+///   its `next()` throws, and what moving its element throws; that element is lost.
+/// - Cancellation and in a select: nothing is lost.
+/// - Lifetime: the map must be neither changed nor moved while `next()` is awaited.
 /// - Thread safety: one task at a time.
 template <class K, class S>
 class stream_map {
@@ -136,8 +136,8 @@ class stream_map {
   }
   ~stream_map() = default;
 
-  /// Adds a stream. Returns the one that had the key before, if any; elements of it that have come
-  /// and were not taken are dropped.
+  /// Adds a stream. Returns the one that had the key before, if any; elements of it that have
+  /// arrived and were not taken are dropped.
   std::optional<S> insert(K key, S stream) {
     std::optional<S> before = remove(key);
     state_.entries.push_back(std::make_unique<entry>(std::move(key), std::move(stream)));
@@ -173,7 +173,7 @@ class stream_map {
     return all;
   }
 
-  /// Waits for an element of any of the streams.
+  /// Waits for an element of any of the streams; see the class for its result and errors.
   [[nodiscard]] auto next() noexcept { return detail::stream_map_operation<K, S>(state_); }
 
  private:

@@ -128,10 +128,10 @@ struct skip_while_recipe {
 
 namespace streams {
 
-/// The first `count` elements of a stream, or all if there are fewer. What lies beyond is not
+/// The first `count` elements of a stream, or all if there are fewer. Elements beyond are not
 /// touched.
 ///
-/// - Cancellation, thread safety: those of the stream. Allocates nothing.
+/// - Cancellation, in a select, thread safety: those of the stream. Allocates nothing.
 [[nodiscard]] inline auto take(std::size_t count) {
   return detail::make_adaptor<detail::take_recipe>(std::move(count));
 }
@@ -140,19 +140,20 @@ namespace streams {
 /// one is taken from the stream and dropped.
 ///
 /// - Errors: what the predicate throws, from `next()`.
-/// - Cancellation, thread safety: those of the stream. Allocates nothing.
+/// - Cancellation, in a select, thread safety: those of the stream. Allocates nothing.
 template <class F>
 [[nodiscard]] auto take_while(F&& predicate) {
   return detail::make_adaptor<detail::take_while_recipe>(std::forward<F>(predicate));
 }
 
-/// The elements of a stream without the first `count`. One frame.
+/// The elements of a stream without the first `count`. One frame. Errors, cancellation and in a
+/// select: as for an async_generator.
 [[nodiscard]] inline auto skip(std::size_t count) {
   return detail::make_adaptor<detail::skip_recipe>(std::move(count));
 }
 
 /// The elements of a stream from the first for which `predicate(const element&)` is false. One
-/// frame.
+/// frame. Errors, cancellation and in a select: as for an async_generator.
 template <class F>
 [[nodiscard]] auto skip_while(F&& predicate) {
   return detail::make_adaptor<detail::skip_while_recipe>(std::forward<F>(predicate));

@@ -46,8 +46,9 @@ namespace streams {
 /// asynchronous `map`. One frame, and that of each task that the function returns.
 ///
 /// - Errors: what the function or its task throws, from `next()`; the stream has ended then.
-/// - Cancellation: as for an async_generator: a cancelled `next()` pauses the task in question.
-/// - For several at a time see `buffered`.
+/// - Cancellation and in a select: as for an async_generator: a cancelled or withdrawn `next()`
+///   pauses the task that `function` returned.
+/// - To process several elements at a time see `buffered`.
 ///
 /// `urls | then([](std::string url) { return fetch(url); })`
 template <class F>

@@ -17,11 +17,11 @@ using barrier_core = basic_barrier_core<std_sync, barrier_operation>;
 
 namespace sync {
 
-/// What the wait at a `barrier` ends with.
+/// The result of a wait at a `barrier`.
 class barrier_wait_result {
  public:
   explicit barrier_wait_result(bool leader) noexcept : leader_(leader) {}
-  /// True for exactly one of each group: the one that came last.
+  /// Returns true for exactly one task of each group: the last to arrive.
   [[nodiscard]] bool is_leader() const noexcept { return leader_; }
 
  private:
@@ -58,21 +58,24 @@ class [[nodiscard]] barrier_operation final : public leaf_awaiter<barrier_operat
 
 namespace sync {
 
-/// Lets tasks go on together, in groups of a fixed size, again and again. 32 bytes.
+/// Lets tasks continue together, in groups of a fixed size, again and again. 32 bytes.
 ///
-/// - Waits for: `wait()` waits until `size` tasks, itself included, have come. The last of a group
-///   does not wait.
-/// - Result: a `barrier_wait_result`; the last of the group is its leader. What happened before the
-///   waits of a group happens before the return of each of them.
+/// - Waits for: `wait()` waits until `size` tasks, including the caller, have arrived. The last of
+///   a group does not wait.
+/// - Result: a `barrier_wait_result`; the last to arrive is the leader of its group. What happened
+///   before the waits of a group happens before the return of each of them.
 /// - Errors: none.
-/// - Cancellation: leaves the barrier as if the task had not come.
-/// - Lifetime: the barrier outlives its waiters. Any of the last group may destroy it at once.
+/// - Cancellation: leaves the barrier as if the task had not arrived.
+/// - In a select: a wait whose group is not complete is withdrawn, as if the task had not arrived.
+///   Once the group is complete it cannot be withdrawn: it completes, and its value is in the
+///   result.
+/// - Lifetime: the barrier outlives its waiters. Any task of the last group may destroy it at once.
 /// - Thread safety: every member may be called from any thread.
 ///
 ///     co_await phase.wait();
 class barrier {
  public:
-  /// A size of 0 acts as 1: nobody waits. Throws std::invalid_argument for more than 2^31 - 1.
+  /// A size of 0 acts as 1: no task waits. Throws std::invalid_argument for more than 2^31 - 1.
   explicit barrier(std::size_t size);
   barrier(const barrier&) = delete;
   barrier& operator=(const barrier&) = delete;

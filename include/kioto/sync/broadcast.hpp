@@ -26,14 +26,14 @@ class receiver;
 template <class T>
 class weak_sender;
 
-/// What became of a value that was to be sent.
+/// The result of sending a value: the number of receivers, or the rejected value.
 template <class T>
 class [[nodiscard]] send_result : public sync::send_result<T> {
  public:
   explicit send_result(std::size_t receivers) noexcept : receivers_(receivers) {}
   using sync::send_result<T>::send_result;
 
-  /// The receivers that will see the value, unless they lag or leave.
+  /// The number of receivers that will see the value, unless they lag or are destroyed.
   [[nodiscard]] std::size_t receivers() const noexcept { return receivers_; }
 
  private:
@@ -51,7 +51,8 @@ class [[nodiscard]] recv_result : public result<T> {
     return r;
   }
 
-  /// With `error::lagged`: the values that were overwritten before this receiver took them.
+  /// With `error::lagged`: the number of values that were overwritten before this receiver took
+  /// them.
   [[nodiscard]] std::uint64_t missed() const noexcept { return missed_; }
 
  private:
@@ -67,13 +68,13 @@ inline constexpr bool is_result<sync::broadcast::send_result<T>> = true;
 template <class T>
 inline constexpr bool is_result<sync::broadcast::recv_result<T>> = true;
 
-/// How a value lies in the ring.
+/// How a value is stored in the ring.
 template <class T>
 using broadcast_element = std::conditional_t<is_plain<T>, T, shared_value<T>>;
 template <class T>
 using broadcast_core = basic_broadcast_core<std_sync, broadcast_element<T>, leaf_operation>;
 
-/// Who has one may make the handles of a channel: the library.
+/// Passkey: only the library can construct the handles of a channel.
 struct broadcast_access {};
 
 template <class T>
@@ -124,7 +125,8 @@ class [[nodiscard]] broadcast_recv final : public leaf_awaiter<broadcast_recv<T>
     return this->wait([this]() noexcept { return core_->wait_receiver(waiter_, *next_); });
   }
 
-  // Not side by side: g++ would load both pointers at once, and wait for the two stores before it.
+  // Kept apart: if the pointers were adjacent, g++ would load both with one wide load, which would
+  // stall on the two narrower stores before it.
   broadcast_core<T>* core_;
   typename broadcast_core<T>::waiter waiter_;
   std::uint64_t* next_;
@@ -176,11 +178,11 @@ class [[nodiscard]] sender {
     if (core_ != nullptr) core_->drop_sender();
   }
 
-  /// Sends to every receiver there is. Never waits: the oldest value is overwritten when the ring
-  /// is full, and receivers that have not had it lag.
+  /// Sends to every present receiver. Never waits: if the ring is full the oldest value is
+  /// overwritten, and receivers that have not received it lag.
   ///
   /// - Result: the number of receivers.
-  /// - Errors: `error::closed` and the value when there is no receiver. Throws `std::bad_alloc`,
+  /// - Errors: `error::closed` and the value if there is no receiver. Throws `std::bad_alloc`,
   ///   unless `T` is trivially copyable and small: others are allocated, once for all receivers.
   /// - Thread safety: any thread.
   send_result<T> send(T value) const {
@@ -197,15 +199,17 @@ class [[nodiscard]] sender {
     }
   }
 
-  /// A receiver of everything that is sent from here on.
+  /// A new receiver, which sees every value that is sent from now on.
   [[nodiscard]] receiver<T> subscribe() const {
     return receiver<T>(detail::broadcast_access(), *core_, core_->add_receiver());
   }
 
   /// Waits until there is no receiver.
   ///
-  /// - Result: none. Others may subscribe again.
+  /// - Result: none. New receivers may subscribe afterwards.
+  /// - Errors: none.
   /// - Cancellation: at once.
+  /// - In a select: withdrawn; nothing is lost.
   /// - Lifetime: this sender outlives the wait.
   /// - Thread safety: any thread; any number may wait.
   [[nodiscard]] detail::broadcast_closed<T> closed() const noexcept {
@@ -213,7 +217,7 @@ class [[nodiscard]] sender {
   }
 
   [[nodiscard]] std::size_t receiver_count() const noexcept { return core_->receivers(); }
-  /// Values that somebody has still to receive.
+  /// The number of values that some receiver has not received yet.
   [[nodiscard]] std::size_t len() const noexcept { return core_->length(); }
   [[nodiscard]] bool is_empty() const noexcept { return len() == 0; }
   [[nodiscard]] bool same_channel(const sender& other) const noexcept {
@@ -229,7 +233,7 @@ class [[nodiscard]] sender {
   detail::broadcast_core<T>* core_;
 };
 
-/// Knows a channel, but does not keep it open.
+/// Refers to a channel without keeping it open.
 template <class T>
 class weak_sender {
  public:
@@ -248,7 +252,7 @@ class weak_sender {
     if (core_ != nullptr) core_->drop_owner();
   }
 
-  /// A sender, unless the last one is gone. Any thread.
+  /// A sender, or nothing if the last sender is gone. Any thread.
   [[nodiscard]] std::optional<sender<T>> upgrade() const noexcept {
     if (core_ == nullptr || !core_->try_add_sender()) return std::nullopt;
     return sender<T>(detail::broadcast_access(), *core_);
@@ -258,8 +262,8 @@ class weak_sender {
   detail::broadcast_core<T>* core_;
 };
 
-/// Receives a copy of every value that is sent while it exists. The last receiver of a value gets
-/// the value itself.
+/// Receives a copy of every value that is sent while it exists. The last receiver to take a value
+/// gets the value itself.
 ///
 /// Thread safety: one thread at a time; the receivers of a channel are independent.
 template <class T>
@@ -283,12 +287,13 @@ class [[nodiscard]] receiver {
 
   /// Waits for the next value.
   ///
-  /// - Result: the values, in the order in which they were sent.
-  /// - Errors: `error::lagged` when values were overwritten before this receiver took them:
-  ///   `missed()` says how many, and the next call goes on with the oldest that is left.
-  ///   `error::closed` when all senders are gone and every value was received. What copying a `T`
-  ///   throws; that value is lost to this receiver.
+  /// - Result: the next value; values come in the order in which they were sent.
+  /// - Errors: `error::lagged` if values were overwritten before this receiver took them:
+  ///   `missed()` says how many, and the next call continues with the oldest that is left.
+  ///   `error::closed` if all senders are gone and every value was received. Throws what copying a
+  ///   `T` throws; that value is lost to this receiver.
   /// - Cancellation: at once; nothing has been received.
+  /// - In a select: withdrawn; the value stays in the channel for the next call.
   /// - Lifetime: the receiver outlives the wait, and is not moved meanwhile.
   /// - Thread safety: one thread at a time.
   ///
@@ -297,21 +302,22 @@ class [[nodiscard]] receiver {
   [[nodiscard]] detail::broadcast_recv<T> recv() noexcept {
     return detail::broadcast_recv<T>(*core_, next_);
   }
-  /// The next value if it is there; else `error::empty`, or the errors of `recv()`.
+  /// The next value if there is one; otherwise `error::empty`, or the errors of `recv()`.
   [[nodiscard]] recv_result<T> try_recv() { return detail::broadcast_recv<T>::take(*core_, next_); }
   /// `recv()` for plain threads: blocks. Throws `std::logic_error` inside a task.
   [[nodiscard]] recv_result<T> blocking_recv() {
     return detail::run_on_thread(recv(), "broadcast::receiver::blocking_recv");
   }
 
-  /// Another receiver of what is sent from here on; what this one has not received it does not see.
+  /// Another receiver, which sees what is sent from now on, but not the values that this one has
+  /// not received yet.
   [[nodiscard]] receiver resubscribe() const {
     return receiver(detail::broadcast_access(), *core_, core_->add_receiver());
   }
-  /// Values that were sent and not received, including those that are overwritten by now.
+  /// The number of values that were sent and not received, including those that were overwritten.
   [[nodiscard]] std::size_t len() const noexcept { return core_->length(next_); }
   [[nodiscard]] bool is_empty() const noexcept { return len() == 0; }
-  /// True when all senders are gone. Values may be left.
+  /// Returns true if all senders are gone. There may still be values to receive.
   [[nodiscard]] bool is_closed() const noexcept { return core_->is_closed(); }
   [[nodiscard]] bool same_channel(const receiver& other) const noexcept {
     return core_ == other.core_;
@@ -330,7 +336,8 @@ class [[nodiscard]] receiver {
 /// The capacity is rounded up to a power of two. Throws `std::invalid_argument` if it is 0 or more
 /// than half of `size_t` can count.
 ///
-/// Memory: the slots are allocated here. A value is destroyed as soon as all receivers have had it.
+/// Memory: the slots are allocated here. A value is destroyed as soon as all receivers have
+/// received it.
 ///
 ///     auto [tx, rx] = sync::broadcast::channel<news>(16);
 ///     auto another = tx.subscribe();

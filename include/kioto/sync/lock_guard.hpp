@@ -12,10 +12,10 @@
 namespace kioto {
 namespace detail {
 
-/// How many permits a lock for writing takes: one for each possible reader.
+/// The number of permits that a write lock takes: one for each possible reader.
 inline constexpr std::size_t all_permits = (std::size_t{1} << 29) - 1;
 
-/// Address of what a lock guards.
+/// The address of the value that a lock guards, or nothing for `void`.
 template <class T>
 class guarded_pointer {
  public:
@@ -35,7 +35,7 @@ class guarded_pointer<T> {
   [[nodiscard]] static T* get() noexcept { return nullptr; }
 };
 
-/// What a lock guards, if anything.
+/// The value that a lock guards, or nothing for `void`.
 template <class T>
 class guarded_value {
  public:
@@ -68,12 +68,12 @@ class mutex;
 template <class T>
 class rw_lock;
 
-/// A lock that is held, and the way to what it guards; unlocks when it is destroyed.
+/// Holds a lock and gives access to the value it guards; unlocks when it is destroyed.
 ///
-/// It may be held across a `co_await`, also if the task goes on on another thread.
+/// It may be held across a `co_await`, even if the task resumes on another thread.
 ///
-/// Lifetime: must not outlive its lock; the owned forms keep that alive. Thread safety: as a plain
-/// value; it may be destroyed on any thread.
+/// Lifetime: must not outlive its lock; the owned forms keep the lock alive. Thread safety: as a
+/// plain value; it may be destroyed on any thread.
 template <class T, std::size_t Permits, class Owner>
 class [[nodiscard]] basic_lock_guard {
  public:
@@ -94,7 +94,7 @@ class [[nodiscard]] basic_lock_guard {
   }
   ~basic_lock_guard() { unlock(); }
 
-  /// False for one that was unlocked or moved from, and for what a `try_` form returns in vain.
+  /// Returns false after unlocking or a move, and for the result of a `try_` form that failed.
   [[nodiscard]] explicit operator bool() const noexcept { return owner_ != nullptr; }
 
   /// Unlocks now.
@@ -116,7 +116,7 @@ class [[nodiscard]] basic_lock_guard {
     return value_.get();
   }
 
-  /// Goes on with a part of the value: `f(value)` returns a reference to it.
+  /// Narrows the guard to a part of the value: `f(value)` returns a reference to that part.
   ///
   ///     auto name = std::move(guard).map([](person& p) -> std::string& { return p.name; });
   template <class F, class U = T>
@@ -127,8 +127,8 @@ class [[nodiscard]] basic_lock_guard {
     return basic_lock_guard<part, Permits, Owner>(std::exchange(owner_, nullptr),
                                                   std::addressof(to));
   }
-  /// The same, if `f(value)` returns a pointer that is not null. Otherwise this guard stays as it
-  /// is, and what is returned holds nothing.
+  /// The same, if `f(value)` returns a pointer that is not null. Otherwise this guard is unchanged,
+  /// and the returned one holds nothing.
   template <class F, class U = T>
     requires std::is_pointer_v<std::invoke_result_t<F, U&>>
   [[nodiscard]] auto try_map(F&& f) && {
@@ -138,7 +138,7 @@ class [[nodiscard]] basic_lock_guard {
     return basic_lock_guard<part, Permits, Owner>(std::exchange(owner_, nullptr), to);
   }
 
-  /// Turns a lock for writing into one for reading. No other writer gets in between.
+  /// Turns a write lock into a read lock, without letting another writer in between.
   [[nodiscard]] auto downgrade() && noexcept
     requires(Permits == detail::all_permits)
   {

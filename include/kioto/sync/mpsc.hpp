@@ -30,7 +30,7 @@ class weak_unbounded_sender;
 
 namespace detail {
 
-/// What the senders of both kinds of channels have in common. Copies send into the same channel.
+/// The common part of the senders of both kinds of channels. Copies send into the same channel.
 template <class T, bool Bounded>
 class mpsc_sender {
  public:
@@ -47,22 +47,24 @@ class mpsc_sender {
     if (core_ != nullptr) core_->drop_sender();
   }
 
-  /// Waits until the receiver is closed or gone.
+  /// Waits until the receiver is closed or destroyed.
   ///
   /// - Result: none.
+  /// - Errors: none.
   /// - Cancellation: at once.
+  /// - In a select: withdrawn; nothing is lost.
   /// - Lifetime: this sender outlives the wait.
   /// - Thread safety: any thread; any number may wait.
   [[nodiscard]] mpsc_closed<T, Bounded> closed() const noexcept {
     return mpsc_closed<T, Bounded>(*core_);
   }
-  /// True when the receiver is closed or gone.
+  /// Returns true if the receiver is closed or destroyed.
   [[nodiscard]] bool is_closed() const noexcept { return core_->is_closed(); }
-  /// Whether both send into the same channel.
+  /// Returns true if both send into the same channel.
   [[nodiscard]] bool same_channel(const mpsc_sender& other) const noexcept {
     return core_ == other.core_;
   }
-  /// Senders of this channel, and weak ones, at some moment during the call.
+  /// The number of senders of this channel, and of weak ones, at some moment during the call.
   [[nodiscard]] std::size_t strong_count() const noexcept { return core_->senders(); }
   [[nodiscard]] std::size_t weak_count() const noexcept { return core_->weak_senders(); }
 
@@ -70,7 +72,7 @@ class mpsc_sender {
   mpsc_core<T, Bounded>* core_;
 };
 
-/// Knows a channel, but does not keep it open.
+/// Refers to a channel without keeping it open.
 template <class Sender, class T, bool Bounded>
 class mpsc_weak_sender {
  public:
@@ -90,7 +92,7 @@ class mpsc_weak_sender {
     if (core_ != nullptr) core_->drop_owner();
   }
 
-  /// A sender, unless the last one is gone. Any thread.
+  /// A sender, or nothing if the last sender is gone. Any thread.
   [[nodiscard]] std::optional<Sender> upgrade() const noexcept {
     if (core_ == nullptr || !core_->try_add_sender()) return std::nullopt;
     return Sender(mpsc_access(), *core_);
@@ -117,18 +119,20 @@ class [[nodiscard]] mpsc_receiver {
   }
   mpsc_receiver(const mpsc_receiver&) = delete;
   mpsc_receiver& operator=(const mpsc_receiver&) = delete;
-  /// Closes the channel and destroys what is in it.
+  /// Closes the channel and destroys the values in it.
   ~mpsc_receiver() {
     if (core_ != nullptr) core_->drop_receiver();
   }
 
   /// Waits for the next value.
   ///
-  /// - Result: the values, in the order in which they were sent. Empty when none will come: all
-  ///   senders are gone, or the receiver is closed and nobody has a permit, and all values have
-  ///   been received.
+  /// - Result: the next value; values come in the order in which they were sent. Empty if none will
+  ///   come: all senders are gone, or the receiver is closed and no permit is held, and all values
+  ///   have been received.
+  /// - Errors: none.
   /// - Cancellation: at once; nothing has been received.
-  /// - Lifetime: the receiver outlives the wait, and receives nothing else meanwhile.
+  /// - In a select: withdrawn; the value stays in the channel for the next call.
+  /// - Lifetime: the receiver outlives the wait, and no other operation receives from it meanwhile.
   /// - Thread safety: one thread at a time.
   ///
   ///     for (;;) {
@@ -138,11 +142,13 @@ class [[nodiscard]] mpsc_receiver {
   ///     }
   [[nodiscard]] mpsc_recv<T, Bounded> recv() noexcept { return mpsc_recv<T, Bounded>(*core_); }
 
-  /// Waits for at least one value, and appends what is there to `values`.
+  /// Waits for at least one value, and appends those that are there to `values`.
   ///
-  /// - Result: how many, at most `limit`; 0 when none will come, or if `limit` is 0.
-  /// - Errors: what the vector throws; what it has not got stays in the channel.
+  /// - Result: the number of values appended, at most `limit`; 0 if none will come, or if `limit`
+  ///   is 0.
+  /// - Errors: throws what the vector throws; values not yet appended stay in the channel.
   /// - Cancellation: at once; nothing has been received.
+  /// - In a select: withdrawn; the values stay in the channel.
   /// - Lifetime: the receiver and `values` outlive the wait.
   /// - Thread safety: one thread at a time.
   [[nodiscard]] mpsc_recv_many<T, Bounded> recv_many(std::vector<T>& values,
@@ -150,8 +156,8 @@ class [[nodiscard]] mpsc_receiver {
     return mpsc_recv_many<T, Bounded>(*core_, values, limit);
   }
 
-  /// The next value if it is there; else `error::empty` while one may come, and `error::closed`
-  /// when none will. A value whose sending has ended is always there.
+  /// The next value if there is one; otherwise `error::empty` while one may still come, and
+  /// `error::closed` if none will. A value whose `send` has returned is always found.
   [[nodiscard]] result<T> try_recv() {
     while (core_->front() == nullptr) {
       const mpsc_outcome now = core_->look_again();
@@ -170,15 +176,16 @@ class [[nodiscard]] mpsc_receiver {
     return run_on_thread(recv_many(values, limit), "mpsc::receiver::blocking_recv_many");
   }
 
-  /// Refuses what has not been sent yet. What is in the channel can be received, and what is sent
-  /// with permits that were given before.
+  /// Rejects all further sends. Values in the channel can still be received, and so can those that
+  /// are sent with permits which were granted before.
   void close() noexcept { core_->close(); }
-  /// True when this is closed, or all senders are gone. Values may be left.
+  /// Returns true if this receiver is closed or all senders are gone. There may still be values to
+  /// receive.
   [[nodiscard]] bool is_closed() const noexcept { return core_->is_ended(); }
-  /// Values in the channel.
+  /// The number of values in the channel.
   [[nodiscard]] std::size_t len() const noexcept { return core_->length(); }
   [[nodiscard]] bool is_empty() const noexcept { return len() == 0; }
-  /// As for the senders.
+  /// See `strong_count` and `weak_count` of the senders.
   [[nodiscard]] std::size_t sender_strong_count() const noexcept { return core_->senders(); }
   [[nodiscard]] std::size_t sender_weak_count() const noexcept { return core_->weak_senders(); }
 
@@ -190,7 +197,7 @@ class [[nodiscard]] mpsc_receiver {
 
 namespace sync::mpsc {
 
-/// Room for messages in a bounded channel, taken from it until it is used or given back.
+/// Reserved room for messages in a bounded channel; given back when it is not used.
 ///
 /// It refers to the channel of the sender that it came from, which must outlive it. Thread safety:
 /// one thread at a time.
@@ -212,12 +219,12 @@ class [[nodiscard]] permit {
   permit& operator=(const permit&) = delete;
   ~permit() { release(); }
 
-  /// Messages that can be sent with this permit.
+  /// The number of messages that can be sent with this permit.
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
-  /// Sends one message, also into a channel that was closed since. Never waits. If the receiver is
-  /// gone the value is destroyed. Throws `std::bad_alloc` when there is no memory, and
-  /// `std::logic_error` if `count()` is 0, having done nothing.
+  /// Sends one message, even if the channel has been closed since. Never waits. If the receiver is
+  /// gone the value is destroyed. Throws `std::bad_alloc` if there is no memory, and
+  /// `std::logic_error` if `count()` is 0; nothing has happened then.
   void send(T value) {
     if (count_ == 0) [[unlikely]]
       detail::throw_used_up_permit();
@@ -225,7 +232,7 @@ class [[nodiscard]] permit {
     if (core_->push(m, true) == detail::mpsc_outcome::no_memory) detail::throw_no_memory();
     --count_;
   }
-  /// Gives back what was not used; so does the destructor.
+  /// Gives back the unused room; so does the destructor.
   void release() noexcept {
     if (count_ != 0) core_->give_back(std::exchange(count_, 0));
   }
@@ -235,7 +242,7 @@ class [[nodiscard]] permit {
   std::size_t count_;
 };
 
-/// A permit for one message, together with its sender: it refers to nothing else.
+/// A permit for one message that owns its sender.
 template <class T>
 class [[nodiscard]] owned_permit {
  public:
@@ -243,13 +250,13 @@ class [[nodiscard]] owned_permit {
       : from_(std::move(from)), permit_(key, *from_.core_, 1) {}
   owned_permit(owned_permit&&) noexcept = default;
   owned_permit& operator=(owned_permit&& other) noexcept {
-    permit_ = std::move(other.permit_);  // before the channel may go
+    permit_ = std::move(other.permit_);  // before the channel may be destroyed
     from_ = std::move(other.from_);
     return *this;
   }
   ~owned_permit() = default;
 
-  /// Sends, and returns the sender. As for `permit::send`.
+  /// Sends as `permit::send` does, and returns the sender.
   sender<T> send(T value) && {
     permit_.send(std::move(value));
     return std::move(from_);
@@ -265,8 +272,8 @@ class [[nodiscard]] owned_permit {
   permit<T> permit_;
 };
 
-/// Sends into a bounded channel. A copy sends into the same channel; the channel ends with the last
-/// one.
+/// Sends into a bounded channel. A copy sends into the same channel; destroying the last one closes
+/// it.
 ///
 /// Thread safety: every member may be called from any thread. A sender that was moved from can only
 /// be destroyed or assigned to.
@@ -277,15 +284,17 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
  public:
   using detail::mpsc_sender<T, true>::mpsc_sender;
 
-  /// Waits for room, and sends.
+  /// Waits for room, and sends the value.
   ///
-  /// - Result: whether the value was sent. Senders are served in the order in which they began to
-  ///   wait.
-  /// - Errors: `error::closed` and the value, when the receiver is closed or gone;
+  /// - Result: a `send_result<T>`: success, or the error and the value. Senders are served in the
+  ///   order in which they began to wait.
+  /// - Errors: `error::closed` and the value, if the receiver is closed or destroyed;
   ///   `errc::not_enough_memory` and the value. A type whose move may throw costs an allocation and
   ///   throws in this call, before anything is awaited.
-  /// - Cancellation: at once; nothing has been sent, and the value is destroyed. `reserve()` first
-  ///   keeps it.
+  /// - Cancellation: at once; nothing has been sent, and the value is destroyed. To keep it,
+  ///   `reserve()` first.
+  /// - In a select: withdrawn; nothing has been sent, granted room goes to the next waiter, and the
+  ///   value is destroyed as by a cancellation.
   /// - Lifetime: the sender outlives the wait; the value is moved into the operation. On g++ before
   ///   13 an aggregate gets a name first: `job j{…}; co_await tx.send(std::move(j));`
   /// - Thread safety: any thread.
@@ -295,13 +304,13 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
   [[nodiscard]] detail::mpsc_send<T> send(T value) const {
     return detail::mpsc_send<T>(*this->core_, std::move(value));
   }
-  /// Sends if there is room now; else hands the value back with `error::full` or `error::closed`.
+  /// Sends if there is room now; otherwise returns the value with `error::full` or `error::closed`.
   send_result<T> try_send(T value) const {
     detail::message<T> m(std::move(value));
     return detail::mpsc_sent<T>(this->core_->push(m, false), m);
   }
-  /// `send()` with a limit: hands the value back with `errc::timed_out` if there is no room in
-  /// time. Runs in a frame of its own.
+  /// `send()` with a time limit: returns the value with `errc::timed_out` if there is no room in
+  /// time. A task; cancellation and in a select as for `send()`.
   template <class Rep, class Period>
   task<send_result<T>> send_timeout(T value, std::chrono::duration<Rep, Period> limit) const {
     auto room = co_await timeout(limit, reserve());
@@ -314,13 +323,14 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
     return detail::run_on_thread(send(std::move(value)), "mpsc::sender::blocking_send");
   }
 
-  /// Waits for room for `n` messages, and holds it.
+  /// Waits for room for `n` messages, and reserves it.
   ///
-  /// - Result: a permit with which they are sent without waiting.
-  ///   For `n` = 0 it is empty, and nobody waits for it.
-  /// - Errors: `error::closed`; `errc::invalid_argument` if `n` is more than `max_capacity()`, for
-  ///   which there never is room.
-  /// - Cancellation: at once; the place in the queue is lost, and nothing else.
+  /// - Result: a permit, with which the messages are sent without waiting. For `n` = 0 it is empty,
+  ///   and the operation does not wait.
+  /// - Errors: `error::closed`; `errc::invalid_argument` if `n` is more than `max_capacity()`.
+  /// - Cancellation: at once; only the place in the queue is lost.
+  /// - In a select: withdrawn; reserved room goes to the next waiter, and only the place in the
+  ///   queue is lost.
   /// - Lifetime: the sender outlives the wait and the permit.
   /// - Thread safety: any thread.
   [[nodiscard]] detail::mpsc_reserve<T> reserve_many(std::size_t n) const noexcept {
@@ -332,7 +342,7 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
     return detail::mpsc_reserve_owned<T>(*this->core_, *this);
   }
 
-  /// The same without waiting; `error::full` when there is no room.
+  /// The same without waiting; `error::full` if there is no room.
   [[nodiscard]] result<permit<T>> try_reserve_many(std::size_t n) const noexcept {
     if (n > max_capacity()) return std::make_error_code(std::errc::invalid_argument);
     const detail::mpsc_outcome got = this->core_->try_acquire(n);
@@ -346,7 +356,8 @@ class [[nodiscard]] sender : public detail::mpsc_sender<T, true> {
     return owned_permit<T>(detail::mpsc_access(), *this);
   }
 
-  /// Messages that could be sent now without waiting; of all that the channel holds.
+  /// The number of messages that could be sent now without waiting, and the number that fit into
+  /// the empty channel.
   [[nodiscard]] std::size_t capacity() const noexcept { return this->core_->capacity(); }
   [[nodiscard]] std::size_t max_capacity() const noexcept { return this->core_->max_capacity(); }
 
@@ -376,8 +387,8 @@ class [[nodiscard]] receiver : public detail::mpsc_receiver<T, true> {
   [[nodiscard]] std::size_t max_capacity() const noexcept { return this->core_->max_capacity(); }
 };
 
-/// Sends into an unbounded channel. A copy sends into the same channel; the channel ends with the
-/// last one. Thread safety: as for `sender`.
+/// Sends into an unbounded channel. A copy sends into the same channel; destroying the last one
+/// closes it. Thread safety: as for `sender`.
 template <class T>
 class [[nodiscard]] unbounded_sender : public detail::mpsc_sender<T, false> {
  public:
@@ -385,7 +396,7 @@ class [[nodiscard]] unbounded_sender : public detail::mpsc_sender<T, false> {
 
   /// Sends. Never waits.
   ///
-  /// - Result: `error::closed` and the value when the receiver is closed or gone;
+  /// - Result: success, or `error::closed` and the value if the receiver is closed or destroyed;
   ///   `errc::not_enough_memory` and the value.
   /// - Thread safety: any thread.
   send_result<T> send(T value) const {
@@ -410,13 +421,14 @@ class [[nodiscard]] unbounded_receiver : public detail::mpsc_receiver<T, false> 
   using detail::mpsc_receiver<T, false>::mpsc_receiver;
 };
 
-/// A channel from many senders to one receiver that holds at most `capacity` values; senders wait
-/// for room. Throws `std::invalid_argument` for a capacity of 0, or beyond a quarter of what
-/// `size_t` can count.
+/// A channel from any number of senders to one receiver that holds at most `capacity` values;
+/// senders wait for room. Throws `std::invalid_argument` for a capacity of 0, or beyond a quarter
+/// of what `size_t` can count.
 ///
-/// Memory: an idle channel takes 152 bytes, in one allocation. Values lie in blocks of about 1 KiB,
-/// of 4 to 31 values; the first is allocated when the first value is sent. A block is freed when
-/// its last value has been received, but one: a drained channel uses that again from its start.
+/// Memory: an idle channel takes 152 bytes, in one allocation. Values are stored in blocks of about
+/// 1 KiB, of 4 to 31 values; the first block is allocated when the first value is sent. A block is
+/// freed when its last value has been received, except for one, which a drained channel reuses from
+/// its start.
 ///
 ///     auto [tx, rx] = sync::mpsc::channel<job>(100);
 template <detail::sendable T>
@@ -429,7 +441,7 @@ template <detail::sendable T>
   return {sender<T>(key, *core), receiver<T>(key, *core)};
 }
 
-/// The same without a limit: sending never waits, and memory is what bounds it.
+/// The same without a limit: sending never waits, and only memory bounds the number of values.
 template <detail::sendable T>
 [[nodiscard]] std::pair<unbounded_sender<T>, unbounded_receiver<T>> unbounded_channel() {
   auto* core = new detail::mpsc_core<T, false>(std::numeric_limits<std::size_t>::max());

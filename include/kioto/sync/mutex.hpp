@@ -21,17 +21,19 @@ using owned_mutex_guard = basic_lock_guard<T, 1, detail::shared_core>;
 /// Mutual exclusion of tasks, together with the value that it guards; `mutex<>` guards nothing. 24
 /// bytes and the value.
 ///
-/// - Waits for: `lock` and `lock_owned` wait until the mutex is free, and its turn has come: it is
-///   handed over in the order of arrival. A free one costs one compare-and-swap, and neither a lock
-///   nor an allocation; so does unlocking when nobody waits.
+/// - Waits for: `lock` and `lock_owned` wait until the mutex is free. It is handed over in the
+///   order of arrival. Locking a free mutex costs one compare-and-swap, no internal lock and no
+///   allocation; so does unlocking when no task waits.
 /// - Result: a guard, which unlocks when it is destroyed. What happened before an unlock happens
 ///   before the return of the next lock.
 /// - Errors: none. An exception that unwinds through a guard unlocks as usual.
-/// - Cancellation: loses the place in line. A mutex that was handed over already is locked by the
-///   cancelled task, as a value that came, and unlocks when the task drops it.
+/// - Cancellation: loses the place in the queue. A cancelled task to which the mutex was already
+///   handed over gets it, as any value that arrived before the stop, and unlocks when it destroys
+///   the guard.
+/// - In a select: withdrawn; a mutex that was already handed over goes to the next waiter.
 /// - Lifetime: the mutex outlives its waiters and guards. The `_owned` forms take a
-///   `std::shared_ptr` instead and share in it. Who locks last may destroy the mutex after its
-///   unlock at once, although the unlock before it has not returned yet.
+///   `std::shared_ptr` instead and share ownership. The last task to lock the mutex may destroy it
+///   right after its unlock, even if the previous call of unlock has not returned yet.
 /// - Thread safety: every member but `into_inner` may be called from any thread.
 /// - Deadlock: a task that locks a mutex which it holds waits for ever; so do two tasks that lock
 ///   two of them in different order. A guard may be held across a `co_await`. A `std::mutex` must
@@ -48,7 +50,7 @@ class mutex {
  public:
   using value_type = T;
 
-  /// The value is made from `args`.
+  /// The value is constructed from `args`.
   template <class... Args>
     requires std::is_void_v<T> || std::is_constructible_v<T, Args...>
   constexpr explicit mutex(std::in_place_t, Args&&... args)
@@ -92,7 +94,7 @@ class mutex {
     return detail::run_on_thread(lock_owned(std::move(self)), "mutex::blocking_lock_owned");
   }
 
-  /// The value, when nobody else uses the mutex any more.
+  /// Moves the value out. Nothing else may use the mutex any more.
   template <class U = T>
     requires(!std::is_void_v<U>)
   [[nodiscard]] U into_inner() && {

@@ -12,7 +12,7 @@ class notify_waiter : public basic_notify_waiter<std_sync> {
  public:
   void fire() noexcept { complete(*operation_); }
 
-  leaf_operation* operation_ = nullptr;  ///< who waits
+  leaf_operation* operation_ = nullptr;  ///< the operation that waits
 };
 using notify_core = basic_notify_core<std_sync, notify_waiter>;
 
@@ -25,11 +25,12 @@ namespace sync {
 
 /// One wait for a `notify`; see there. Movable until it is enabled or awaited.
 ///
-/// It was there when it was created: a `notify_waiters()` after that completes it, awaited or not.
-/// A notice that it got and nobody has seen goes to the next one when it is destroyed.
+/// It counts as a waiter from its creation: a `notify_waiters()` after that completes it, whether
+/// or not it is being awaited. A notification that it received and that was never observed goes to
+/// the next waiter when it is destroyed.
 ///
-/// It may be awaited again after a wait that was cancelled: it has kept its place in line. After a
-/// wait that was not, awaiting it completes at once.
+/// It may be awaited again after a wait that was cancelled or withdrawn: it has kept its place in
+/// the queue. After a wait that completed, awaiting it again completes at once.
 class [[nodiscard]] notified : private detail::notify_waiter {
  public:
   explicit notified(detail::notify_core& core) noexcept : core_(&core) { core.join(*this); }
@@ -44,8 +45,8 @@ class [[nodiscard]] notified : private detail::notify_waiter {
       core_->leave(*this);
   }
 
-  /// Takes a place in line without waiting: from now on a `notify_one()` can be meant for this
-  /// object. True: it has its notice, and awaiting it will not wait.
+  /// Joins the queue without waiting: from now on a `notify_one()` may select this object. Returns
+  /// true if it has already been notified, and awaiting it will not wait.
   bool enable() noexcept {
     if (done_) return true;
     in_use_ = true;
@@ -58,7 +59,7 @@ class [[nodiscard]] notified : private detail::notify_waiter {
   friend class detail::notified_operation;
 
   detail::notify_core* core_;
-  bool in_use_ = false;  ///< may be in line, or have a notice that nobody has seen
+  bool in_use_ = false;  ///< may be queued, or notified without having observed it
   bool done_ = false;
 };
 
@@ -82,7 +83,8 @@ class [[nodiscard]] notified_operation final : public leaf_awaiter<notified_oper
     return wait_in_line();
   }
   bool cancel() noexcept override { return waiter_->core_->give_up(*waiter_); }
-  // The `notified` object keeps the notice for its next wait, or hands it on when it goes.
+  // The `notified` object keeps the notification for its next wait, or passes it on when it is
+  // destroyed.
   bool withdraw() noexcept override { return true; }
 
   void await_resume() noexcept {
@@ -104,23 +106,26 @@ inline detail::notified_operation notified::operator co_await() noexcept {
   return detail::notified_operation(*this);
 }
 
-/// Tells tasks that something has happened, without saying what. 24 bytes.
+/// Notifies tasks that something has happened, without saying what. 24 bytes.
 ///
-/// - Waits for: `notified()` waits until it gets a notice. `notify_one()` gives one to the waiter
-///   that came first, `notify_last()` to the one that came last; if nobody waits, one notice is
-///   kept for who comes next, and no more than one. `notify_waiters()` gives one to every
-///   `notified` object that exists, and keeps nothing.
-/// - Result: none. What happened before the notice happens before the return of the wait.
+/// - Waits for: `notified()` waits until it is notified. `notify_one()` notifies the waiter that
+///   came first, `notify_last()` the one that came last; if there is no waiter, one notification,
+///   and no more than one, is stored for the next. `notify_waiters()` notifies every `notified`
+///   object that exists, and stores nothing.
+/// - Result: none. What happened before the notification happens before the return of the wait.
 /// - Errors: none.
-/// - Cancellation: loses the place in line; a notice of `notify_one()` that had come already is not
-///   lost: it counts as come, or goes on to the next.
-/// - Lifetime: the object outlives its `notified` objects. Who gets the last notice may destroy it
-///   at once, although the call that gave it has not returned yet.
+/// - Cancellation: loses the place in the queue when the `notified` object is destroyed; a
+///   notification of `notify_one()` that it had received is not lost: either the wait completes, or
+///   the notification goes to the next waiter.
+/// - In a select: withdrawn; a notification that arrived stays with the `notified` object for its
+///   next wait, or goes to the next waiter when that is destroyed.
+/// - Lifetime: the object outlives its `notified` objects. The last one to be notified may destroy
+///   it at once, even if the notifying call has not returned yet.
 /// - Thread safety: every member may be called from any thread.
 ///
-/// A condition is waited for in a loop that cannot miss a notice: `notified()` first, then the
-/// look, then the wait. With `notify_one()` the object has to be enabled before the look, unless
-/// there is only one waiter.
+/// A condition is waited for in a loop that cannot miss a notification: create the `notified()`
+/// first, then check the condition, then wait. With `notify_one()` the object has to be enabled
+/// before the check, unless there is only one waiter.
 ///
 ///     for (;;) {
 ///       auto changed = news.notified();

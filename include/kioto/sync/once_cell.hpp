@@ -17,7 +17,8 @@
 namespace kioto {
 namespace detail {
 
-/// Waits for the right to initialise. True: it is the caller's turn. False: there is a value.
+/// Waits for the right to initialise. The result is true if the caller has that right, and false if
+/// there is a value.
 class [[nodiscard]] turn_operation final : public acquire_operation {
  public:
   explicit turn_operation(semaphore_core& core) noexcept : acquire_operation(core, 1) {}
@@ -25,7 +26,7 @@ class [[nodiscard]] turn_operation final : public acquire_operation {
   [[nodiscard]] bool await_resume() noexcept { return take(); }
 };
 
-/// The right to initialise. If it ends without a value, the next has its turn.
+/// The right to initialise. If it is destroyed before `done()`, it goes to the next waiter.
 class initialising {
  public:
   explicit initialising(semaphore_core& core) noexcept : core_(&core) {}
@@ -34,15 +35,15 @@ class initialising {
   ~initialising() {
     if (core_ != nullptr) core_->release(1);
   }
-  /// The value is there; everybody may look at it.
+  /// Publishes the value.
   void done() noexcept { std::exchange(core_, nullptr)->close(); }
 
  private:
   semaphore_core* core_;
 };
 
-/// `get_or_init` and `get_or_try_init`: nothing but a look when there is a value, otherwise a task
-/// that waits for its turn and initialises.
+/// `get_or_init` and `get_or_try_init`: one load if there is a value; otherwise a task that waits
+/// for its turn and initialises.
 template <class Cell, class F, class Result>
 class [[nodiscard]] once_operation {
  public:
@@ -81,18 +82,20 @@ class [[nodiscard]] once_operation {
 
 namespace sync {
 
-/// A value that the first one who needs it makes, once. 24 bytes and the value.
+/// A value that is made once, by the first task that needs it. 24 bytes and the value.
 ///
-/// - Waits for: `get_or_init(f)` waits until there is a value. The first to come makes it with
-///   `co_await f()`, others wait for that. When there is a value it costs one load.
+/// - Waits for: `get_or_init(f)` waits until there is a value. The first caller makes it with
+///   `co_await f()`, others wait for that. If there is a value it costs one load.
 /// - Result: a reference to the value; of `get_or_try_init`, whose `f()` results in a `result<T>`,
-/// a
-///   `result` with a pointer to it.
-/// - Errors: the exception or the error of `f()` goes to the one who called it. The next who waits
-///   calls its own.
-/// - Cancellation: loses the place in line. If the one who makes the value is cancelled, its `f()`
-///   is, and the next who waits calls its own.
-/// - Lifetime: the cell outlives all who wait. `f` is copied or moved, and lives as long as what it
+///   a `result` with a pointer to it.
+/// - Errors: the exception or the error of `f()` goes to the task that called it. The next waiter
+///   then calls its own.
+/// - Cancellation: loses the place in the queue. If the task that makes the value is cancelled, so
+///   is its `f()`, and the next waiter calls its own.
+/// - In a select: withdrawn; if the branch is making the value, its `f()` is stopped, and the next
+///   waiter calls its own. If the value is made nevertheless, it stays in the cell and is in the
+///   result.
+/// - Lifetime: the cell outlives all waiters. `f` is copied or moved, and lives as long as what it
 ///   returns runs.
 /// - Thread safety: every member may be called from any thread. The value itself is shared by all,
 ///   and therefore const.
@@ -118,8 +121,8 @@ class once_cell {
   }
   [[nodiscard]] bool is_initialized() const noexcept { return core_.is_closed(); }
 
-  /// Makes the value here and now. False, and the arguments are untouched: there is one, or
-  /// somebody is making it.
+  /// Makes the value now. Returns false, with the arguments untouched, if there is a value or a
+  /// task is making it.
   template <class... Args>
     requires std::is_constructible_v<T, Args...>
   bool set(Args&&... args) {
@@ -179,7 +182,7 @@ class once_cell {
       co_return std::addressof(cell.value_.get());
   }
 
-  detail::semaphore_core core_;  // one permit, for who makes the value; closed when it is there
+  detail::semaphore_core core_;  // the permit is for making the value; then closed
   detail::manual_lifetime<T> value_;
 };
 static_assert(sizeof(once_cell<void*>) == 8 + 3 * sizeof(void*));

@@ -34,7 +34,7 @@ class oneshot_cell {
   ~oneshot_cell() {}
 
   basic_oneshot_state<std_sync, leaf_operation> state_;
-  bool taken_ = false;  ///< the receiver's: it has had the value
+  bool taken_ = false;  ///< used by the receiver: the value was taken
   union {
     message<T> value_;
   };
@@ -56,7 +56,7 @@ class [[nodiscard]] oneshot_recv final : public leaf_awaiter<oneshot_recv<T>> {
 
   result<T> await_resume() { return take(cell_, error::closed); }
 
-  /// The value; `otherwise` if it may still come.
+  /// The value, or `otherwise` if it may still come.
   static result<T> take(oneshot_cell<T>* cell, error otherwise) {
     if (cell == nullptr || cell->taken_) return error::closed;
     if (!cell->state_.is_decided()) return otherwise;
@@ -124,13 +124,14 @@ class [[nodiscard]] sender {
   sender& operator=(const sender&) = delete;
   ~sender() { leave(); }
 
-  /// Hands the value to the receiver. Never waits.
+  /// Sends the value to the receiver. Never waits.
   ///
-  /// - Result: `error::closed` and the value, if the receiver is closed or gone, or if this sender
-  ///   has sent before. A value that was accepted is received, or destroyed with the receiver.
-  /// - Errors: a type whose move may throw costs an allocation, and throws here, having sent
-  ///   nothing.
-  /// - Thread safety: as for the sender, which is spent afterwards.
+  /// - Result: success, or `error::closed` and the value, if the receiver is closed or destroyed,
+  ///   or if this sender has sent before. A value that was accepted is received, or destroyed with
+  ///   the receiver.
+  /// - Errors: a type whose move may throw costs an allocation, and throws here; nothing has been
+  ///   sent then.
+  /// - Thread safety: as for the sender, which cannot send again.
   ///
   ///     auto sent = tx.send(answer);
   send_result<T> send(T value) {
@@ -149,16 +150,18 @@ class [[nodiscard]] sender {
     return {make_error_code(error::closed), detail::take_value<T>(std::move(back))};
   }
 
-  /// Waits until the receiver is closed or gone: nobody wants the value any more.
+  /// Waits until the receiver is closed or destroyed: the value is no longer wanted.
   ///
-  /// - Result: none. Completes at once if this sender is spent.
+  /// - Result: none. Completes at once if this sender has sent.
+  /// - Errors: none.
   /// - Cancellation: at once.
+  /// - In a select: withdrawn; nothing is lost.
   /// - Lifetime: the sender outlives the wait, and sends nothing meanwhile.
   /// - Thread safety: as for the sender.
   [[nodiscard]] detail::oneshot_closed<T> closed() noexcept {
     return detail::oneshot_closed<T>(cell_);
   }
-  /// True when the receiver is closed or gone, or this sender is spent.
+  /// Returns true if the receiver is closed or destroyed, or this sender has sent.
   [[nodiscard]] bool is_closed() const noexcept {
     return cell_ == nullptr || cell_->state_.is_closed();
   }
@@ -178,7 +181,7 @@ class [[nodiscard]] sender {
 
 /// The half that receives, once. Awaiting it is the same as awaiting `recv()`.
 ///
-/// Destroying it closes the channel, and destroys a value that nobody took. Thread safety: one
+/// Destroying it closes the channel, and destroys a value that was not taken. Thread safety: one
 /// thread at a time; the two halves are independent.
 template <class T>
 class [[nodiscard]] receiver {
@@ -197,10 +200,12 @@ class [[nodiscard]] receiver {
 
   /// Waits for the value.
   ///
-  /// - Result: the value, once. It arrives also if it was sent before `close()`.
-  /// - Errors: `error::closed`: the sender is gone without having sent, the receiver was closed
-  ///   first, or the value has been taken.
+  /// - Result: the value, once, also if it was sent before `close()`.
+  /// - Errors: `error::closed` if the sender was destroyed without having sent, the receiver was
+  ///   closed first, or the value has been taken.
   /// - Cancellation: at once; the value stays in the channel.
+  /// - In a select: withdrawn; the value stays in the channel, and can be received by the next
+  ///   call.
   /// - Lifetime: the receiver outlives the wait.
   /// - Thread safety: as for the receiver.
   ///
@@ -210,23 +215,23 @@ class [[nodiscard]] receiver {
   [[nodiscard]] detail::oneshot_recv<T> operator co_await() & noexcept { return recv(); }
   [[nodiscard]] detail::oneshot_recv<T> operator co_await() && noexcept { return recv(); }
 
-  /// The value if it is there; else `error::empty` while it may come, and `error::closed` when it
-  /// will not.
+  /// The value if it is there; otherwise `error::empty` while it may still come, and
+  /// `error::closed` if it will not.
   [[nodiscard]] result<T> try_recv() { return detail::oneshot_recv<T>::take(cell_, error::empty); }
   /// `recv()` for plain threads: blocks. Throws `std::logic_error` inside a task.
   [[nodiscard]] result<T> blocking_recv() {
     return detail::run_on_thread(recv(), "oneshot::receiver::blocking_recv");
   }
 
-  /// Refuses a value that has not been sent yet; one that has can still be received.
+  /// Rejects a value that has not been sent yet; one that has been sent can still be received.
   void close() noexcept {
     if (cell_ != nullptr) cell_->state_.close();
   }
-  /// True unless a value is there to be taken.
+  /// Returns true unless there is a value to be taken.
   [[nodiscard]] bool is_empty() const noexcept {
     return cell_ == nullptr || cell_->taken_ || !cell_->state_.has_value();
   }
-  /// True when there is no value, and none will come.
+  /// Returns true if there is no value and none will come.
   [[nodiscard]] bool is_terminated() const noexcept {
     return cell_ == nullptr || cell_->taken_ ||
            (cell_->state_.is_decided() && !cell_->state_.has_value());
@@ -263,8 +268,8 @@ namespace sync::oneshot {
 
 /// A channel for one value.
 ///
-/// Allocates once, from the pool of coroutine frames: the two halves meet in memory that either may
-/// outlive. For a bare signal send a `std::monostate`.
+/// Allocates once, from the pool of coroutine frames: the two halves share it, and the second to be
+/// destroyed frees it. For a bare signal send a `std::monostate`.
 ///
 ///     auto [tx, rx] = sync::oneshot::channel<int>();
 ///     spawn(compute(std::move(tx)));

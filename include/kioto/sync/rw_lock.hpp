@@ -12,7 +12,7 @@
 
 namespace kioto::sync {
 
-/// A lock for reading or writing that is held, or a part of what it guards. See `basic_lock_guard`.
+/// A held read or write lock, or a part of the value it guards. See `basic_lock_guard`.
 template <class T = void>
 using read_guard = basic_lock_guard<const T, 1, detail::borrowed_core>;
 template <class T = void>
@@ -22,23 +22,24 @@ using owned_read_guard = basic_lock_guard<const T, 1, detail::shared_core>;
 template <class T = void>
 using owned_write_guard = basic_lock_guard<T, detail::all_permits, detail::shared_core>;
 
-/// Many readers or one writer, together with the value that is read and written. 24 bytes and the
+/// A lock for many readers or one writer, together with the value that it guards. 24 bytes and the
 /// value.
 ///
-/// - Waits for: `read*` wait until there is no writer, `write*` until there is nobody, and in the
-///   order of arrival: a reader waits behind a writer that waits, so that readers cannot keep
-///   writers out. A free one costs one compare-and-swap, and neither a lock nor an allocation.
+/// - Waits for: `read*` wait until there is no writer, `write*` until there is neither reader nor
+///   writer, in the order of arrival: a reader waits behind a waiting writer, so that readers
+///   cannot starve writers. Locking a free one costs one compare-and-swap, no internal lock and no
+///   allocation.
 /// - Result: a guard, which unlocks when it is destroyed. What happened before an unlock happens
 ///   before the return of every lock that had to wait for it.
 /// - Errors: none. An exception that unwinds through a guard unlocks as usual.
-/// - Cancellation: loses the place in line; readers behind a writer that is cancelled go on.
+/// - Cancellation: loses the place in the queue; readers behind a cancelled writer proceed.
+/// - In a select: withdrawn; a lock that was already granted goes to the next waiters.
 /// - Lifetime: the lock outlives its waiters and guards. The `_owned` forms take a
-///   `std::shared_ptr` instead and share in it.
+///   `std::shared_ptr` instead and share ownership.
 /// - Thread safety: every member but `into_inner` may be called from any thread. At most 2^29 - 1
 ///   readers at a time.
-/// - Deadlock: a task that reads and then writes, or reads twice while a writer waits between,
-/// waits
-///   for ever. See also `mutex`.
+/// - Deadlock: a task that holds a read lock and waits for a write lock waits for ever, and so does
+///   one that takes a second read lock while a writer waits in between. See also `mutex`.
 ///
 ///     auto config = co_await shared.config.read();
 ///     use(config->name);
@@ -49,7 +50,7 @@ class rw_lock {
  public:
   using value_type = T;
 
-  /// The value is made from `args`.
+  /// The value is constructed from `args`.
   template <class... Args>
     requires std::is_void_v<T> || std::is_constructible_v<T, Args...>
   constexpr explicit rw_lock(std::in_place_t, Args&&... args)
@@ -66,9 +67,9 @@ class rw_lock {
 
   [[nodiscard]] auto read() noexcept { return operation<read_guard<T>>(*this, &core_); }
   [[nodiscard]] auto write() noexcept { return operation<write_guard<T>>(*this, &core_); }
-  /// Empty if there is a writer, or one waits.
+  /// Empty if there is a writer or a waiting one.
   [[nodiscard]] read_guard<T> try_read() noexcept { return attempt<read_guard<T>>(*this, &core_); }
-  /// Empty if there is anybody.
+  /// Empty if there is a reader or a writer.
   [[nodiscard]] write_guard<T> try_write() noexcept {
     return attempt<write_guard<T>>(*this, &core_);
   }
@@ -105,7 +106,7 @@ class rw_lock {
     return detail::run_on_thread(write_owned(std::move(self)), "rw_lock::blocking_write_owned");
   }
 
-  /// The value, when nobody else uses the lock any more.
+  /// Moves the value out. Nothing else may use the lock any more.
   template <class U = T>
     requires(!std::is_void_v<U>)
   [[nodiscard]] U into_inner() && {

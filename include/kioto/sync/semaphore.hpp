@@ -16,17 +16,17 @@ namespace kioto {
 namespace detail {
 
 [[noreturn]] void throw_foreign_permit();
-/// Throws std::invalid_argument: no semaphore can have so many permits.
+/// Throws std::invalid_argument: `count` is more than the maximum number of permits of a semaphore.
 [[noreturn]] std::size_t refused_permits(std::size_t count);
-/// Throws std::overflow_error: with so many more permits a semaphore had more than it can have.
+/// Throws std::overflow_error: adding `count` permits would exceed the maximum.
 [[noreturn]] void refuse_more_permits(std::size_t count, std::size_t total);
 
-/// The core of a semaphore, which also counts the permits that there are, held or not: all of them
-/// may be given back at a time.
+/// The core of a semaphore that also counts all permits, held or not: all of them may be given back
+/// at the same time.
 ///
-/// Invariant: `total_` is never less than the permits in the core and those that are held together.
-/// So it grows before the core does, and shrinks after permits were taken out. Memory order: who
-/// adds acquires what `forgotten()` released, so it finds the core without those permits.
+/// Invariant: `total_` is never less than the sum of the permits in the core and those that are
+/// held. So it grows before the core does, and shrinks after permits were taken out. Memory order:
+/// `add()` acquires what `forgotten()` released, so it sees the core without the forgotten permits.
 class counted_semaphore_core : public semaphore_core {
  public:
   constexpr explicit counted_semaphore_core(std::size_t permits) noexcept
@@ -40,13 +40,13 @@ class counted_semaphore_core : public semaphore_core {
                                            std::memory_order_acquire));
     release(n);
   }
-  /// As `basic_semaphore_core::forget`.
+  /// See `basic_semaphore_core::forget`.
   std::size_t forget(std::size_t n) noexcept {
     const std::size_t taken = semaphore_core::forget(n);
     forgotten(taken);
     return taken;
   }
-  /// Permits that were held are not given back.
+  /// `n` permits are gone for good: they will not be given back.
   void forgotten(std::size_t n) noexcept { total_.fetch_sub(n, std::memory_order_release); }
 
  private:
@@ -60,7 +60,7 @@ class permit_operation;
 
 namespace sync {
 
-/// Permits of a semaphore; it gives them back when it is destroyed.
+/// Holds permits of a semaphore; gives them back when it is destroyed.
 ///
 /// Lifetime: a `semaphore_permit` must not outlive its semaphore; an `owned_semaphore_permit` keeps
 /// it alive. Thread safety: as a plain value; it may be destroyed on any thread.
@@ -81,7 +81,7 @@ class [[nodiscard]] basic_semaphore_permit {
   }
   ~basic_semaphore_permit() { release(); }
 
-  /// How many permits it holds.
+  /// The number of permits it holds.
   [[nodiscard]] std::size_t count() const noexcept { return count_; }
 
   /// Gives the permits back now.
@@ -89,7 +89,7 @@ class [[nodiscard]] basic_semaphore_permit {
     if (count_ != 0) owner_->release(std::exchange(count_, 0));
     owner_ = nullptr;
   }
-  /// Never gives them back: the semaphore has so many less from now on.
+  /// Drops the permits without giving them back: the semaphore has that many fewer from now on.
   void forget() noexcept {
     if (count_ != 0)
       static_cast<detail::counted_semaphore_core&>(*owner_).forgotten(std::exchange(count_, 0));
@@ -103,7 +103,7 @@ class [[nodiscard]] basic_semaphore_permit {
     owner_ = std::exchange(other.owner_, nullptr);
     count_ += std::exchange(other.count_, 0);
   }
-  /// Moves `n` of the permits into a new object. Nothing if it holds fewer.
+  /// Moves `n` of the permits into a new object. Returns nothing if it holds fewer.
   [[nodiscard]] std::optional<basic_semaphore_permit> split(std::size_t n) noexcept {
     if (n > count_) return std::nullopt;
     count_ -= n;
@@ -150,22 +150,23 @@ class [[nodiscard]] permit_operation final : private semaphore_ref<Owner>,
 
 namespace sync {
 
-/// A number of permits, for limiting how much happens at a time. 32 bytes.
+/// A number of permits, to limit how many tasks do something at a time. 32 bytes.
 ///
-/// Permits are handed out in the order of arrival. Who wants many gathers them at the head of the
-/// line; nobody overtakes it, also if there would be enough for him.
+/// Permits are granted in the order of arrival. A waiter that wants many gathers them at the head
+/// of the queue; no later one overtakes it, even if there are enough permits for that one.
 ///
-/// - Waits for: `acquire*` wait until as many permits are there as are wanted, for nothing if they
-///   are there already: that costs one compare-and-swap, and neither a lock nor an allocation.
+/// - Waits for: `acquire*` wait until the permits wanted are available. If they already are, this
+///   costs one compare-and-swap, no internal lock and no allocation.
 /// - Result: `result<semaphore_permit>`. What happened before a permit was given back happens
 ///   before the return of the `acquire` that gets it.
-/// - Errors: `error::closed` after `close()`; of the `try_` forms also `error::full`: not so many
-///   permits at the moment, or others are waiting. Throws std::invalid_argument for more than
+/// - Errors: `error::closed` after `close()`; of the `try_` forms also `error::full`: not enough
+///   permits at the moment, or other tasks are waiting. Throws std::invalid_argument for more than
 ///   `max_permits`.
-/// - Cancellation: loses the place in line; permits that were gathered go to the next.
+/// - Cancellation: loses the place in the queue; permits that were gathered go to the next waiter.
+/// - In a select: withdrawn; permits that were granted or gathered go to the next waiter.
 /// - Lifetime: the semaphore outlives its waiters and permits. The `_owned` forms take a
-///   `std::shared_ptr` instead and share in it. Who gets the last permit may destroy the semaphore
-///   at once, although the call that gave it back has not returned yet.
+///   `std::shared_ptr` instead and share ownership. The task that gets the last permit may destroy
+///   the semaphore at once, even if the call that gave the permit back has not returned yet.
 /// - Thread safety: every member may be called from any thread.
 /// - Deadlock: a task that waits for permits which it holds itself waits for ever.
 ///
@@ -224,16 +225,15 @@ class semaphore {
     return attempt(c, share(std::move(self)), n);
   }
 
-  /// Adds permits, first of all for those who wait. Throws std::overflow_error, having done
-  /// nothing, if there would be more than `max_permits`, those that are held included.
+  /// Adds permits, which go to the waiters first. Throws std::overflow_error, without effect, if
+  /// there would be more than `max_permits`, including those that are held.
   void add_permits(std::size_t n) { core_.add(n); }
-  /// Takes away up to `n` permits that nobody holds. Returns how many.
+  /// Removes up to `n` permits that are not held. Returns how many were removed.
   std::size_t forget_permits(std::size_t n) noexcept { return core_.forget(n); }
-  /// Everybody who waits, and who comes later, gets `error::closed`. Permits that are held stay
-  /// valid.
+  /// All present and future waiters get `error::closed`. Permits that are held stay valid.
   void close() noexcept { core_.close(); }
   [[nodiscard]] bool is_closed() const noexcept { return core_.is_closed(); }
-  /// How many permits nobody holds, without those that the first in line has gathered.
+  /// The number of permits that are not held, excluding those that the first waiter has gathered.
   [[nodiscard]] std::size_t available_permits() const noexcept { return core_.available(); }
 
  private:

@@ -12,8 +12,8 @@
 namespace kioto {
 namespace sync {
 
-/// What became of a value that was to be sent: it is in the channel, or it is handed back with the
-/// reason. `or_throw`, `or_return`, `as_result` and `timeout` treat it as a `result<void>`.
+/// The result of sending a value: it is in the channel, or it is returned together with the reason.
+/// `or_throw`, `or_return`, `as_result` and `timeout` treat it as a `result<void>`.
 ///
 ///     auto sent = tx.try_send(std::move(job));
 ///     if (!sent) run_it_here(std::move(sent).rejected());
@@ -28,8 +28,8 @@ class [[nodiscard]] send_result {
   send_result(const std::error_code& reason, T&& value) : send_result(reason) {
     rejected_.emplace(std::move(value));
   }
-  /// Not sent, and the value is gone with the operation that held it: that was stopped, or timed
-  /// out.
+  /// Not sent, and the value was destroyed with the operation that held it, which was stopped or
+  /// timed out.
   send_result(const std::error_code& reason) noexcept
       : reason_(reason.value()), category_(&reason.category()) {}
 
@@ -45,9 +45,9 @@ class [[nodiscard]] send_result {
     if (!has_value()) kioto::detail::throw_result_error(error());
   }
 
-  /// Whether the value was handed back.
+  /// Returns true if the value was returned.
   [[nodiscard]] bool has_rejected() const noexcept { return rejected_.has_value(); }
-  /// The value that was handed back, which must be there.
+  /// The returned value. Precondition: `has_rejected()`.
   [[nodiscard]] T& rejected() & noexcept {
     assert(has_rejected());
     return *rejected_;
@@ -58,7 +58,7 @@ class [[nodiscard]] send_result {
   }
 
  private:
-  // Not an error_code: to make one calls a function, and most values are sent.
+  // Not an error_code: constructing one calls a function, and most values are sent.
   int reason_ = 0;
   const std::error_category* category_ = nullptr;
   std::optional<T> rejected_;

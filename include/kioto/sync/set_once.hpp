@@ -37,13 +37,14 @@ namespace sync {
 
 /// A value that is set once and waited for by many. 32 bytes and the value.
 ///
-/// - Waits for: `wait()` waits until there is a value. When there is one it costs one load.
+/// - Waits for: `wait()` waits until there is a value. If there is one it costs one load.
 /// - Result: a reference to the value. What happened before `set` happens before the return of the
 ///   wait.
 /// - Errors: none.
 /// - Cancellation: nothing is lost.
-/// - Lifetime: the object outlives all who wait. Who sees the value may destroy the object at once,
-///   although the call of `set` has not returned yet.
+/// - In a select: withdrawn; nothing is lost.
+/// - Lifetime: the object outlives all waiters. A task that sees the value may destroy the object
+///   at once, even if the call of `set` has not returned yet.
 /// - Thread safety: every member may be called from any thread. The value itself is shared by all,
 ///   and therefore const.
 ///
@@ -60,12 +61,13 @@ class set_once {
     if (is_set()) value_.destroy();
   }
 
-  /// Makes the value and wakes all who wait. False, and the arguments are untouched: there is one,
-  /// or somebody is making it.
+  /// Makes the value and wakes all waiters. Returns false, with the arguments untouched, if there
+  /// is a value or another call is making it.
   template <class... Args>
     requires std::is_constructible_v<T, Args...>
   bool set(Args&&... args) {
-    // Acquires what an attempt that failed did to the storage. The value is published by close().
+    // Acquire: a previous attempt that failed may have written to the storage. The value is
+    // published by close().
     if (taken_.exchange(true, std::memory_order_acquire)) return false;
     undo_unless_done undo(taken_);
     value_.emplace(std::forward<Args>(args)...);
@@ -107,7 +109,7 @@ class set_once {
     std::atomic<bool>* flag_;
   };
 
-  detail::semaphore_core core_;  // no permits; closed when the value is there
+  detail::semaphore_core core_;  // no permits; closed when there is a value
   std::atomic<bool> taken_{false};
   detail::manual_lifetime<T> value_;
 };

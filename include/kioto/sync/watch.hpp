@@ -25,7 +25,7 @@ namespace detail {
 template <class T>
 using watch_core = basic_watch_core<std_sync, shared_value<T>, leaf_operation>;
 
-/// Who has one may make the handles of a channel: the library.
+/// Passkey: only the library can construct the handles of a channel.
 struct watch_access {};
 
 }  // namespace detail
@@ -35,8 +35,8 @@ namespace sync::watch {
 template <class T>
 class receiver;
 
-/// A value of a watch channel, as it was when it was borrowed. Whoever holds it keeps the value
-/// alive and holds up nobody. Copyable, and independent of the channel. Thread safety: as a
+/// A value of a watch channel, as it was when it was borrowed. It keeps the value alive and blocks
+/// neither senders nor receivers. Copyable, and independent of the channel. Thread safety: as a
 /// `std::shared_ptr<const T>`.
 template <class T>
 class [[nodiscard]] snapshot {
@@ -46,7 +46,7 @@ class [[nodiscard]] snapshot {
 
   [[nodiscard]] const T& operator*() const noexcept { return *value_; }
   [[nodiscard]] const T* operator->() const noexcept { return std::addressof(*value_); }
-  /// Whether the receiver that it was borrowed from had not seen this value before.
+  /// Returns true if the receiver that it was borrowed from had not seen this value before.
   [[nodiscard]] bool has_changed() const noexcept { return changed_; }
 
  private:
@@ -88,7 +88,8 @@ class [[nodiscard]] watch_changed final : public leaf_awaiter<watch_changed<T>> 
     return this->wait([this]() noexcept { return core_->wait_for_change(waiter_, *seen_); });
   }
 
-  // Not side by side: g++ would load both pointers at once, and wait for the two stores before it.
+  // Kept apart: if the pointers were adjacent, g++ would load both with one wide load, which would
+  // stall on the two narrower stores before it.
   watch_core<T>* core_;
   typename watch_core<T>::waiter waiter_;
   std::uint64_t* seen_;
@@ -113,7 +114,7 @@ class [[nodiscard]] watch_wait_for final : public leaf_awaiter<watch_wait_for<T,
       if (look()) return attempt::ready;
       const attempt waited =
           this->wait([this]() noexcept { return core_->wait_for_change(waiter_, *seen_); });
-      // Ready: it came meanwhile, and may be more than one look worth.
+      // Ready: a value came meanwhile; look again, and wait if it does not satisfy the predicate.
       if (waited != attempt::ready) return waited;
     }
   }
@@ -126,9 +127,9 @@ class [[nodiscard]] watch_wait_for final : public leaf_awaiter<watch_wait_for<T,
   }
 
  private:
-  /// Looks at the newest value. True: the wait is over.
+  /// Looks at the newest value. Returns true if the wait is over.
   bool look() noexcept {
-    // In this order: a value that came before the end is looked at.
+    // In this order, so that a value sent before the channel was closed is still looked at.
     const bool closed = core_->is_closed();
     std::uint64_t version = 0;
     shared_value<T> value = core_->newest(version);
@@ -178,7 +179,7 @@ namespace sync::watch {
 
 /// Replaces the value. A copy is another sender of the same channel; the last one closes it.
 ///
-/// Senders exclude each other while they change the value; receivers are never held up. Thread
+/// Senders exclude each other while they change the value; receivers are never blocked. Thread
 /// safety: every member may be called from any thread. A sender that was moved from can only be
 /// destroyed or assigned to.
 template <class T>
@@ -199,14 +200,15 @@ class [[nodiscard]] sender {
 
   /// Makes `value` the newest one.
   ///
-  /// - Result: `error::closed` and the value when there is no receiver; it is not stored then.
+  /// - Result: success, or `error::closed` and the value if there is no receiver; it is not stored
+  ///   then.
   /// - Errors: throws `std::bad_alloc`, and what moving a `T` throws; nothing has changed then.
   send_result<T> send(T value) const {
     if (core_->receivers() == 0) return {make_error_code(error::closed), std::move(value)};
     static_cast<void>(send_replace(std::move(value)));
     return {};
   }
-  /// Makes `value` the newest one, also if there is no receiver; returns the replaced one.
+  /// Makes `value` the newest one, even if there is no receiver; returns the replaced one.
   snapshot<T> send_replace(T value) const {
     detail::shared_value<T> next(std::in_place, std::move(value));
     {
@@ -215,8 +217,9 @@ class [[nodiscard]] sender {
     }
     return snapshot<T>(detail::watch_access(), std::move(next), false);
   }
-  /// Changes a copy of the newest value by `change(T&)`, and makes it the newest one, also if there
-  /// is no receiver. If `change` throws nothing has changed. It must not send into this channel.
+  /// Changes a copy of the newest value with `change(T&)`, and makes it the newest one, even if
+  /// there is no receiver. If `change` throws, nothing has changed. `change` must not send into
+  /// this channel.
   template <class F>
     requires std::is_copy_constructible_v<T>
   void send_modify(F&& change) const {
@@ -225,11 +228,12 @@ class [[nodiscard]] sender {
       return true;
     });
   }
-  /// The same if `change(T&)` returns true; otherwise nothing has changed. Returns that.
+  /// The same if `change(T&)` returns true; otherwise nothing has changed. Returns what `change`
+  /// returned.
   template <class F>
     requires std::is_copy_constructible_v<T>
   bool send_if_modified(F&& change) const {
-    std::optional<detail::shared_value<T>> next;  // outlives the lock, and so does what it replaces
+    std::optional<detail::shared_value<T>> next;  // destroyed, with the old value, after unlocking
     const std::lock_guard hold(core_->writers());
     std::uint64_t version = 0;
     next.emplace(std::in_place, *core_->newest(version));
@@ -251,14 +255,16 @@ class [[nodiscard]] sender {
 
   /// Waits until there is no receiver.
   ///
-  /// - Result: none. Others may subscribe again.
+  /// - Result: none. New receivers may subscribe afterwards.
+  /// - Errors: none.
   /// - Cancellation: at once.
+  /// - In a select: withdrawn; nothing is lost.
   /// - Lifetime: this sender outlives the wait.
   /// - Thread safety: any thread; any number may wait.
   [[nodiscard]] detail::watch_closed<T> closed() const noexcept {
     return detail::watch_closed<T>(*core_);
   }
-  /// True when there is no receiver.
+  /// Returns true if there is no receiver.
   [[nodiscard]] bool is_closed() const noexcept { return core_->receivers() == 0; }
   [[nodiscard]] std::size_t receiver_count() const noexcept { return core_->receivers(); }
   [[nodiscard]] std::size_t sender_count() const noexcept { return core_->senders(); }
@@ -292,7 +298,7 @@ class [[nodiscard]] receiver {
     if (core_ != nullptr) core_->drop_receiver();
   }
 
-  /// The newest value; it counts as seen only after `borrow_and_update`.
+  /// The newest value; only `borrow_and_update` marks it as seen.
   [[nodiscard]] snapshot<T> borrow() const noexcept {
     std::uint64_t version = 0;
     auto value = core_->newest(version);
@@ -308,8 +314,10 @@ class [[nodiscard]] receiver {
   /// Waits until there is a value that this receiver has not seen, and marks it as seen.
   ///
   /// - Result: success. Values that were replaced meanwhile are not seen at all.
-  /// - Errors: `error::closed` when all senders are gone and the last value has been seen.
+  /// - Errors: `error::closed` if all senders are gone and the last value has been seen.
   /// - Cancellation: at once; nothing has been marked.
+  /// - In a select: withdrawn; nothing has been marked, so the next call completes for the same
+  ///   value.
   /// - Lifetime: the receiver outlives the wait, and is not moved meanwhile.
   /// - Thread safety: one thread at a time.
   ///
@@ -319,17 +327,17 @@ class [[nodiscard]] receiver {
     return detail::watch_changed<T>(*core_, seen_);
   }
 
-  /// Waits until the newest value satisfies `wanted(const T&)`; the present one is looked at first.
+  /// Waits until the newest value satisfies `wanted(const T&)`; the current one is checked first.
   ///
-  /// - Result: a snapshot of that value, which counts as seen, like those that were looked at.
-  /// - Errors: `error::closed` when all senders are gone and the last value does not satisfy it.
-  ///   What `wanted` throws.
-  /// - Cancellation: at once.
+  /// - Result: a snapshot of that value. It is marked as seen, like all values that were checked.
+  /// - Errors: `error::closed` if all senders are gone and the last value does not satisfy it.
+  ///   Throws what `wanted` throws.
+  /// - Cancellation: at once; the values that were checked are marked as seen.
+  /// - In a select: withdrawn; the values that were checked are marked as seen.
   /// - Lifetime: the receiver outlives the wait, and is not moved meanwhile. An lvalue predicate is
   ///   referred to, an rvalue is moved into the operation.
   /// - Thread safety: one thread at a time. `wanted` runs on the strand of the task, without a
-  /// lock,
-  ///   once for every value that is seen.
+  ///   lock, once for every value that is checked.
   ///
   ///     auto ready = co_await rx.wait_for([](const state& s) { return s == state::ready; });
   template <class Predicate>
@@ -342,13 +350,13 @@ class [[nodiscard]] receiver {
     return detail::watch_wait_for<T, Predicate>(*core_, seen_, std::forward<Predicate>(wanted));
   }
 
-  /// Whether there is a value that was not seen; `error::closed` when all senders are gone, also
-  /// if there is.
+  /// Whether there is an unseen value; `error::closed` if all senders are gone, even if there is
+  /// one.
   [[nodiscard]] result<bool> has_changed() const noexcept {
     if (core_->is_closed()) return error::closed;
     return core_->newest_version() != seen_;
   }
-  /// The newest value counts as not seen, or as seen.
+  /// Marks the newest value as not seen, or as seen.
   void mark_changed() noexcept { seen_ = core_->newest_version() - 1; }
   void mark_unchanged() noexcept { seen_ = core_->newest_version(); }
 
@@ -361,7 +369,7 @@ class [[nodiscard]] receiver {
   std::uint64_t seen_;
 };
 
-/// A channel that keeps its newest value only, from any number of senders to any number of
+/// A channel that keeps only its newest value, from any number of senders to any number of
 /// receivers. The first value counts as seen.
 ///
 /// Every value is allocated, once. A receiver that lags behind sees the newest value only.

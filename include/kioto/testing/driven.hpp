@@ -14,8 +14,8 @@
 namespace kioto {
 namespace detail {
 
-/// Runs one task, and the children of its scopes, when it is told to, on the thread that says so,
-/// and counts who wanted them to run.
+/// Runs one task and the children of its scopes only when told to, on the calling thread, and
+/// counts their wake-ups.
 class hand_scheduler {
  public:
   /// Belongs to the runtime that the calling thread is in; outside of one, to one of its own.
@@ -55,13 +55,13 @@ task<T> drive_awaitable(A awaitable) {
 
 namespace testing {
 
-/// Drives one operation by hand, step by step, and tells whether it was woken in between.
+/// Drives one operation by hand, step by step, and reports whether it was woken in between.
 ///
-/// - `poll()` does what a run of a task does: the operation goes on until it has to wait. It does
+/// - `poll()` does what a run of a task does: the operation continues until it has to wait. It does
 ///   nothing while the operation waits and was not woken.
-/// - `is_woken()`: somebody has woken it, so the next `poll()` has something to do. True before the
-///   first one.
-/// - `take()` hands over the result, or rethrows.
+/// - `is_woken()` returns true if it was woken, so that the next `poll()` has something to do. Also
+///   true before the first `poll()`.
+/// - `take()` returns the result, or rethrows.
 /// - `abort()` asks it to stop; the next poll ends it.
 ///
 /// The operation is anything that can be awaited: a task, an operation, an adaptor. It uses the
@@ -69,8 +69,8 @@ namespace testing {
 /// Outside of a runtime it gets one of its own, with a paused clock.
 ///
 /// Lifetime: what was passed as an lvalue must outlive this. Destroying it while the operation is
-/// under way aborts that, and sleeps until it has ended. Thread safety: one thread at a time;
-/// wake-ups come from any.
+/// in progress aborts the operation, and blocks until it has ended. Thread safety: one thread at a
+/// time; wake-ups may come from any thread.
 ///
 ///     sync::notify news;
 ///     testing::driven waiting(news.notified());
@@ -105,15 +105,15 @@ class [[nodiscard]] driven {
 
   [[nodiscard]] bool is_done() const noexcept { return handle_.is_finished(); }
   [[nodiscard]] bool is_woken() const noexcept { return !is_done() && home_.is_woken(); }
-  /// How often it was woken so far. Giving way counts, the beginning does not.
+  /// The number of wake-ups so far. A yield counts, the start does not.
   [[nodiscard]] std::size_t wake_count() const noexcept { return home_.wake_count(); }
-  /// It ended without a result.
+  /// Returns true if it was cancelled: it ended without a result.
   [[nodiscard]] bool is_cancelled() const noexcept {
     return is_done() && header().outcome_ == detail::outcome::stopped;
   }
 
   /// The result, once. Rethrows an exception of the operation; throws std::logic_error if there is
-  /// no result to take: the operation has not ended, was cancelled, or handed it over before.
+  /// no result to take: the operation has not ended, was cancelled, or its result has been taken.
   T take() {
     if (!is_done()) detail::throw_bad_driven("driven::take before the operation has ended");
     if (is_cancelled()) detail::throw_bad_driven("driven::take of a cancelled operation");

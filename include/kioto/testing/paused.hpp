@@ -12,8 +12,8 @@
 namespace kioto::testing {
 
 /// A current-thread runtime whose clock stands still from the beginning, and by default jumps to
-/// the next timer whenever nothing else is to do. With a seed, its tasks run in an order that is a
-/// function of it; see `runtime_builder::rng_seed`.
+/// the next timer whenever there is nothing else to do. With a seed, its tasks run in an order that
+/// is determined by it; see `runtime_builder::rng_seed`.
 ///
 /// Throws std::system_error if the system lacks what a runtime needs.
 [[nodiscard]] runtime paused_runtime(auto_advance by_itself = auto_advance::on,

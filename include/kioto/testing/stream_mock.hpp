@@ -24,12 +24,12 @@ namespace kioto {
 
 namespace testing {
 
-/// The code under test did not do what the script of a `stream_mock` says.
+/// Thrown if the code under test does not do what the script of a `stream_mock` says.
 class script_error : public std::logic_error {
   using std::logic_error::logic_error;
 };
 
-/// What a `stream_mock` expects and gives, step by step. The name appears in messages.
+/// What a `stream_mock` expects and delivers, step by step. The name appears in messages.
 class stream_script {
  public:
   explicit stream_script(std::string name = "stream") : name_(std::move(name)) {}
@@ -38,7 +38,7 @@ class stream_script {
   stream_script& read(const_buffer bytes) { return add({what::read, bytes}); }
   /// These bytes are to be written, in however many pieces.
   stream_script& write(const_buffer bytes) { return add({what::write, bytes}); }
-  /// Nothing goes on for a while, from the first operation that gets here. Counted by `now()`.
+  /// A pause, which begins with the first operation that reaches this step. Measured by `now()`.
   template <class Rep, class Period>
   stream_script& wait(std::chrono::duration<Rep, Period> time) {
     return add({what::wait, {}, detail::saturate(time)});
@@ -82,7 +82,7 @@ class mock_state;
 
 struct mock_tag {};
 
-/// A read or a write on a `stream_mock`. Its state is for the mock.
+/// A read or a write on a `stream_mock`. Its members are used by the mock.
 class mock_transfer : public timer_operation, public list_node<mock_tag> {
  public:
   enum class way : std::uint8_t { read, write };
@@ -90,8 +90,8 @@ class mock_transfer : public timer_operation, public list_node<mock_tag> {
 
   bool cancel() noexcept override;
 
-  mutable_buffer into_;  ///< what is left to be read
-  const_buffer from_;    ///< what is left to be written
+  mutable_buffer into_;  ///< buffer space still to be filled
+  const_buffer from_;    ///< bytes still to be written
   way way_;
   amount amount_;
   std::size_t count_ = 0;
@@ -154,13 +154,13 @@ class [[nodiscard]] mock_operation final : public leaf_awaiter<mock_operation<T>
 
 namespace testing {
 
-/// Tells from outside how far the script of a `stream_mock` is, also when the code under test has
-/// the stream, or has destroyed it.
+/// Observes the progress of the script of a `stream_mock`, even if the code under test owns the
+/// stream or has destroyed it.
 class stream_watch {
  public:
-  /// The whole script was performed, and nothing else.
+  /// Returns true if the whole script was performed, and nothing else.
   [[nodiscard]] bool is_done() const;
-  /// Throws `script_error` unless that is so.
+  /// Throws `script_error` unless `is_done()`.
   void verify() const;
 
  private:
@@ -171,22 +171,24 @@ class stream_watch {
   std::shared_ptr<detail::mock_state> state_;
 };
 
-/// A stream that plays a script: it gives what is to be read, and checks what is written. Its
+/// A stream that plays a script: it delivers what is to be read, and checks what is written. Its
 /// operations have the names and results of those of `net::tcp_stream`, so that templates over
-/// streams take it in place of a socket.
+/// streams accept it in place of a socket.
 ///
-/// - The steps come one after the other. An operation whose turn has not come waits: a write before
-///   the bytes were read that stand in front of it in the script, and the other way round.
-/// - At the end of the script reads give the end of the stream.
+/// - The steps happen in order. An operation whose step has not come waits: a write waits until the
+///   bytes in front of it in the script have been read, and the other way round.
+/// - At the end of the script reads return the end of the stream.
 /// - A write that the script does not expect throws `script_error`, as does everything after it.
 /// - A stream that is destroyed while steps are left ends the program with a message, because a
-///   test that did half of its work would pass otherwise. Not so if there is a `watch()`, whose
-///   business it is then, if the script has failed or been verified, if an operation of the stream
-///   was cancelled, and while an exception is passing.
-///
-/// Cancellation: at once. A cancelled `read` or `write` has moved no byte.
-/// Lifetime: the stream, and the bytes of the buffers, must outlive the operation.
-/// Thread safety: one task may read while another writes.
+///   test that did half of its work would pass otherwise. This does not apply if there is a
+///   `watch()`, which then has that responsibility, if the script has failed or been verified, if
+///   an operation of the stream was cancelled, and while an exception is propagating.
+/// - Cancellation: at once. A cancelled `read` or `write` has transferred nothing; `read_exact` and
+///   `write_all` may have transferred a part.
+/// - In a select: withdrawn; nothing has been transferred, except what `read_exact` and `write_all`
+///   had transferred before.
+/// - Lifetime: the stream, and the bytes of the buffers, must outlive the operation.
+/// - Thread safety: one task may read while another writes.
 ///
 ///     testing::stream_mock peer(testing::stream_script().write("ping").read("pong"));
 ///     auto answer = co_await ask(peer);
@@ -210,7 +212,7 @@ class stream_mock {
   [[nodiscard]] auto write_all(const_buffer from) const noexcept {
     return detail::mock_operation<void>(*state_, from);
   }
-  /// Later reads give the end of the stream, later writes `errc::broken_pipe`.
+  /// Later reads return the end of the stream, later writes `errc::broken_pipe`.
   result<void> shutdown(net::shutdown_how how) const noexcept;
 
   [[nodiscard]] bool is_done() const { return stream_watch(state_).is_done(); }

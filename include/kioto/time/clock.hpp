@@ -8,11 +8,11 @@
 namespace kioto {
 namespace detail {
 
-/// How many runtimes have a clock that was paused, be it that it goes on by now. While there is
-/// none, nobody has to look for the clock of the present runtime.
+/// The number of runtimes whose clock has ever been paused, even if it is running again. While it
+/// is zero, the clock of the current runtime need not be looked up.
 extern std::atomic<std::uint32_t> altered_clocks;
 
-/// `now()` while some clock is altered.
+/// `now()` for the case that some clock was paused.
 std::chrono::steady_clock::time_point now_of_this_runtime() noexcept;
 
 }  // namespace detail
@@ -21,12 +21,13 @@ std::chrono::steady_clock::time_point now_of_this_runtime() noexcept;
 /// `std::chrono::steady_clock`.
 ///
 /// It differs from `steady_clock` only in a runtime whose clock was paused (`time::pause`): tests
-/// that shall work there measure with this. All timers of the library count by it.
+/// that use it must measure time with this function. All timers of the library use it.
 ///
 /// Thread safety: any thread.
 [[nodiscard]] inline std::chrono::steady_clock::time_point now() noexcept {
-  // Relaxed: whoever runs in a runtime whose clock is altered is ordered after that by the way it
-  // got there, and the count falls only when that runtime is gone.
+  // Relaxed: a thread that runs in a runtime whose clock is altered is already ordered after that
+  // change by the way it came to run there, and the count decreases only when that runtime is
+  // destroyed.
   if (detail::altered_clocks.load(std::memory_order_relaxed) == 0) [[likely]]
     return std::chrono::steady_clock::now();
   return detail::now_of_this_runtime();

@@ -10,7 +10,7 @@
 namespace kioto {
 namespace detail {
 
-/// The point in time, by the clock of the runtime, at which `delay` from now is over.
+/// The point in time `delay` from now, by the clock of the runtime.
 inline std::chrono::steady_clock::time_point deadline_after(
     std::chrono::nanoseconds delay) noexcept {
   return saturating_add(now(), delay);
@@ -18,8 +18,9 @@ inline std::chrono::steady_clock::time_point deadline_after(
 
 }  // namespace detail
 
-/// A point in time until which something may last. It saturates: a duration that the clock cannot
-/// count makes a deadline that never comes, and what has passed has no time remaining.
+/// A point in time by which something has to be done. It saturates: a duration that the clock
+/// cannot represent makes a deadline that never comes, and a deadline that has passed has zero time
+/// remaining.
 ///
 /// Converts to the time point that `timeout`, `sleep_until` and the standard library take. One
 /// deadline for several operations bounds them together:
@@ -34,7 +35,7 @@ class deadline {
   using clock = std::chrono::steady_clock;
   using time_point = clock::time_point;
 
-  /// Never comes.
+  /// A deadline that never comes.
   constexpr deadline() noexcept = default;
   constexpr deadline(time_point at) noexcept : time_(at) {}
   template <detail::other_resolution Duration>

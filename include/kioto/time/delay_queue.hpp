@@ -24,10 +24,11 @@ namespace kioto {
 template <class T>
 class delay_queue;
 
-/// Names an entry of a `delay_queue`, also after the entry is gone: a key is never given twice.
+/// Identifies an entry of a `delay_queue`. A key is never reused, so it stays valid, and matches
+/// nothing, after the entry is gone.
 class delay_key {
  public:
-  delay_key() noexcept = default;  ///< names nothing
+  delay_key() noexcept = default;  ///< refers to no entry
 
   friend bool operator==(const delay_key&, const delay_key&) noexcept = default;
 
@@ -40,7 +41,7 @@ class delay_key {
   std::uint64_t serial_ = 0;
 };
 
-/// What comes out of a `delay_queue`.
+/// An entry taken out of a `delay_queue`.
 template <class T>
 class delay_entry {
  public:
@@ -59,27 +60,28 @@ namespace detail {
 
 class delay_waiter;
 
-/// A wheel that somebody waits for: the part of a `delay_queue` that knows no values.
+/// A timer wheel that an operation can wait for: the part of a `delay_queue` that does not depend
+/// on the type of its values.
 ///
-/// Invariant: while `waiter_` is set its wait ends at the tick `waits_for_` or before. So it is
-/// woken when a timer is due before that, and when the last one is taken out.
+/// Invariant: while `waiter_` is set, its wait ends at the tick `waits_for_` or before. So it is
+/// woken when a timer becomes due before that tick, and when the last timer is removed.
 class delay_wheel {
  public:
-  // Ticks count from the beginning of the clock: a queue may be made outside of the runtime, under
-  // another clock, than it is used in.
+  // Ticks are counted from the epoch of the clock: a queue may be created outside of the runtime,
+  // under another clock than the one it is used with.
   delay_wheel() noexcept : grid_(std::chrono::steady_clock::time_point()) {}
   delay_wheel(const delay_wheel&) = delete;
   delay_wheel& operator=(const delay_wheel&) = delete;
   ~delay_wheel() = default;
 
-  /// A timer that has passed already is due now, and not only at the next tick.
+  /// A timer that has already passed is due now, not at the next tick.
   void insert(timer_node& timer, std::chrono::steady_clock::time_point at,
               bool has_passed) noexcept;
   void move(timer_node& timer, std::chrono::steady_clock::time_point to, bool has_passed) noexcept;
   void remove(timer_node& timer) noexcept;
   /// The first of the timers that are due; null if none is.
   [[nodiscard]] timer_node* due() noexcept;
-  /// The timer that is due first, now or later; null if there is none.
+  /// The timer that is due first, now or later; null if the wheel is empty.
   [[nodiscard]] timer_node* first() noexcept;
   [[nodiscard]] bool empty() const noexcept { return due_.empty() && wheel_.empty(); }
 
@@ -102,7 +104,7 @@ class delay_waiter : public timer_operation {
     leave();
     return true;
   }
-  // What is due is taken only by the next attempt.
+  // Nothing was taken yet: only the next attempt takes what is due.
   bool withdraw() noexcept override {
     leave();
     return true;
@@ -114,7 +116,7 @@ class delay_waiter : public timer_operation {
       : timer_operation(static_cast<timer_operation&&>(other)) {}
   ~delay_waiter() { leave(); }
 
-  /// Waits until a timer is due: `ready`; without `stays`, also until none is left.
+  /// Waits until a timer is due. Without `stays`, also completes when no timer is left.
   attempt wait_for_first(delay_wheel& wheel, bool stays) noexcept;
 
  private:
@@ -126,10 +128,10 @@ class delay_waiter : public timer_operation {
     if (wheel_ != nullptr) std::exchange(wheel_, nullptr)->waiter_ = nullptr;
   }
 
-  delay_wheel* wheel_ = nullptr;  ///< where this is the waiter
+  delay_wheel* wheel_ = nullptr;  ///< the wheel whose waiter this is
 };
 
-/// `Stays`: it waits for an entry while there is none.
+/// `Stays`: the operation keeps waiting while the queue is empty.
 template <class T, bool Stays>
 class [[nodiscard]] next_delayed_operation final
     : public leaf_awaiter<next_delayed_operation<T, Stays>, delay_waiter> {
@@ -143,7 +145,7 @@ class [[nodiscard]] next_delayed_operation final
 
   attempt try_or_wait() noexcept override {
     const attempt result = this->wait_for_first(*queue_->wheel_, Stays);
-    // What is due is taken now: another branch may run before anybody asks for the result.
+    // Taken now, not in await_resume(): another branch may run, and change the queue, in between.
     if (result == attempt::ready) taken_ = queue_->try_next();
     return result;
   }
@@ -161,15 +163,15 @@ class [[nodiscard]] next_delayed_operation final
 
 }  // namespace detail
 
-/// Values that come out when their time is over: for expiring what nobody renewed, and for work
-/// that is to be done later.
+/// Values that come out after a delay: for expiring what was not renewed, and for scheduling work
+/// for later.
 ///
-/// Inserting, removing and resetting cost constant time; memory is taken in pages of 64 entries,
-/// and freed by `compact` and with the queue. An empty queue is 6 KiB.
+/// Inserting, removing and resetting take constant time; memory is allocated in pages of 64
+/// entries, and freed by `compact` and with the queue. An empty queue takes 6 KiB.
 ///
 /// Thread safety: none. The branches of a task share a queue without a lock, and so do the tasks of
 /// a current-thread or local runtime: one may insert while another waits in `next()` or
-/// `wait_next()`, which takes notice.
+/// `wait_next()`, which takes the new entry into account.
 ///
 ///     delay_queue<session_id> idle;
 ///     auto key = idle.insert(id, 30s);
@@ -189,7 +191,7 @@ class delay_queue {
   using time_point = std::chrono::steady_clock::time_point;
 
   delay_queue() : wheel_(std::make_unique<detail::delay_wheel>()) {}
-  /// A queue that was moved from can only be destroyed or assigned to. Nobody may be waiting.
+  /// A queue that was moved from can only be destroyed or assigned to. No operation may be waiting.
   delay_queue(delay_queue&&) noexcept = default;
   delay_queue& operator=(delay_queue&& other) noexcept {
     if (this != &other) {
@@ -203,11 +205,11 @@ class delay_queue {
     }
     return *this;
   }
-  /// Nobody may be waiting.
+  /// No operation may be waiting.
   ~delay_queue() { clear(); }
 
-  /// Adds a value that expires `delay` from now, or at a point in time; at once, if that has passed
-  /// already. Durations beyond what the clock can count mean "never".
+  /// Adds a value that expires `delay` from now, or at a point in time; at once, if that has
+  /// passed. Durations beyond the range of the clock mean "never".
   template <class Rep, class Period>
   key insert(T value, std::chrono::duration<Rep, Period> delay) {
     const std::chrono::nanoseconds length = detail::saturate(delay);
@@ -227,10 +229,10 @@ class delay_queue {
     if (!found) detail::throw_no_such_delay("remove");
     return std::move(*found);
   }
-  /// The same, without a throw.
+  /// The same, but returns nothing instead of throwing.
   std::optional<entry> try_remove(const key& which) noexcept;
 
-  /// Sets another time for an entry that has not been taken out. False if it is gone.
+  /// Changes the time of an entry. Returns false if the entry is gone.
   template <class Rep, class Period>
   bool reset(const key& which, std::chrono::duration<Rep, Period> delay) noexcept {
     const std::chrono::nanoseconds length = detail::saturate(delay);
@@ -246,12 +248,12 @@ class delay_queue {
   }
 
   [[nodiscard]] bool contains(const key& which) const noexcept { return find(which) != nullptr; }
-  /// When an entry expires; nothing if it is gone.
+  /// The time at which an entry expires; nothing if the entry is gone.
   [[nodiscard]] std::optional<time_point> deadline(const key& which) const noexcept {
     const slot* found = find(which);
     return found != nullptr ? std::optional(found->at) : std::nullopt;
   }
-  /// The entry that `next()` will give, as far as is known now. May walk over all entries.
+  /// The key of the entry that `next()` would return if nothing changes. May visit all entries.
   [[nodiscard]] std::optional<key> peek() const noexcept {
     detail::timer_node* first = wheel_->first();
     if (first == nullptr) return std::nullopt;
@@ -260,23 +262,25 @@ class delay_queue {
 
   /// Waits for the entry that expires first, and takes it out.
   ///
-  /// - Result: the entry; none if the queue is empty, or becomes empty. Entries come out in the
-  ///   order of their deadlines, by milliseconds, never early; those of the same millisecond in any
-  ///   order.
+  /// - Result: the entry; none if the queue is empty or becomes empty. Entries come out in the
+  ///   order of their deadlines, with a resolution of a millisecond, never early; those of the same
+  ///   millisecond in any order.
   /// - Errors: none. When the runtime shuts down the task is cancelled.
   /// - Cancellation: at once; no entry is lost.
+  /// - In a select: withdrawn; an expired entry stays in the queue for the next call. An entry that
+  ///   was already taken is in the result.
   /// - Lifetime: the queue outlives the operation and stays in place. One wait at a time.
   ///
-  /// A loop that shall go on with an empty queue, because another task or branch inserts into it,
-  /// takes `wait_next()`.
+  /// A loop that must continue while the queue is empty, because another task or branch inserts
+  /// into it, uses `wait_next()`.
   [[nodiscard]] detail::next_delayed_operation<T, false> next() noexcept {
     return detail::next_delayed_operation<T, false>(*this);
   }
-  /// The same, and while the queue is empty waits for an entry to be inserted.
+  /// The same, but while the queue is empty it waits for an entry to be inserted.
   ///
   /// - Result: the entry, a `delay_entry<T>`.
-  /// - Errors, cancellation, lifetime: as for `next()`. If nobody inserts anything it waits for
-  ///   ever.
+  /// - Errors, cancellation, in a select, lifetime: as for `next()`. If nothing is inserted it
+  ///   waits for ever.
   ///
   ///     auto hit = co_await select(commands.recv(), idle.wait_next());
   [[nodiscard]] detail::next_delayed_operation<T, true> wait_next() noexcept {
@@ -292,11 +296,11 @@ class delay_queue {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
 
-  /// Destroys all entries; their keys name nothing any more.
+  /// Destroys all entries; their keys no longer match anything.
   void clear() noexcept;
   /// Frees the pages that hold no entry. Keys stay valid.
   void compact() noexcept;
-  /// For how many entries there is memory.
+  /// The number of entries that fit without allocating.
   [[nodiscard]] std::size_t capacity() const noexcept {
     std::size_t pages = 0;
     for (const auto& p : pages_) pages += p != nullptr ? 1 : 0;
@@ -412,7 +416,7 @@ void delay_queue<T>::add_page() {
   if (first_vacant_ >= none / page_size) detail::throw_too_many_delays();  // an index has 32 bits
   if (first_vacant_ == pages_.size()) pages_.emplace_back();
   page& added = *(pages_[first_vacant_] = std::make_unique<page>());
-  // The last one first, so that they are given out from the first one on.
+  // The last slot first, so that slots are handed out starting with the first one.
   for (std::uint32_t i = page_size; i-- != 0;) {
     added.slots[i].index = static_cast<std::uint32_t>(first_vacant_) * page_size + i;
     offer(added.slots[i]);

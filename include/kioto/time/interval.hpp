@@ -12,11 +12,11 @@ namespace kioto {
 
 class interval;
 
-/// What an interval does about ticks that nobody waited for in time.
+/// What an interval does about missed ticks, those that were not awaited in time.
 enum class missed_tick : std::uint8_t {
-  burst,  ///< gives them one after the other without a pause, until it has caught up
-  delay,  ///< gives one, and counts on from then: the ticks keep their distance, and shift
-  skip,   ///< gives one, and then the next that lies ahead: the ticks keep their times
+  burst,  ///< completes at once for each, until it has caught up
+  delay,  ///< completes for one, and counts on from then: ticks keep their distance
+  skip,   ///< completes for one, then continues with the next future tick
 };
 
 namespace detail {
@@ -67,10 +67,12 @@ class interval {
   /// - Result: the point in time at which the tick was due, which may have passed.
   /// - Errors: none. When the runtime shuts down the task is cancelled.
   /// - Cancellation: at once; the tick is not consumed.
+  /// - In a select: withdrawn; the tick is not consumed.
   /// - Lifetime: the interval stays in place while a tick is awaited, and is not reset meanwhile.
+  /// - Thread safety: one task at a time.
   ///
   /// A tick counts as missed if it is taken more than 5 ms after it was due: timers have a
-  /// resolution of a millisecond, and a small delay shall not shift what follows.
+  /// resolution of a millisecond, and a small delay should not shift the following ticks.
   [[nodiscard]] detail::tick_operation tick() noexcept { return detail::tick_operation(*this); }
 
   [[nodiscard]] std::chrono::nanoseconds period() const noexcept { return period_; }
@@ -79,7 +81,7 @@ class interval {
   /// When the next tick is due.
   [[nodiscard]] time_point next() const noexcept { return next_; }
 
-  /// The next tick is due a period from now.
+  /// Makes the next tick due one period from now.
   void reset() noexcept { reset_after(period_); }
   void reset_immediately() noexcept { next_ = now(); }
   template <class Rep, class Period>
@@ -103,7 +105,7 @@ class interval {
   missed_tick missed_;
 };
 
-/// An interval whose first tick is due at `start`. Throws as the constructor.
+/// An interval whose first tick is due at `start`. Throws like the constructor.
 template <class Rep, class Period>
 [[nodiscard]] interval interval_at(std::chrono::steady_clock::time_point start,
                                    std::chrono::duration<Rep, Period> period,
@@ -120,7 +122,7 @@ template <detail::other_resolution Duration, class Rep, class Period>
 namespace detail {
 
 inline attempt tick_operation::try_or_wait() noexcept {
-  // The timers round up to a millisecond; what is due has no need to.
+  // Timers round up to a millisecond; a tick that is already due need not wait for that.
   return kioto::deadline(ticks_->next_).has_passed() ? attempt::ready : wait_until(ticks_->next_);
 }
 inline std::chrono::steady_clock::time_point tick_operation::await_resume() noexcept {

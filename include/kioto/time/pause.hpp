@@ -8,17 +8,17 @@
 #include <kioto/time/deadline.hpp>
 
 // A clock that tests control. It belongs to a current-thread or local runtime; with several workers
-// there is no moment at which nothing can happen any more.
+// there is no moment at which it is certain that nothing more can happen.
 //
 // For tests, and therefore not part of <kioto/kioto.hpp>: with a using-directive for kioto, the
-// namespace `time` would take the unqualified name from the function of the C library.
+// namespace `time` would hide the C library function of that name.
 
 namespace kioto {
 namespace detail {
 
 struct idle_tag {};
 
-/// Throws std::logic_error that names `what` unless the clock of the present runtime is paused.
+/// Throws std::logic_error, naming `what`, unless the clock of the current runtime is paused.
 void check_clock_paused(const char* what);
 
 class [[nodiscard]] advance_operation final : public leaf_awaiter<advance_operation> {
@@ -56,31 +56,32 @@ class [[nodiscard]] idle_operation final : public leaf_awaiter<idle_operation>,
 namespace time {
 
 /// Stops the clock of the current-thread or local runtime that the calling thread is in: `now()`
-/// stands still, and so does everything that counts by it. It stops at the next whole millisecond.
+/// stands still, and so does everything that depends on it. It stops at the next whole millisecond.
 ///
 /// With `auto_advance::on` the clock jumps to the next timer whenever the runtime has nothing else
-/// to do: no task is ready, no event has come, and no call of `spawn_blocking` is under way. A test
-/// of an hour of time-outs then takes no time, and always takes the same course. With `off` the
-/// clock moves by `advance` and `advance_until_idle` alone; take that where a test waits for other
-/// threads or processes, whose work is not seen from here.
+/// to do: no task is ready, no event is pending, and no `spawn_blocking` call is in progress. A
+/// test of an hour of time-outs then takes no time, and always runs in the same way. With `off`
+/// only `advance` and `advance_until_idle` move the clock; use that if a test waits for other
+/// threads or processes, whose work the runtime cannot see.
 ///
-/// Pausing a paused clock changes only whether it advances by itself. Sockets and other threads
-/// know nothing of it.
+/// Pausing a paused clock changes only whether it advances by itself. Sockets and other threads are
+/// not affected.
 ///
 /// Throws std::logic_error outside of a runtime and on a multi-thread runtime.
 void pause(auto_advance by_itself = auto_advance::on);
 
-/// Lets the clock go on, from the time at which it stands. Nothing if it is not paused. Throws as
-/// `pause`.
+/// Lets the clock continue from the time at which it stands. Does nothing if it is not paused.
+/// Throws like `pause`.
 void resume();
 
 /// Moves the paused clock forward, in one step.
 ///
-/// - Waits for: all timers that are due by then have fired, and the tasks they woke have run until
-///   they had to wait. All of them see the new time.
+/// - Waits for: all timers that are due by then to fire, and the tasks they woke to run until they
+///   have to wait. All of them see the new time.
 /// - Result: none.
 /// - Errors: throws std::logic_error at the call if the clock of the runtime is not paused.
-/// - Cancellation: a task that is asked to stop stops here; the clock has moved.
+/// - Cancellation: a task that is asked to stop stops here; the clock has moved nevertheless.
+/// - In a select: stopped; the clock has moved nevertheless.
 /// - Thread safety: any task of the runtime.
 ///
 ///     time::pause(auto_advance::off);
@@ -92,14 +93,16 @@ template <class Rep, class Period>
   return detail::advance_operation(detail::saturate(by));
 }
 
-/// Moves the paused clock from timer to timer, also if it does not advance by itself, until nothing
-/// is left to wait for.
+/// Moves the paused clock from timer to timer, even without auto-advance, until nothing is left to
+/// wait for.
 ///
-/// - Waits for: no task is ready, no event has come, no blocking call is under way and no timer is
-///   set. While a task sets one timer after the other this does not come: use `advance`.
+/// - Waits for: a moment at which no task is ready, no event is pending, no blocking call is in
+///   progress and no timer is set. If a task keeps setting timers that moment never comes: use
+///   `advance`.
 /// - Result: by how much the clock has moved meanwhile.
 /// - Errors: throws std::logic_error at the call if the clock of the runtime is not paused.
 /// - Cancellation: at once.
+/// - In a select: withdrawn; the clock keeps the time it has reached.
 /// - Thread safety: any task of the runtime; several may wait.
 [[nodiscard]] inline detail::idle_operation advance_until_idle() {
   detail::check_clock_paused("kioto::time::advance_until_idle");

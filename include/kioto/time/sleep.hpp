@@ -26,11 +26,12 @@ class [[nodiscard]] sleep_operation final : public leaf_awaiter<sleep_operation,
 /// Waits until a point in time, by the clock of the runtime.
 ///
 /// - Result: none. Never resumes early; resumes at the first millisecond tick at or after `at` at
-///   which a thread of the runtime is free. If `at` has passed at this call it does not wait at
-///   all; it is charged to the budget of the run, so a loop of such sleeps yields now and then. The
-///   last point in time that the clock can count never comes.
+///   which a thread of the runtime is free. If `at` has passed at the time of this call it does not
+///   wait; it is charged to the budget of the run, so a loop of such sleeps yields from time to
+///   time. The largest representable time point never comes.
 /// - Errors: none. When the runtime shuts down the task is cancelled.
 /// - Cancellation: at once; the timer is removed.
+/// - In a select: withdrawn; the timer is removed.
 /// - Thread safety: any task.
 [[nodiscard]] inline detail::sleep_operation sleep_until(
     std::chrono::steady_clock::time_point at) noexcept {
@@ -43,9 +44,9 @@ template <detail::other_resolution Duration>
   return sleep_until(detail::saturate(at));
 }
 
-/// Waits for a duration, counted from this call. See `sleep_until`. A duration that is not
-/// positive, and one that is not a number, does not wait; one beyond what the clock can count means
-/// "for ever".
+/// Waits for a duration, counted from this call. Result, errors, cancellation, in a select: as for
+/// `sleep_until`. A duration that is not positive, or NaN, does not wait; one beyond the range of
+/// the clock means "for ever".
 template <class Rep, class Period>
 [[nodiscard]] detail::sleep_operation sleep(std::chrono::duration<Rep, Period> delay) noexcept {
   const std::chrono::nanoseconds length = detail::saturate(delay);

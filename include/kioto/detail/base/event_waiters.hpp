@@ -10,7 +10,7 @@
 
 namespace kioto::detail {
 
-/// Base of what waits in a `basic_event_waiters`.
+/// Base of the waiters in a `basic_event_waiters`.
 template <class Sync>
 class basic_event_waiter : public list_node<> {
  protected:
@@ -23,14 +23,15 @@ class basic_event_waiter : public list_node<> {
   typename Sync::template var<std::uint64_t> generation_{0};
 };
 
-/// Waiters for an event that wakes all of them. `Waiter` has the base `basic_event_waiter<Sync>`.
+/// The waiters for an event that wakes all of them. `Waiter` derives from
+/// `basic_event_waiter<Sync>`.
 ///
 /// Invariants:
-/// - W1 The event is brought about under the lock (`take_all`), and a waiter links itself only
-///   after it has seen, under the lock, that the event has not come (`add`). None is missed.
-/// - W2 A waiter is linked, or it is taken, and then belongs to who took it: `remove` tells which.
-///   All waiters that are linked are of the current generation, and `take_all` begins the next one,
-///   so this costs nothing per waiter.
+/// - W1 The event happens under the lock (`take_all`), and a waiter links itself only after it has
+///   seen, under the lock, that the event has not happened (`add`). So no wake-up is lost.
+/// - W2 A waiter is either linked, or taken, in which case it belongs to the thread that took it;
+///   `remove` tells which. All linked waiters are of the current generation, and `take_all` begins
+///   the next one, so taking costs nothing per waiter.
 ///
 /// Memory order: everything is under the lock.
 template <class Sync, class Waiter>
@@ -42,7 +43,7 @@ class basic_event_waiters {
   basic_event_waiters(const basic_event_waiters&) = delete;
   basic_event_waiters& operator=(const basic_event_waiters&) = delete;
 
-  /// Links the waiter if `must_wait()`, which is called under the lock, is true.
+  /// Links the waiter if `must_wait()`, which is called under the lock, returns true. Returns that.
   template <class Condition>
   [[nodiscard]] bool add(Waiter& waiter, Condition&& must_wait) noexcept {
     const std::lock_guard lock(lock_);
@@ -52,7 +53,7 @@ class basic_event_waiters {
     return true;
   }
 
-  /// True: the waiter is unlinked and will not be fired. False: it has been taken.
+  /// Returns true if the waiter was unlinked and will not be fired; false if it has been taken.
   [[nodiscard]] bool remove(Waiter& waiter) noexcept {
     const std::lock_guard lock(lock_);
     if (waiter.generation_.get() != generation_.get()) return false;
@@ -60,7 +61,7 @@ class basic_event_waiters {
     return true;
   }
 
-  /// Calls `happens()`, which brings the event about, under the lock. If it returns true, appends
+  /// Calls `happens()`, which makes the event happen, under the lock. If it returns true, appends
   /// the waiters to `taken`, in order; the caller fires them.
   template <class Event>
   void take_all(list& taken, Event&& happens) noexcept {

@@ -10,7 +10,8 @@
 
 namespace kioto::detail {
 
-/// What operations wait in, or through, has been let go of: they would use freed memory.
+/// Ends the program: an object was destroyed or assigned to while operations wait on it, which
+/// would use freed memory.
 [[noreturn]] KIOTO_NOINLINE inline void die_in_use() noexcept {
   std::fputs(
       "kioto: an object was destroyed, or assigned to, while an operation on it was waiting: it "
@@ -22,8 +23,8 @@ namespace kioto::detail {
 template <class T, class Tag>
 class intrusive_list;
 
-/// Base of what can be an element of an `intrusive_list<T, Tag>`. A type may have several of these
-/// with different tags. Whoever owns the element keeps it alive and in place while it is linked.
+/// Base of the elements of an `intrusive_list<T, Tag>`. A type may have several such bases with
+/// different tags. The owner keeps the element alive and in place while it is linked.
 template <class Tag = void>
 class list_node {
  public:
@@ -31,7 +32,7 @@ class list_node {
   list_node(const list_node&) = delete;
   list_node& operator=(const list_node&) = delete;
 
-  /// True from being inserted into a list until being removed from it.
+  /// Returns true while the element is in a list.
   [[nodiscard]] bool is_linked() const noexcept { return next_ != nullptr; }
 
  protected:
@@ -79,14 +80,14 @@ class intrusive_list {
   }
 
   [[nodiscard]] bool empty() const noexcept { return end_.next_ == &end_; }
-  /// The first and the last element; null when empty.
+  /// The first and the last element; null if the list is empty.
   [[nodiscard]] T* front() noexcept { return empty() ? nullptr : item(end_.next_); }
   [[nodiscard]] T* back() noexcept { return empty() ? nullptr : item(end_.prev_); }
-  /// The element of a list that has exactly one; otherwise null.
+  /// The only element, if the list has exactly one; otherwise null.
   [[nodiscard]] T* only() noexcept {
     return end_.next_ == end_.prev_ && !empty() ? item(end_.next_) : nullptr;
   }
-  /// The element behind a linked one; null behind the last.
+  /// The element after a linked one; null after the last.
   [[nodiscard]] T* next(T& element) noexcept {
     node* following = static_cast<node&>(element).next_;
     return following == &end_ ? nullptr : item(following);
@@ -100,21 +101,22 @@ class intrusive_list {
     static_cast<node&>(element).link_before(static_cast<node&>(where));
   }
 
-  /// Removes the first element; null when empty.
+  /// Removes and returns the first element; null if there is none.
   T* pop_front() noexcept {
     T* element = front();
     if (element != nullptr) erase(*element);
     return element;
   }
-  /// Removes the last element; null when empty.
+  /// Removes and returns the last element; null if there is none.
   T* pop_back() noexcept {
     T* element = back();
     if (element != nullptr) erase(*element);
     return element;
   }
 
-  /// Removes all elements and calls `f` with each, in order. `f` may insert its element again, and
-  /// must not touch the ones whose turn has not come; what it inserts into this list stays in it.
+  /// Removes all elements and calls `f` with each, in order. `f` may insert its element again, but
+  /// must not touch elements that have not been visited yet; what it inserts into this list stays
+  /// in it.
   template <class F>
   void consume(F&& f) {
     if (empty()) return;
@@ -125,7 +127,7 @@ class intrusive_list {
     while (n != nullptr) {
       node* following = n->next_;
       __builtin_prefetch(following, 1);
-      // As warm() does. Ends where they meet: what is behind `n` may be gone.
+      // As in warm(). Ends where the two meet: elements before `n` may be gone.
       if (back != nullptr) back = back != n && back != following ? back->prev_ : nullptr;
       asm volatile("" : : "r"(back));
       n->prev_ = nullptr;
@@ -135,8 +137,8 @@ class intrusive_list {
     }
   }
 
-  /// Brings the elements into the cache, for a walk that comes soon. Along the links each miss
-  /// waits for the one before; from both ends at a time, two of them overlap.
+  /// Brings the elements into the cache for an imminent walk. Following links in one direction,
+  /// each cache miss waits for the previous one; from both ends at once, two of them overlap.
   void warm() const noexcept {
     const node* front = end_.next_;
     const node* back = end_.prev_;
@@ -144,13 +146,13 @@ class intrusive_list {
       front = front->next_;
       back = back->prev_;
     }
-    asm volatile("" : : "r"(front), "r"(back));  // or the compiler drops the loop
+    asm volatile("" : : "r"(front), "r"(back));  // keeps the compiler from removing the loop
   }
 
-  /// Removes an element that is linked, from whichever list it is in.
+  /// Removes a linked element from the list it is in.
   static void erase(T& element) noexcept { static_cast<node&>(element).unlink(); }
 
-  /// Moves all elements of `other` behind the ones of this list, in order.
+  /// Moves all elements of `other` to the end of this list, in order.
   void splice_back(intrusive_list& other) noexcept {
     if (&other == this || other.empty()) return;
     node* first = other.end_.next_;
@@ -163,7 +165,8 @@ class intrusive_list {
   }
 
  private:
-  // Circular around `end_`: no operation has a special case for the ends.
+  // The list is circular, with `end_` as its sentinel, so no operation has a special case for the
+  // ends.
   struct stall_monitor : node {
     constexpr stall_monitor() noexcept = default;
   };
@@ -219,7 +222,7 @@ class intrusive_queue {
       tail_->queue_next = first;
     tail_ = last;
   }
-  /// Removes the first element; null when empty.
+  /// Removes and returns the first element; null if there is none.
   T* pop_front() noexcept {
     T* element = head_;
     if (element == nullptr) return nullptr;
@@ -227,7 +230,7 @@ class intrusive_queue {
     if (head_ == nullptr) tail_ = nullptr;
     return element;
   }
-  /// Moves all elements of `other` behind the ones of this queue, in order.
+  /// Moves all elements of `other` to the end of this queue, in order.
   void splice_back(intrusive_queue& other) noexcept {
     if (&other == this || other.empty()) return;
     push_back_chain(other.head_, other.tail_);
@@ -240,9 +243,9 @@ class intrusive_queue {
   T* tail_ = nullptr;
 };
 
-/// A queue from which any element can be taken out: for objects with public members
-/// `T* queue_next` and `T* queue_prev`, which belong to the queue while the object is in it. Owns
-/// nothing, allocates nothing, every operation is O(1).
+/// A queue from which any element can be removed: for objects with public members `T* queue_next`
+/// and `T* queue_prev`, which belong to the queue while the object is in it. Owns nothing,
+/// allocates nothing, every operation is O(1).
 template <class T>
 class intrusive_deque {
  public:
@@ -254,7 +257,7 @@ class intrusive_deque {
     (tail_ == nullptr ? head_ : tail_->queue_next) = element;
     tail_ = element;
   }
-  /// Removes the oldest element; null when empty.
+  /// Removes and returns the oldest element; null if there is none.
   T* pop_front() noexcept {
     T* element = head_;
     if (element == nullptr) return nullptr;

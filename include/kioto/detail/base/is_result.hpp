@@ -8,14 +8,14 @@ class result;
 
 namespace detail {
 
-/// For those who only ask: they need not know what a result is.
+/// Whether `T` is a `result`, for headers that need not include its definition.
 template <class T>
 inline constexpr bool is_result = false;
 template <class T>
 inline constexpr bool is_result<result<T>> = true;
 
 /// Stores the error of a failed result in the `std::optional<std::error_code>` at `out`. Defined in
-/// result.hpp, which whoever has a result knows.
+/// result.hpp, which code that has a result includes.
 template <class Result>
 void store_failure(const Result& from, void* out) noexcept;
 

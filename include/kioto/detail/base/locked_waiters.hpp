@@ -8,7 +8,7 @@
 
 namespace kioto::detail {
 
-/// An operation that waits in a list which a lock protects.
+/// The list node of an operation that waits in a list protected by a lock.
 template <class Op>
 struct list_waiter : list_node<> {
   explicit list_waiter(Op& o) noexcept : op(&o) {}
@@ -18,9 +18,9 @@ struct list_waiter : list_node<> {
 /// Completes all waiters that are in `list` at the time of the call, in order. Called with the lock
 /// held; returns with the lock released.
 ///
-/// No waiter is completed under the lock; it is released every 32 waiters. Meanwhile others may be
-/// added to `list`, which are left alone, and those whose turn has not come may be withdrawn: an
-/// element can be erased from whichever list it is in. Whoever calls this keeps the lock alive.
+/// No waiter is completed under the lock; it is released every 32 waiters. Meanwhile new waiters
+/// may be added to `list`, which are not completed, and waiters that have not been completed yet
+/// may be removed: an element can be erased from either list. The caller keeps the lock alive.
 template <class Waiter, class Lock>
 void complete_all(intrusive_list<Waiter>& list, Lock& lock) noexcept {
   if (list.empty()) {

@@ -12,15 +12,15 @@ namespace kioto::detail {
 /// by one compare-and-swap, and now and then together with a list of waiters.
 ///
 /// The lowest bit is the lock, the others belong to the user. `compare_exchange()` changes the word
-/// while it is unlocked. Between `lock()` and `unlock()` nobody else changes it: whoever holds the
-/// lock works on a copy, and publishes that and the end of the critical section in one store.
-/// Nothing of the object is touched after that store, so whoever learns from the word that the
-/// object is no longer needed may destroy it.
+/// while it is unlocked. Between `lock()` and `unlock()` no other thread changes it: the holder of
+/// the lock works on a copy, and publishes the copy and the end of the critical section in one
+/// store. The object is not touched after that store, so a thread that learns from the word that
+/// the object is no longer needed may destroy it.
 ///
 /// For critical sections of a few instructions that neither call out nor block. Not fair.
 ///
 /// Memory order: `lock()` acquires and `unlock()` releases, which orders the critical sections;
-/// `compare_exchange()` takes the order that its user needs. A release by `compare_exchange()` is
+/// `compare_exchange()` takes the order that its caller needs. A release by `compare_exchange()` is
 /// passed on by a later `unlock()`, because the `lock()` before that one acquired it.
 template <class Sync>
 class basic_locked_word {
@@ -35,8 +35,8 @@ class basic_locked_word {
 
   [[nodiscard]] word load(std::memory_order order) const noexcept { return word_.load(order); }
 
-  /// `expected` must not contain the lock bit. May fail spuriously; then `expected` is what was
-  /// read, perhaps with the lock bit, and was read with `failure`.
+  /// `expected` must not contain the lock bit. May fail spuriously. On failure `expected` is the
+  /// value that was read, with memory order `failure`, and may contain the lock bit.
   [[nodiscard]] bool compare_exchange(word& expected, word desired, std::memory_order success,
                                       std::memory_order failure) noexcept {
     return word_.compare_exchange_weak(expected, desired, success, failure);
@@ -53,14 +53,14 @@ class basic_locked_word {
     }
   }
 
-  /// Ends the critical section; the word is `next` now, which must not contain the lock bit.
+  /// Ends the critical section and sets the word to `next`, which must not contain the lock bit.
   void unlock(word next) noexcept { word_.store(next, std::memory_order_release); }
 
-  /// The first word seen without the lock bit.
+  /// Spins until the word is unlocked, and returns it.
   [[nodiscard]] word wait_until_unlocked(std::memory_order order) const noexcept {
     for (unsigned spins = 0;;) {
-      // The holder may have been preempted: past a few hundred cycles only giving up the processor
-      // can help it.
+      // The holder may have been preempted: after a few hundred cycles, only yielding the processor
+      // helps.
       if (++spins < spin_limit)
         Sync::pause();
       else

@@ -8,7 +8,8 @@
 
 namespace kioto::detail {
 
-/// Room for a value that is made later. Whoever owns this knows whether it is there.
+/// Storage for a value that is constructed later. The owner keeps track of whether the value
+/// exists.
 template <class T>
 class manual_lifetime {
  public:
@@ -21,8 +22,8 @@ class manual_lifetime {
   void emplace(Args&&... args) {
     std::construct_at(std::addressof(value_), std::forward<Args>(args)...);
   }
-  // Out of line: where it is known that the value was never made, and the compiler cannot know that
-  // this is not called, g++ warns of what it finds in the destructor of T.
+  // Out of line: where g++ knows that the value was never constructed, but not that this is not
+  // called, it warns about the destructor of T.
   KIOTO_NOINLINE void destroy() noexcept { std::destroy_at(std::addressof(value_)); }
   [[nodiscard]] T& get() noexcept { return value_; }
   [[nodiscard]] const T& get() const noexcept { return value_; }

@@ -13,11 +13,12 @@ namespace kioto::detail {
 template <class T>
 inline constexpr bool is_over_aligned = alignof(T) > __STDCPP_DEFAULT_NEW_ALIGNMENT__;
 
-/// Makes a small object that is created and destroyed often, where coroutine frames come from.
+/// Creates a small object that is created and destroyed often, in the pool of coroutine frames.
 /// Throws what `operator new` and the constructor throw.
 template <class T, class... Args>
 [[nodiscard]] T* make_pooled(Args&&... args) {
-  // Gives the memory back if the constructor throws, also where there are no exceptions to catch.
+  // Frees the memory if the constructor throws; a destructor, so that it compiles without
+  // exceptions.
   struct memory {
     void* at;
     memory() {

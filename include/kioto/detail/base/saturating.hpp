@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// Arithmetic on times that does not overflow, whatever a caller gives.
+// Time arithmetic that does not overflow for any argument.
 
 #include <algorithm>
 #include <chrono>
@@ -11,8 +11,8 @@
 
 namespace kioto::detail {
 
-/// Any duration in nanoseconds, rounded up; what is out of range becomes the nearest end of it, and
-/// a NaN the first.
+/// Converts a duration to nanoseconds, rounded up. A value out of range becomes the nearest limit
+/// of the range, and NaN the lowest.
 template <class Rep, class Period>
 constexpr std::chrono::nanoseconds saturating_nanoseconds(
     std::chrono::duration<Rep, Period> d) noexcept {
@@ -20,7 +20,7 @@ constexpr std::chrono::nanoseconds saturating_nanoseconds(
   constexpr std::uintmax_t per_second = 1'000'000'000;
   constexpr auto last = static_cast<std::uintmax_t>(nanoseconds::max().count());
   // One unit is num * per_second / den nanoseconds. std::ratio_divide would refuse units that are
-  // longer than the range, and std::chrono::ceil overflows on the way.
+  // longer than the range, and std::chrono::ceil overflows in intermediate results.
   constexpr auto num = static_cast<std::uintmax_t>(Period::num);
   constexpr auto common = std::gcd(per_second, static_cast<std::uintmax_t>(Period::den));
   constexpr std::uintmax_t times = per_second / common;
@@ -50,7 +50,7 @@ constexpr std::chrono::nanoseconds saturating_nanoseconds(
     const wide ns = static_cast<wide>(d.count()) *
                     (static_cast<wide>(Period::num) * static_cast<wide>(per_second) /
                      static_cast<wide>(Period::den));
-    if (!(ns > -end)) return nanoseconds::min();  // and for a NaN
+    if (!(ns > -end)) return nanoseconds::min();  // also for NaN
     if (ns >= end) return nanoseconds::max();
     const nanoseconds cut(static_cast<nanoseconds::rep>(ns));
     const bool is_cut = static_cast<wide>(cut.count()) < ns && cut != nanoseconds::max();
@@ -58,31 +58,31 @@ constexpr std::chrono::nanoseconds saturating_nanoseconds(
   }
 }
 
-/// How long a caller wants to wait: as `saturating_nanoseconds`, and negative durations are zero.
+/// Converts a waiting time: as `saturating_nanoseconds`, but negative durations become zero.
 template <class Rep, class Period>
 constexpr std::chrono::nanoseconds saturate(std::chrono::duration<Rep, Period> delay) noexcept {
   return std::max(saturating_nanoseconds(delay), std::chrono::nanoseconds::zero());
 }
-/// A point in time of any resolution, rounded up to that of the clock.
+/// Converts a point in time of any resolution, rounded up to that of the clock.
 template <class Duration>
 constexpr std::chrono::steady_clock::time_point saturate(
     std::chrono::time_point<std::chrono::steady_clock, Duration> at) noexcept {
   return std::chrono::steady_clock::time_point(saturating_nanoseconds(at.time_since_epoch()));
 }
-/// A point in time of another resolution than that of the clock, whose conversion could overflow.
+/// A resolution other than that of the clock, from which a conversion could overflow.
 template <class Duration>
 concept other_resolution = !std::is_same_v<Duration, std::chrono::steady_clock::duration>;
 
 constexpr std::chrono::steady_clock::time_point saturating_add(
     std::chrono::steady_clock::time_point from, std::chrono::nanoseconds delay) noexcept {
   using time_point = std::chrono::steady_clock::time_point;
-  // Where the sum is out of range, the end minus the delay is not.
+  // If the sum is out of range, the limit minus the delay is not.
   if (delay > delay.zero() && from > time_point::max() - delay) return time_point::max();
   if (delay < delay.zero() && from < time_point::min() - delay) return time_point::min();
   return from + delay;
 }
 
-/// A whole number of units that are longer than a second.
+/// A duration in whole units that are longer than a second.
 template <class Duration>
 concept coarser_than_seconds = !std::is_same_v<Duration, std::chrono::seconds> &&
                                requires(Duration d) { std::chrono::seconds(d.count()); } &&

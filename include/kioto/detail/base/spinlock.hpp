@@ -8,8 +8,8 @@
 
 namespace kioto::detail {
 
-/// A lock of one byte for critical sections of a few instructions that neither call out nor block.
-/// Works with std::lock_guard and std::unique_lock. Not fair, not recursive.
+/// A one-byte lock for critical sections of a few instructions that neither call other code nor
+/// block. Works with std::lock_guard and std::unique_lock. Not fair, not recursive.
 template <class Sync>
 class basic_spinlock {
  public:
@@ -34,14 +34,14 @@ class basic_spinlock {
   static constexpr unsigned spin_limit = 32;
 
   // Out of line, so that the callers stay small. The inner loop only reads, so that waiters share
-  // the cache line until it is worth another attempt; it reads relaxed, because only the exchange
-  // that takes the lock makes anything visible.
+  // the cache line until another attempt is worthwhile; its loads are relaxed, because only the
+  // exchange that takes the lock has to acquire.
   KIOTO_NOINLINE void lock_contended() noexcept {
     do {
       unsigned spins = 0;
       while (locked_.load(std::memory_order_relaxed)) {
-        // The holder may have been preempted: past a few hundred cycles only giving up the
-        // processor can help it.
+        // The holder may have been preempted: after a few hundred cycles, only yielding the
+        // processor helps.
         if (++spins < spin_limit)
           Sync::pause();
         else

@@ -13,8 +13,8 @@
 
 namespace kioto::detail {
 
-/// Distance that keeps two objects, written by different threads, out of each other's cache line.
-/// A constant, and not what the compiler believes, because it is part of the layout.
+/// The distance that keeps two objects written by different threads in different cache lines. A
+/// constant, not the value of the compiler, because it is part of the layout.
 inline constexpr std::size_t cache_line = 64;
 
 /// The synchronisation primitives that a lock-free template is built from.
@@ -23,11 +23,12 @@ inline constexpr std::size_t cache_line = 64;
 /// the primitives of the standard library and on those of a model checker. A policy has
 /// - `atomic<T>`: load, store, exchange, compare_exchange_weak, compare_exchange_strong, fetch_add,
 ///   fetch_sub, fetch_or, fetch_and, each with explicit memory orders;
-/// - `var<T>`: plain data that is claimed to be free of races; the checker verifies the claim;
+/// - `var<T>`: plain data that must be free of data races, which the checker verifies;
 /// - `mutex` (lock, try_lock, unlock);
 /// - `wait(word, expected)`, `wait_for(word, expected, timeout)` and `wake_one(word)`: sleeping on
 ///   an `atomic<std::uint32_t>`, see futex.hpp;
-/// - `pause()`, called in each turn of a short spin, and `yield()`, called when the spin was long.
+/// - `pause()`, called in each iteration of a short spin, and `yield()`, called once the spin has
+///   been long.
 ///
 /// Fences are not offered: ThreadSanitizer cannot see them.
 struct std_sync {

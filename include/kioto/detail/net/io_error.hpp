@@ -9,7 +9,7 @@
 namespace kioto::detail {
 
 /// The error that an operation on a descriptor ends with, or none. Smaller than a std::error_code,
-/// and made without a call.
+/// and constructed without a function call.
 class io_error {
  public:
   constexpr io_error() noexcept = default;

@@ -14,27 +14,27 @@
 
 namespace kioto::detail {
 
-/// The two names that POSIX has for it may be two errors.
+/// POSIX has two names for this condition, which may have different values.
 [[nodiscard]] inline bool is_would_block(const std::error_code& error) noexcept {
   return error == std::errc::operation_would_block ||
          error == std::errc::resource_unavailable_try_again;
 }
 
-/// What one system call of an operation came to.
+/// The outcome of one system call of an operation.
 enum class io_step : std::uint8_t {
   done,         ///< the operation is complete, its result is stored
   would_block,  ///< nothing happened
-  again_short,  ///< part of it is done; unless there is news, the next call would block
-  done_short,   ///< complete; unless there is news, the next call would block
+  again_short,  ///< partially done; without a new event, the next call would block
+  done_short,   ///< complete; without a new event, the next call would block
 };
 
-/// The loop that all operations on descriptors have in common: try the system call, wait for
-/// readiness where it would block, try again. `Derived` has
+/// The common loop of all operations on descriptors: try the system call, wait for readiness if it
+/// would block, try again. `Derived` has
 /// - `net::interest wanted()`: what it waits for;
 /// - `io_step perform(int fd, net::ready found) noexcept`, which makes one system call.
 ///
-/// An operation that was asked to stop may still complete, if it needs not wait. One that stopped
-/// has moved no byte, unless it says otherwise in its documentation.
+/// An operation that was asked to stop may still complete if it need not wait. One that stopped has
+/// transferred nothing, unless its documentation says otherwise.
 template <class Derived>
 class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
  public:
@@ -47,7 +47,7 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
       if (event.is_empty()) {
         const attempt waited = wait_for_readiness(r);
         if (waited != attempt::ready || error_) return waited;
-        continue;  // it came meanwhile
+        continue;  // readiness came meanwhile
       }
       if (event.is_over()) [[unlikely]]
         return fail(event.is_closing() ? io_error::cancelled() : io_error(error::runtime_shutdown));
@@ -64,18 +64,19 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
           r.clear_after_short_io(event, direction_of_short());
           break;
       }
-      // Every system call costs one unit of the budget, so that a long transfer lets others run.
+      // Every system call costs one unit of the budget, so that a long transfer yields to other
+      // tasks.
       if (this->strand_->must_stop()) return attempt::stopped;
       if (!this->strand_->loop().try_charge()) return this->give_way();
     }
   }
 
   bool cancel() noexcept override {
-    // Once fired for closing, the registration is not to be touched; but then it is not armed
-    // either.
+    // Once fired for closing, the registration must not be touched; but then this operation is not
+    // armed, and `cancel()` is not called.
     return source_->registration().cancel_wait(waiter_);
   }
-  // Readiness is a hint, and everybody who waits for it is told.
+  // Readiness is a hint, and every waiter for it is woken, so nothing has to be passed on.
   bool withdraw() noexcept override { return true; }
 
  protected:
@@ -85,7 +86,8 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
   io_operation(io_operation&& other) noexcept
       : leaf_awaiter<Derived>(static_cast<leaf_awaiter<Derived>&&>(other)),
         source_(other.source_) {}
-  // No end of the waiter's lifetime: it has nothing to do there, and most often it never began.
+  // Does not destroy the waiter: its destructor is trivial in effect, and most often it was never
+  // constructed.
   ~io_operation() {}
 
   attempt fail(io_error error) noexcept {
@@ -109,9 +111,9 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
 
   [[nodiscard]] Derived& self() noexcept { return static_cast<Derived&>(*this); }
 
-  // Out of line, to keep the way of an attempt that finds the descriptor ready short.
+  // Out of line, to keep the path of an attempt that finds the descriptor ready short.
   KIOTO_NOINLINE attempt wait_for_readiness(registration& r) noexcept {
-    // A pending stop is found when the operation is armed.
+    // A pending stop is detected when the operation is armed.
     return this->hand_over([&]() noexcept {
       ::new (static_cast<void*>(&waiter_)) waiter(*this);
       return r.wait(waiter_, self().wanted().mask()).is_empty();
@@ -124,19 +126,19 @@ class [[nodiscard]] io_operation : public leaf_awaiter<Derived> {
     io_operation& self = static_cast<waiter&>(fired).operation;
     if (cause == wake_cause::closing) [[unlikely]] {
       self.error_ = io_error::cancelled();
-      self.retries_ = false;  // the registration is not to be touched again
+      self.retries_ = false;  // the registration must not be touched again
     }
     complete(self);
   }
 
   const io_source* source_;
-  // Made whenever it waits: most attempts find the descriptor ready, and need none.
+  // Constructed whenever it waits: most attempts find the descriptor ready, and need no waiter.
   union {
     waiter waiter_;
   };
 };
 
-/// Waits for readiness and takes nothing. `T` is `net::ready`, to learn which, or void.
+/// Waits for readiness without consuming it. `T` is `net::ready`, to report which, or void.
 template <class T>
 class readiness_operation final : public io_operation<readiness_operation<T>> {
   using base = io_operation<readiness_operation>;
@@ -164,7 +166,7 @@ class readiness_operation final : public io_operation<readiness_operation<T>> {
   net::ready found_;
 };
 
-/// A system call under the readiness of its descriptor, without waiting:
+/// Makes a system call if its descriptor is ready, without waiting; fails with
 /// `errc::operation_would_block` if the descriptor is known not to be ready, or turns out not to
 /// be.
 template <class Call>

@@ -8,7 +8,7 @@
 
 namespace kioto::detail {
 
-/// A descriptor with its registration: what every socket consists of.
+/// A descriptor with its registration, the basis of every socket.
 class io_source {
  public:
   io_source(io_source&& other) noexcept
@@ -23,15 +23,15 @@ class io_source {
   }
   ~io_source() { reset(); }
 
-  /// Takes the descriptor over in any case: on an error it is closed.
+  /// Takes over the descriptor in any case: on an error it is closed.
   static result<io_source> create(reactor& driver, unique_fd fd, net::ready initial) noexcept {
     auto added = driver.add(fd.get(), initial);
     if (!added) return added.error();
     return io_source(std::move(fd), **added);
   }
 
-  /// Takes over a descriptor from outside, which becomes non-blocking. On an error it stays the
-  /// caller's.
+  /// Takes over a descriptor from outside, which becomes non-blocking. On an error the caller keeps
+  /// it.
   static result<io_source> from_native(reactor& driver, int fd, net::ready initial) noexcept {
     if (const auto set = set_nonblocking(fd, true); !set) return set.error();
     auto added = driver.add(fd, initial);
@@ -42,7 +42,7 @@ class io_source {
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
   [[nodiscard]] detail::registration& registration() const noexcept { return *registration_; }
 
-  /// Gives the descriptor away; it is no longer registered.
+  /// Deregisters the descriptor and returns it.
   [[nodiscard]] unique_fd release() noexcept {
     deregister();
     return std::move(fd_);
@@ -52,7 +52,7 @@ class io_source {
   io_source(unique_fd fd, detail::registration& which) noexcept
       : fd_(std::move(fd)), registration_(&which) {}
 
-  // False: the descriptor was closed by somebody else.
+  // Returns false if the descriptor was closed by other code.
   bool deregister() noexcept {
     return registration_ == nullptr ||
            reactor::remove(*std::exchange(registration_, nullptr), fd_.get());

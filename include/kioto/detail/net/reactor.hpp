@@ -27,15 +27,15 @@ using reactor_pointer = std::shared_ptr<reactor>;
 
 struct driver_set_tag {};
 
-/// A registration in its driver. Keeps the driver alive until it is removed from it.
+/// A registration in its reactor. Keeps the reactor alive until it is removed from it.
 class alignas(cache_line) registration : public basic_registration<std_sync>,
                                          public list_node<driver_set_tag> {
  public:
   registration(reactor_pointer driver, net::ready initial) noexcept
       : basic_registration(initial), driver_(std::move(driver)) {}
 
-  // From where frames come: it is as short-lived as the task that reads from it, and the general
-  // allocator spends some 80 bytes more on one that is aligned.
+  // Allocated from the frame pool: a registration is as short-lived as the task that reads from it,
+  // and the general allocator needs some 80 bytes more for an aligned object.
   static void* operator new(std::size_t bytes, std::align_val_t alignment,
                             const std::nothrow_t&) noexcept;
   KIOTO_NOINLINE static void operator delete(void* memory, std::size_t bytes,
@@ -44,11 +44,11 @@ class alignas(cache_line) registration : public basic_registration<std_sync>,
   /// Valid until the registration is removed.
   [[nodiscard]] reactor& driver() const noexcept { return *driver_; }
 
-  /// What the backend holds for this life of it.
+  /// The value that the backend stores for the current life of this registration.
   [[nodiscard]] std::uint64_t token() const noexcept {
     return reinterpret_cast<std::uintptr_t>(this) | life();
   }
-  /// Null for the token of an earlier life.
+  /// The registration of a token; null if the token is of an earlier life.
   [[nodiscard]] static registration* of_token(std::uint64_t token) noexcept {
     auto* const which = reinterpret_cast<registration*>(token & ~std::uint64_t{last_life});
     return which->life() == (token & last_life) ? which : nullptr;
@@ -56,12 +56,12 @@ class alignas(cache_line) registration : public basic_registration<std_sync>,
 
  private:
   friend class reactor;
-  // The life is told in the bits of the address that the alignment leaves free.
+  // The life is encoded in the bits of the address that the alignment leaves free.
   static constexpr std::uint8_t last_life = cache_line - 1;
 
   reactor_pointer driver_;
-  std::atomic<bool> displaced_{false};  ///< another descriptor has its number
-  bool is_haunted_ = false;  ///< by the mutex of the driver: events of an earlier life may come
+  std::atomic<bool> displaced_{false};  ///< another descriptor now has its number
+  bool is_haunted_ = false;  ///< guarded by its mutex: events of an earlier life may come
 };
 
 struct io_metrics {
@@ -72,25 +72,27 @@ struct io_metrics {
 
 /// The reactor of a runtime: owns the registrations and the backend that feeds them.
 ///
-/// The token that the backend holds is the address of the registration. Lifetime: a registration
-/// that was removed is freed at the beginning of a turn, or with the driver, and turns never
-/// overlap; so no turn meets a freed one (D1). At most 16 of them pile up before a sleeping turn is
-/// ended.
+/// The token that the backend stores is the address of the registration, combined with its life.
+/// Lifetime: a registration that was removed is freed at the beginning of a turn, or with the
+/// reactor, and turns never overlap; so no turn accesses a freed one (D1). At most 16 of them
+/// accumulate before a sleeping turn is ended.
 ///
-/// A descriptor that was closed behind the back of its registration may live on in a duplicate, and
-/// the backend report it. If the backend cannot remove it, because its number is closed or that of
-/// another file, the registration is not freed (D2): it waits for another descriptor to be
-/// registered, and begins another life, of which the token tells. After 64 lives it just stays. If
-/// the number is registered for another file meanwhile, removing it would hit that one: so the
-/// driver knows which registration has a number, and does not (D3).
+/// A descriptor that was closed without deregistering it may live on in a duplicate, and the
+/// backend may still report events for it. If the backend cannot remove it, because its number is
+/// closed or belongs to another file, the registration is not freed (D2): it is reused for the next
+/// descriptor that is registered, and begins another life, which the token encodes. After 64 lives
+/// it is kept unused. If the number was registered for another file meanwhile, removing it would
+/// remove that file: so the reactor records which registration has a number, and does not remove it
+/// then (D3).
 ///
 /// A child of fork() shares the backend's set with its parent, and may find the mutex locked for
-/// ever: for a driver that it inherited nothing is done, and what was registered stays (D4).
+/// ever: for an inherited reactor nothing is done, and what was registered stays (D4).
 ///
 /// Thread safety: `turn()` is called by one thread at a time, everything else by any.
 class reactor : public std::enable_shared_from_this<reactor> {
  public:
-  /// With the backend that was asked for, or that suits the platform. Throws std::bad_alloc.
+  /// Creates a reactor with the given backend, or with the one that suits the platform. Throws
+  /// std::bad_alloc.
   ///
   /// Errors: one that equals std::errc::not_supported for a backend that is not in this build, and
   /// those of the system.
@@ -102,15 +104,16 @@ class reactor : public std::enable_shared_from_this<reactor> {
   /// system, `errc::not_enough_memory`, and `error::runtime_shutdown` after shutdown.
   result<registration*> add(int fd, net::ready initial) noexcept;
   /// Ends a registration, before its descriptor is closed. Operations in flight end with
-  /// `errc::operation_canceled`. False: the descriptor was closed behind the back of its
-  /// registration, and the number may be somebody else's; it must not be closed.
+  /// `errc::operation_canceled`. Returns false if the descriptor was already closed by other code,
+  /// and the number may belong to another file; then it must not be closed.
   static bool remove(registration& which, int fd) noexcept;
 
-  /// What one turn brings at most. More would wait behind each other in the queue of one thread,
-  /// which may lose its processor; in the system they wait for whoever comes first.
+  /// The maximum number of events of one turn. More would wait in the queue of one thread, which
+  /// may be preempted; in the kernel they are available to any thread.
   static constexpr std::size_t max_events = 64;
 
-  /// Brings at most `limit` events, at least 1; the others stay for the next turn.
+  /// Waits for events and dispatches at most `limit` of them, which is at least 1; the others stay
+  /// for the next turn.
   void turn(std::optional<std::chrono::nanoseconds> timeout,
             std::size_t limit = std::numeric_limits<std::size_t>::max()) noexcept;
   void unpark() noexcept { backend_->unpark(); }
@@ -119,9 +122,9 @@ class reactor : public std::enable_shared_from_this<reactor> {
   /// Idempotent.
   void shutdown() noexcept;
 
-  /// This is a child of fork(), and the driver one of the parent.
+  /// Returns true if this is a child of fork(), and the reactor belongs to the parent.
   [[nodiscard]] bool is_inherited() const noexcept { return process_.is_inherited(); }
-  /// Of a child that inherited it: lets go of its descriptors.
+  /// Called in a child that inherited it: closes its descriptors.
   void abandon() noexcept { backend_->abandon(); }
 
   [[nodiscard]] const char* backend_name() const noexcept { return backend_->name(); }
@@ -142,22 +145,22 @@ class reactor : public std::enable_shared_from_this<reactor> {
   mutable std::mutex mutex_;
   // Guarded by the mutex.
   registration_list live_;
-  registration_list ended_;     ///< shut down, not removed yet
-  registration_list pending_;   ///< removed, not freed yet
-  registration_list haunted_;   ///< as pending, but events may still come: for another life (D2)
-  registration_list worn_out_;  ///< the same after the last life
-  std::vector<registration*> holders_;  ///< of each number, or null
+  registration_list ended_;             ///< shut down, not removed yet
+  registration_list pending_;           ///< removed, not freed yet
+  registration_list haunted_;           ///< like pending, but events may still come (D2)
+  registration_list worn_out_;          ///< the same, after the last life
+  std::vector<registration*> holders_;  ///< the registration that has each number, or null
   bool shut_down_ = false;
-  unsigned walks_ = 0;  ///< over registrations, without the mutex: nothing is freed
+  unsigned walks_ = 0;  ///< in progress without the mutex: nothing is freed
   std::uint64_t registered_ = 0;
   std::uint64_t deregistered_ = 0;
-  std::atomic<std::size_t> pending_count_{0};  ///< written under the mutex, read also without
+  std::atomic<std::size_t> pending_count_{0};  ///< written under the mutex, also read without it
   std::atomic<bool> has_haunted_{false};       ///< the same
   std::atomic<std::uint64_t> ready_events_{0};
 };
 
-/// The driver of the runtime that the calling thread is in; throws std::logic_error that names
-/// `what` outside of one.
+/// The reactor of the runtime that the calling thread is in. Throws std::logic_error, naming
+/// `what`, outside of a runtime.
 reactor& current_reactor(const char* what);
 
 }  // namespace kioto::detail

@@ -20,22 +20,22 @@ enum class direction : std::uint8_t { read, write };
 /// Why a waiter is fired.
 enum class wake_cause : std::uint8_t {
   readiness,
-  shutdown,  ///< the driver is gone
+  shutdown,  ///< the reactor has shut down
   closing,   ///< the registration ends: it must not be touched again
 };
 
 template <class Sync>
 class basic_registration;
 
-/// What `basic_registration` said at one moment, and what `clear_readiness()` needs to tell whether
-/// anything has happened since.
+/// The readiness of a `basic_registration` at one moment, with the ticks by which
+/// `clear_readiness()` detects whether anything has happened since.
 class ready_event {
  public:
   ready_event() noexcept = default;
   ready_event(std::uint64_t word, net::ready wanted) noexcept : word_(word), wanted_(wanted) {}
 
   [[nodiscard]] inline net::ready set() const noexcept;
-  /// Nothing to do but wait.
+  /// Returns true if there is nothing to do but wait.
   [[nodiscard]] inline bool is_empty() const noexcept;
   [[nodiscard]] inline bool is_shut_down() const noexcept;
   [[nodiscard]] inline bool is_closing() const noexcept;
@@ -63,12 +63,12 @@ class basic_io_waiter : public list_node<> {
 
   fire_function fire_;
   net::ready wanted_;
-  typename Sync::template var<bool> in_place_{false};  ///< of whoever waits: where it was put
+  typename Sync::template var<bool> in_place_{false};  ///< for the waiting thread: where it was put
   typename Sync::template var<bool> linked_{false};    ///< guarded by the registration's lock
 };
 
-/// Layout of the readiness word. All marks are in its lower half. The write tick is at the top, and
-/// above the read tick is a bit that takes its carry; so one addition bumps both.
+/// Layout of the readiness word. All flags are in its lower half. The write tick is at the top, and
+/// the bit above the read tick absorbs its carry; so one addition increments both ticks.
 struct readiness_word {
   static constexpr unsigned tick_bits = 20;
   static constexpr std::uint64_t tick_mask = (std::uint64_t{1} << tick_bits) - 1;
@@ -88,17 +88,18 @@ struct readiness_word {
   static constexpr net::ready readiness(std::uint64_t word) noexcept {
     return net::ready::from_bits(static_cast<std::uint32_t>(word >> ready_shift));
   }
-  /// Whether a direction has had news between the two.
+  /// Returns true if there was no event in direction `d` between the two words.
   static constexpr bool same_tick(std::uint64_t a, std::uint64_t b, direction d) noexcept {
     return d == direction::read ? ((a ^ b) & tick_mask) == 0 : (a ^ b) >> write_tick_shift == 0;
   }
-  /// With news: the readiness, and the ticks of the directions that it touches.
+  /// The word after an event: adds the readiness, and increments the ticks of the directions that
+  /// it affects.
   static constexpr std::uint64_t with(std::uint64_t word, net::ready arrived) noexcept {
     return ((word + bumps[arrived.bits()]) & ~carry) | bits(arrived);
   }
 
  private:
-  // What bumps the ticks of the directions that any readiness touches.
+  // For each readiness, the increment for the ticks of the directions that it affects.
   static constexpr auto bumps = [] {
     using net::ready;
     constexpr ready reads =
@@ -114,43 +115,42 @@ struct readiness_word {
   }();
 };
 
-/// The readiness of one descriptor, and who waits for it. Sockets talk to nothing else.
+/// The readiness of one descriptor, and the waiters for it. Sockets use only this interface.
 ///
 /// One word holds readiness bits, a tick for each direction, marks that there are waiters, and two
-/// final marks: shutdown (the driver is gone) and closing (this registration ends).
+/// final marks: shutdown (of the reactor) and closing (this registration ends).
 ///
 /// Most often one task reads and one writes. So each direction has a place for one waiter, which
-/// needs no lock; whoever finds it taken, or waits for something else, goes into the list.
+/// needs no lock; a waiter that finds it taken, or waits for something else, goes into the list.
 ///
 /// Invariants:
 /// - R1 Every transition starts from the current word, so no bit is ever lost; shutdown and closing
 ///   are never cleared within a life.
-/// - R2 Readiness that arrives bumps the tick of each direction it touches. `clear_readiness()`
-///   acts on a direction only if its tick is the one of the event: an edge that arrived between a
-///   system call that would block and the clearing survives. 20 bits wrap after a million edges
-///   within one system call.
-/// - R3 A waiter of the list marks the word with a read-modify-write, under the lock, and looks at
-///   the readiness in that very result. So each edge either is seen there, or sees the mark and
-///   takes the lock. If the mark stands already, a load will do: an edge that the load misses saw
-///   the mark, and its wake either waits for the lock, or had it before, and then the load cannot
-///   miss the edge.
-/// - R4 The mark of the list is cleared only under the lock, by a wake that finds nobody. It may
-///   stand with nobody there.
+/// - R2 Readiness that arrives increments the tick of each direction it affects.
+///   `clear_readiness()` acts on a direction only if its tick is the one of the event: an edge that
+///   arrived between a system call that would block and the clearing survives. 20 bits wrap after a
+///   million edges within one system call.
+/// - R3 A waiter of the list marks the word with a read-modify-write, under the lock, and checks
+///   the readiness in the result of that operation. So each edge is either seen there, or sees the
+///   mark and takes the lock. If the mark is already set, a load is enough: an edge that the load
+///   misses saw the mark, and its wake either waits for the lock, or had it before, and then the
+///   load cannot miss the edge.
+/// - R4 The mark of the list is cleared only under the lock, by a wake that finds no waiter. It may
+///   be set while there is no waiter.
 /// - R5 A waiter is in a place, in the list, in the list of one wake in progress, or in none. It is
-///   fired at most once per wait; whoever takes it out of the place, or under the lock out of its
-///   list, decides.
-/// - R6 No waiter is fired under the lock; a fired one may do everything, remove the registration
-///   included: its memory stays until no turn of the driver is in progress.
-/// - R7 A waiter sees to it that the word has the mark of its place, which is never cleared. Then
-/// it
-///   enters the place with a read-modify-write, and then it looks. An edge before the mark is seen.
-///   The wake of a later one empties the place with a read-modify-write: either that finds the
-///   waiter; or it came before the waiter's, which acquires it, and then the load cannot miss the
-///   edge.
+///   fired at most once per wait, by the thread that takes it out of its place, or under the lock
+///   out of its list.
+/// - R6 No waiter is fired under the lock; a fired one may do anything, including removing the
+///   registration: its memory stays until no turn of the reactor is in progress.
+/// - R7 A waiter first makes sure that the word has the mark of its place, which is never cleared.
+///   Then it enters the place with a read-modify-write, and then it checks the readiness. An edge
+///   before the mark is seen. The wake of a later one empties the place with a read-modify-write:
+///   either that finds the waiter; or it came before the waiter's read-modify-write, which acquires
+///   it, and then the load cannot miss the edge.
 ///
-/// Memory order: writers of the word release, readers acquire, because an operation that goes on
-/// after an edge must see what the driver's thread did before. R3 and R7 need no more: both sides
-/// are read-modify-writes of one word, or meet at the lock or at the place.
+/// Memory order: writers of the word release, readers acquire, because an operation that continues
+/// after an edge must see what the thread of the reactor did before. R3 and R7 need no more: both
+/// sides are read-modify-writes of one word, or synchronise through the lock or the place.
 ///
 /// The scheme of ticks and waiter lists comes from Tokio's ScheduledIo.
 template <class Sync>
@@ -164,13 +164,13 @@ class basic_registration {
   basic_registration(const basic_registration&) = delete;
   basic_registration& operator=(const basic_registration&) = delete;
 
-  /// What of `wanted` is there now. Any thread.
+  /// The current readiness, restricted to `wanted`. Any thread.
   [[nodiscard]] ready_event readiness(net::ready wanted) const noexcept {
     return ready_event(word_.load(std::memory_order_acquire), wanted);
   }
 
-  /// Queues a waiter, unless something of `wanted` is there already: then the event is not empty
-  /// and the waiter is not queued.
+  /// Queues a waiter, unless some readiness in `wanted` is already there: then the returned event
+  /// is not empty and the waiter is not queued.
   [[nodiscard]] ready_event wait(waiter& w, net::ready wanted) noexcept {
     w.wanted_ = wanted;
     const bool reads = wanted == mask(direction::read);
@@ -178,20 +178,21 @@ class basic_registration {
     const std::uint64_t mark = reads ? word::has_reader : word::has_writer;
     if ((word_.load(std::memory_order_relaxed) & mark) == 0) [[unlikely]]
       word_.fetch_or(mark, std::memory_order_acq_rel);
-    w.in_place_.set(true);  // before others see it
+    w.in_place_.set(true);  // before other threads see it
     auto& place = places_[reads ? 0 : 1];
     waiter* nobody = nullptr;
     if (!place.compare_exchange_strong(nobody, &w, std::memory_order_acq_rel,
                                        std::memory_order_relaxed))
       return wait_in_list(w);
     const ready_event event(word_.load(std::memory_order_acquire), wanted);  // see R7
-    // If it is not there any more, it will be fired: as if the edge had come a little later.
+    // If the waiter is no longer in its place, it will be fired, as if the edge had come a little
+    // later.
     if (event.is_empty() || leave_place(place, w)) [[likely]]
       return event;
     return ready_event();
   }
 
-  /// Withdraws a waiter. False: it has been fired, or is about to be.
+  /// Cancels a wait. Returns false if the waiter has been fired, or is about to be.
   [[nodiscard]] bool cancel_wait(waiter& w) noexcept {
     if (w.in_place_.get())
       return leave_place(places_[w.wanted_ == mask(direction::read) ? 0 : 1], w);
@@ -202,15 +203,16 @@ class basic_registration {
     return true;
   }
 
-  /// For callers that poll: like `wait()`, but there is one place for each direction, and a second
-  /// waiter takes it over; the first is then not fired.
+  /// For poll-style callers: like `wait()`, but there is one slot for each direction, and a second
+  /// waiter replaces the first, which is then not fired.
   [[nodiscard]] ready_event poll_readiness(direction d, waiter& w) noexcept {
     const std::lock_guard lock(lock_);
     const ready_event now = mark_and_look(mask(d));
     if (now.is_empty()) slot(d) = &w;
     return now;
   }
-  /// Empties the place. Returns who was there; null if it has been fired, or is about to be.
+  /// Empties the slot. Returns the waiter that was in it; null if it has been fired, or is about to
+  /// be.
   waiter* clear_poll_waiter(direction d) noexcept {
     const std::lock_guard lock(lock_);
     waiter* const old = slot(d);
@@ -218,11 +220,11 @@ class basic_registration {
     return old;
   }
 
-  /// Driver: readiness has arrived. Wakes whoever waits for it.
+  /// Called by the reactor when readiness has arrived. Wakes the waiters for it.
   void dispatch(net::ready arrived) noexcept { wake(add(arrived), arrived, wake_cause::readiness); }
 
-  /// After a system call that would block: what `interest` asks for is not there. Directions with
-  /// news since `event` are left alone.
+  /// Called after a system call that would block: clears the readiness that `what` covers.
+  /// Directions with a new edge since `event` are left unchanged.
   void clear_readiness(const ready_event& event, net::interest what) noexcept {
     net::ready read;
     net::ready write;
@@ -234,13 +236,14 @@ class basic_registration {
   }
 
   /// After a read or write that moved fewer bytes than asked, on an edge-triggered plain stream:
-  /// the next system call would block. The closed bits stay: behind the bytes may be the end. Nor
-  /// does it hold where urgent data came, because a read ends at its mark, whatever is behind it.
+  /// the next system call would block. The closed bits stay, because the end of the stream may
+  /// follow the bytes. It does not hold if urgent data came, because a read ends at the urgent
+  /// mark, even if there are bytes after it.
   void clear_after_short_io(const ready_event& event, direction d) noexcept {
     const bool reads = d == direction::read;
     if (reads && (event.word_ & word::bits(net::ready::priority())) != 0) return;
     const net::ready gone = reads ? net::ready::readable() : net::ready::writable();
-    // Most often nothing has happened since.
+    // The common case: nothing has happened since.
     std::uint64_t now = event.word_;
     if (word_.compare_exchange_strong(now, now & ~word::bits(gone), std::memory_order_acq_rel,
                                       std::memory_order_relaxed)) [[likely]]
@@ -248,23 +251,24 @@ class basic_registration {
     clear(event.word_, reads ? gone : net::ready(), reads ? net::ready() : gone);
   }
 
-  /// The driver is gone: everybody wakes, and nobody waits any more. Idempotent, any thread.
+  /// The reactor has shut down: wakes all waiters, and no later operation waits. Idempotent, any
+  /// thread.
   void shutdown() noexcept { end(word::shutdown, wake_cause::shutdown); }
   /// The registration ends. Waiters must not touch it again.
   void close() noexcept { end(word::closing, wake_cause::closing); }
 
-  /// Which of the descriptors that it was for in turn this is for; counts from 0.
-  // Relaxed: an event that is dispatched to the next life by a close race is a false hint, which
-  // every waiter bears.
+  /// The number of the current life: how many descriptors this was used for before.
+  // Relaxed: an event that a race dispatches to the next life is a false hint, which every waiter
+  // tolerates.
   [[nodiscard]] std::uint8_t life() const noexcept { return life_.load(std::memory_order_relaxed); }
-  /// The next life begins: for another descriptor, and with other waiters. It must be closed, and
-  /// nobody but the driver's turn know it.
+  /// Begins the next life, for another descriptor and other waiters. The registration must be
+  /// closed, and accessible to the turn of the reactor only.
   void begin_anew(net::ready initial) noexcept {
     life_.store(static_cast<std::uint8_t>(life() + 1), std::memory_order_relaxed);
     word_.store(word::bits(initial), std::memory_order_release);
   }
 
-  /// True if nobody waits. For tests and assertions.
+  /// Returns true if there is no waiter. For tests and assertions.
   [[nodiscard]] bool has_no_waiters() noexcept {
     const std::lock_guard lock(lock_);
     return nobody_waits() && places_[0].load(std::memory_order_relaxed) == nullptr &&
@@ -336,7 +340,8 @@ class basic_registration {
     if ((before & mark) == 0) wake(before, net::ready::all(), cause);
   }
 
-  // Wakes those who may wait, according to the word `before`, for what they are told of.
+  // Wakes the waiters for `what`, as far as the marks in the word `before` say that there may be
+  // any.
   void wake(std::uint64_t before, net::ready what, wake_cause cause) noexcept {
     constexpr std::uint64_t marks = word::has_reader | word::has_writer | word::has_waiters;
     if ((before & marks) == 0) return;
@@ -365,8 +370,8 @@ class basic_registration {
     return place.exchange(nullptr, std::memory_order_acq_rel);
   }
 
-  // Takes out everybody who is concerned at once, and fires them in the order of their arrival, 32
-  // at a time without the lock. Who waits again meanwhile is not looked at: this ends.
+  // Takes out all affected waiters at once, and fires them in the order of their arrival, 32 at a
+  // time without the lock. Waiters that are added meanwhile are ignored, so this terminates.
   void wake_list(waiter* reader, waiter* writer, net::ready what, wake_cause cause) noexcept {
     std::array<waiter*, batch> firing;
     std::size_t count = 0;
@@ -393,7 +398,7 @@ class basic_registration {
         w->linked_.set(false);
         firing[count++] = w;
       }
-      // Whoever is withdrawn meanwhile comes out of `due`, under the lock.
+      // A waiter that is cancelled meanwhile leaves `due` under the lock.
       const bool last = due.empty();
       lock.unlock();
       for (std::size_t i = 0; i != count; ++i) firing[i]->fire_(*firing[i], cause);
@@ -404,7 +409,7 @@ class basic_registration {
   }
 
   typename Sync::template atomic<std::uint64_t> word_;
-  /// Who waits to read, and to write.
+  /// The waiter to read, and the one to write.
   std::array<typename Sync::template atomic<waiter*>, 2> places_{};
   basic_spinlock<Sync> lock_;
   typename Sync::template atomic<std::uint8_t> life_{0};

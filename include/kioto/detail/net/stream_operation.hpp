@@ -12,8 +12,8 @@
 
 namespace kioto::detail {
 
-// The operations that move bytes of a stream differ in their system call, and in what fewer bytes
-// than asked for mean. Those without a byte to move are complete at once.
+// The operations that transfer bytes of a stream differ in their system call, and in what a short
+// count means. An operation without a byte to transfer completes at once.
 
 inline bool is_nothing(const_buffer buffer) noexcept { return buffer.empty(); }
 template <class Buffer>
@@ -25,7 +25,7 @@ constexpr net::interest interest_in(direction d) noexcept {
   return d == direction::read ? net::interest::readable() : net::interest::writable();
 }
 
-/// After fewer bytes than there was room for, whether the next call is known to block.
+/// Whether the next call is known to block after a short count.
 enum class after_short : std::uint8_t { unknown, blocks };
 
 /// One successful call of `Move`. The result is the number of bytes; a read of 0 is the end of the
@@ -63,8 +63,8 @@ class transfer_operation final
   std::size_t count_ = 0;
 };
 
-/// As many calls of `Move` as it takes to move the whole buffer. `AtZero` is the error when a call
-/// moves nothing.
+/// As many calls of `Move` as it takes to transfer the whole buffer. `AtZero` is the error if a
+/// call transfers nothing.
 template <class Buffer, sys::io_result (*Move)(int, Buffer) noexcept, direction Way, error AtZero>
 class transfer_all_operation final
     : public io_operation<transfer_all_operation<Buffer, Move, Way, AtZero>> {
@@ -82,7 +82,7 @@ class transfer_all_operation final
   io_step perform(int fd, net::ready) noexcept {
     const sys::io_result moved = Move(fd, rest_);
     if (!moved.ok()) return this->failed(io_error(moved.error));
-    if (moved.count() == rest_.size()) [[likely]]  // and that is not 0, see try_or_wait()
+    if (moved.count() == rest_.size()) [[likely]]  // which is not 0, see try_or_wait()
       return io_step::done;
     if (moved.count() == 0) return this->failed(io_error(AtZero));
     rest_ = rest_.skip(moved.count());

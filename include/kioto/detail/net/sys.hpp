@@ -14,8 +14,8 @@ struct sockaddr;
 
 namespace kioto::detail::sys {
 
-/// What a system call returned, with the errno that belongs to it: captured inside the wrapper,
-/// because a coroutine may go on in another thread before the caller looks.
+/// The return value of a system call together with its errno, which is captured inside the wrapper,
+/// because a coroutine may resume on another thread before the caller reads it.
 class [[nodiscard]] io_result {
  public:
   constexpr io_result() noexcept = default;
@@ -36,8 +36,8 @@ class [[nodiscard]] io_result {
   int error = 0;             // 0 on success
 };
 
-/// Every call to the system on descriptors and names that kioto makes. The functions report failure
-/// as the system does: -1 and errno. socklen_t is 32 bits wide on all supported systems, checked in
+/// All system functions on descriptors and names that kioto calls. They report failure as the
+/// system does: -1 and errno. socklen_t is 32 bits wide on all supported systems, checked in
 /// sys.cpp.
 struct calls {
   std::ptrdiff_t (*read)(int, void*, std::size_t);
@@ -62,7 +62,7 @@ struct calls {
   int (*epoll_wait)(int, ::epoll_event*, int, int);
   int (*eventfd)(unsigned, int);
   int (*fcntl)(int, int, int);
-  // No system calls, but as much in need of fault injection; getaddrinfo returns an EAI_ code.
+  // Not system calls, but they need fault injection as well; getaddrinfo returns an EAI_ code.
   int (*getaddrinfo)(const char*, const char*, const ::addrinfo*, ::addrinfo**);
   void (*freeaddrinfo)(::addrinfo*);
 };
@@ -70,11 +70,11 @@ struct calls {
 /// The system's own functions.
 [[nodiscard]] const calls& native() noexcept;
 
-// The table in force. Constant-initialised, so that it is there before any static constructor.
+// The table in use. Constant-initialised, so that it is available before any static constructor.
 extern std::atomic<const calls*> current;
 
-/// The table in force; safe from any thread. Acquire pairs with the release that installs a table,
-/// so that its content is visible; on x86 and most others it costs a plain load.
+/// The table in use; safe from any thread. Acquire pairs with the release that installs a table, so
+/// that its content is visible; on x86 and most others it costs a plain load.
 [[nodiscard]] inline const calls& table() noexcept {
   return *current.load(std::memory_order_acquire);
 }
@@ -97,9 +97,9 @@ class override_calls {
   const calls* previous_;
 };
 
-// Wrappers. EINTR is retried where the call can simply be made again: everything but close (the
-// descriptor is gone already), connect (it goes on in the background, EINTR is reported as
-// EINPROGRESS) and epoll_wait (its timeout has to be computed anew, the caller does it).
+// Wrappers. EINTR is retried where the call can simply be repeated: all but close (the descriptor
+// is already released), connect (it continues in the background, and EINTR is reported as
+// EINPROGRESS) and epoll_wait (the caller has to recompute the timeout).
 
 io_result read(int fd, void* data, std::size_t size) noexcept;
 io_result write(int fd, const void* data, std::size_t size) noexcept;

@@ -17,18 +17,19 @@
 
 namespace kioto::detail {
 
-/// Waits until one of several streams has an element. The branches are their `next()`; once there
-/// is an element the others are asked to stop, which costs them nothing: a generator pauses.
-/// Whatever comes meanwhile is kept by who owns the streams.
+/// Waits until one of several streams has an element. The branches are their `next()` operations;
+/// once there is an element the others are asked to stop, which loses nothing: a generator pauses.
+/// Elements that arrive meanwhile are kept by the owner of the streams.
 class first_element : public combinator {
  protected:
   first_element() noexcept = default;
   first_element(first_element&&) noexcept = default;
   ~first_element() = default;
 
-  /// The stream with this index has an element or has ended. True: there is one to hand over.
+  /// Called when the stream with this index has an element or has ended. Returns true if there is
+  /// an element to return.
   virtual bool arrived(std::size_t index) noexcept = 0;
-  /// Nothing is to be waited for: there is an element, or all have ended.
+  /// Returns true if there is nothing to wait for: there is an element, or all streams have ended.
   [[nodiscard]] virtual bool is_over() const noexcept = 0;
 
  private:
@@ -38,12 +39,13 @@ class first_element : public combinator {
   attempt conclude() noexcept override { return is_over() ? attempt::ready : attempt::stopped; }
 };
 
-/// Whether what waits in `next()` is kept by the stream when it is withdrawn. That of a task would
-/// be lost with its frame, and with it the place in whatever queue it waits in.
+/// Whether a stream keeps its wait when `next()` is withdrawn. If `next()` is a task, the wait
+/// would be lost with its frame, and with it the place in the queue it waits in.
 template <class S>
 inline constexpr bool keeps_its_waits = leaf<awaiter_of<next_of<S>>>;
 
-/// The arrivals of a stream whose `next()` is a task, so that it pauses and is not stopped.
+/// The outcomes of a stream whose `next()` is a task, as a generator, which pauses instead of being
+/// stopped.
 template <class S>
 async_generator<next_outcome<stream_element<S>>> arrivals_of(S stream) {
   for (;;) {
@@ -58,7 +60,7 @@ async_generator<next_outcome<stream_element<S>>> arrivals_of(S stream) {
   }
 }
 
-/// What takes part in a race for a stream: the stream itself, or its arrivals.
+/// The participant in the race for a stream: the stream itself, or the generator of its outcomes.
 template <class S>
 using racer =
     std::conditional_t<keeps_its_waits<S>, S, async_generator<next_outcome<stream_element<S>>>>;
@@ -75,7 +77,7 @@ racer<S> make_racer(S&& stream) {
 template <class Racer>
 class race_branch {
  public:
-  /// Asks the stream. What that throws is what comes of it, in its turn.
+  /// Calls `next()` of the stream. If that throws, the exception becomes the outcome of the branch.
   branch_strand& begin(Racer& stream, std::size_t index) noexcept {
     KIOTO_TRY { return branch_.template emplace<1>(stream.next()).prepare(index); }
     KIOTO_CATCH_ALL { return branch_.template emplace<2>(std::current_exception()).prepare(index); }

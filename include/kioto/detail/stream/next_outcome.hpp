@@ -10,15 +10,15 @@
 
 namespace kioto::detail {
 
-/// What came of a `next()`: an element, the exception in its place, or the end. For those who wait
-/// for several things at once, and keep what came beside the first one.
+/// The outcome of a `next()`: an element, an exception in its place, or the end. For operations
+/// that wait for several streams at once, and keep what arrived in addition to the first one.
 template <class T>
 class next_outcome {
  public:
   next_outcome() noexcept = default;
 
-  /// What `take()` returns or throws, which is an optional, of an element or of an arrival. If the
-  /// element cannot be moved, it is lost, and the exception takes its place.
+  /// Stores what `take()` returns or throws. It returns an optional of an element or of a
+  /// `next_outcome`. If moving the element throws, it is lost, and the exception takes its place.
   template <class Take>
   void receive(Take&& take) noexcept {
     element_.reset();
@@ -36,7 +36,7 @@ class next_outcome {
 
   [[nodiscard]] const std::exception_ptr& error() const noexcept { return error_; }
 
-  /// Hands it over, once: afterwards this is the end.
+  /// Returns or rethrows the outcome, once: afterwards this is the end.
   std::optional<T> take() {
     if (error_ != nullptr) std::rethrow_exception(std::exchange(error_, nullptr));
     const clears_at_exit at_exit{element_};  // also if the move throws
@@ -78,7 +78,7 @@ struct keeps_exception {
   }
 };
 
-/// `stream.next()`, with what it throws as a value.
+/// `stream.next()` with a `next_outcome` as its result, so that an exception becomes a value.
 template <class S>
 auto next_arrival(S& stream) {
   using finish = keeps_exception<stream_element<S>>;

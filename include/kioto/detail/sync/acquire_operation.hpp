@@ -12,9 +12,9 @@ namespace kioto::detail {
 class acquire_operation;
 using semaphore_core = basic_semaphore_core<std_sync, acquire_operation>;
 
-/// The core that an operation waits for. A base, and not the last member of the operation: beside a
-/// member of a derived class, g++ loads both at once where a guard is made of them, right after
-/// having stored them one by one. The processor stalls on that for as long as a lock takes.
+/// The core that an operation waits for. It is a base, and not the last member of the operation:
+/// next to a member of a derived class, g++ would load both with one wide load when a guard is made
+/// from them, right after two narrow stores. That stalls the processor for as long as a lock takes.
 class core_reference {
  public:
   explicit core_reference(semaphore_core& core) noexcept : core_(&core) {}
@@ -24,16 +24,16 @@ class core_reference {
   semaphore_core* core_;
 };
 
-/// Waits for permits of a `semaphore_core`. What is built on permits derives from it, adds
-/// `await_resume()`, and calls `take()` there. Movable until it is awaited.
+/// Waits for permits of a `semaphore_core`. Operations built on permits derive from it, add
+/// `await_resume()`, and call `take()` there. Movable until it is awaited.
 ///
-/// Permits that were granted and not taken go back: a combinator may drop an operation that
-/// completed.
+/// Permits that were granted and not taken are given back, because a combinator may drop an
+/// operation that completed.
 class acquire_operation : public leaf_awaiter<acquire_operation>,
                           protected core_reference,
                           public basic_semaphore_waiter<std_sync> {
  public:
-  /// `permits` must not exceed what the semaphore can ever have.
+  /// `permits` must not exceed the maximum of the semaphore.
   acquire_operation(semaphore_core& core, std::size_t permits) noexcept
       : core_reference(core), basic_semaphore_waiter(permits) {}
   acquire_operation(acquire_operation&& other) noexcept
@@ -51,7 +51,7 @@ class acquire_operation : public leaf_awaiter<acquire_operation>,
   bool cancel() noexcept override;
   bool withdraw() noexcept override;
 
-  /// The semaphore: the permits are granted, or it is closed.
+  /// Called by the semaphore: the permits are granted, or it is closed.
   void fire() noexcept { complete(*this); }
 
  protected:
@@ -60,7 +60,7 @@ class acquire_operation : public leaf_awaiter<acquire_operation>,
       give_back();
   }
 
-  /// True: the permits belong to the caller now. False: the semaphore is closed.
+  /// Returns true if the permits now belong to the caller; false if the semaphore is closed.
   [[nodiscard]] bool take() noexcept {
     const bool granted = state() == grant::granted;
     set_state(grant::none);

@@ -23,29 +23,29 @@ class barrier_waiter : public list_node<barrier_line_tag> {
   std::uint64_t generation_ = 0;
 };
 
-/// Lets waiters go in groups of a fixed size. `Waiter` derives from `barrier_waiter` and has
+/// Releases waiters in groups of a fixed size. `Waiter` derives from `barrier_waiter` and has
 /// `fire()`, which is the last access to it.
 ///
-/// The word is `generation (32) | arrived (31) | lock`; *arrived* is the length of the line. The
-/// upper half of the generation is beside it, under the lock: with 32 bits alone, one that is over
-/// would look like the present one after two minutes of a fast loop. The last of a group moves the
-/// generation on and takes the whole line, in one step under the lock: so a waiter whose generation
-/// is over has been fired, or is about to be. It is fired without the lock, and the core is not
-/// touched after that: the group may destroy it.
+/// The word is `generation (32) | arrived (31) | lock`; *arrived* is the length of the queue. The
+/// upper half of the generation is stored separately, guarded by the lock: with 32 bits alone, an
+/// old generation would look like the current one after two minutes of a fast loop. The last of a
+/// group increments the generation and takes the whole queue, in one step under the lock: so a
+/// waiter of an old generation has been fired, or is about to be. Waiters are fired without the
+/// lock, and the core is not touched after that, because the group may destroy it.
 template <class Sync, class Waiter>
 class basic_barrier_core {
   using word = std::uint64_t;
 
  public:
-  /// `size` is from 1 to 2^31 - 1. The first generation may be given, so that tests reach the end
-  /// of the word.
+  /// `size` is from 1 to 2^31 - 1. The first generation can be set, so that tests reach the
+  /// overflow of the word.
   constexpr explicit basic_barrier_core(std::uint32_t size, std::uint64_t first = 0) noexcept
       : word_(first << 32), size_(size), epoch_(static_cast<std::uint32_t>(first >> 32)) {}
 
-  /// The caller completes a group, if it is the last of it, and need not wait. False: nothing has
-  /// happened.
+  /// Completes the group if the caller is its last member, which then need not wait. Returns false,
+  /// without effect, otherwise.
   [[nodiscard]] bool try_complete() noexcept {
-    // A hint that saves a waiter its way through the line; arrive() decides.
+    // Only a hint, which avoids taking the lock twice; arrive() decides.
     if (arrived(word_.load(std::memory_order_relaxed)) + 1 != size_) return false;
     const word now = word_.lock();
     if (arrived(now) + 1 != size_) {
@@ -56,7 +56,7 @@ class basic_barrier_core {
     return true;
   }
 
-  /// Puts `w` in line. False: it was the last of its group, which goes on.
+  /// Queues `w`. Returns false if it was the last of its group, which is then released.
   [[nodiscard]] bool arrive(Waiter& w) noexcept {
     const word now = word_.lock();
     if (arrived(now) + 1 == size_) {
@@ -69,7 +69,8 @@ class basic_barrier_core {
     return true;
   }
 
-  /// Takes a waiter out of the line, as if it had not come. False: its group is complete.
+  /// Removes a waiter from the queue, as if it had not arrived. Returns false if its group is
+  /// complete.
   [[nodiscard]] bool leave(Waiter& w) noexcept {
     const word now = word_.lock();
     if (full_generation(now) != w.generation_) {

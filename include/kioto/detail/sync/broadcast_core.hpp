@@ -15,24 +15,26 @@
 
 namespace kioto::detail {
 
-/// How an attempt to receive ended.
+/// The outcome of an attempt to receive.
 enum class broadcast_outcome : std::uint8_t { taken, empty, closed, lagged };
 
 /// A ring in which every receiver sees every element.
 ///
-/// Copying an `Element` runs no code of the user: it is a plain value, or a `shared_value`. So
-/// receivers copy it under the lock; what the user sees is made of it without the lock, and
-/// elements are destroyed without it, too.
+/// Copying an `Element` runs no user code: it is a plain value, or a `shared_value`. So receivers
+/// copy it under the lock; the user's value is made from the copy without the lock, and elements
+/// are destroyed without the lock, too.
 ///
 /// Invariants:
-/// - B1 The element at position p lies in slot p modulo the capacity, until the one at p + capacity
-///   replaces it, or until all receivers that existed when it was sent have had it or have left.
+/// - B1 The element at position p is in slot p modulo the capacity, until the one at p + capacity
+///   replaces it, or until all receivers that existed when it was sent have received it or have
+///   left.
 /// - B2 `tail_`, the number of elements sent, and `closed_` only change under the lock. A receiver
-///   registers under it after it has looked at both again, and both changes take all waiters.
-/// - B3 `closed_` is set after the last element: who reads it before `tail_` misses none.
+///   registers under the lock after it has checked both again, and each change takes all waiters.
+/// - B3 `closed_` is set after the last element was sent: a receiver that reads it before `tail_`
+///   misses no element.
 ///
-/// Memory order: a receiver that sees its position equal to `tail_` has missed nothing but what was
-/// sent meanwhile, which is no matter of order. Everything else is ordered by the lock.
+/// Memory order: a receiver that sees its position equal to `tail_` can only have missed what is
+/// being sent concurrently. Everything else is ordered by the lock.
 template <class Sync, class Element, class Op>
 class basic_broadcast_core {
   template <class V>
@@ -44,7 +46,7 @@ class basic_broadcast_core {
   using waiter = list_waiter<Op>;
   using outcome = broadcast_outcome;
 
-  /// Begins with one sender and one receiver, at position 0.
+  /// Starts with one sender and one receiver, at position 0.
   explicit basic_broadcast_core(std::size_t capacity)
       : mask_(std::bit_ceil(capacity) - 1), slots_(mask_ + 1) {}
   basic_broadcast_core(const basic_broadcast_core&) = delete;
@@ -74,14 +76,14 @@ class basic_broadcast_core {
   void drop_owner() noexcept {
     if (owners_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
-  /// A receiver of what is sent from here on; returns its position.
+  /// Adds a receiver of what is sent from now on; returns its position.
   [[nodiscard]] position add_receiver() noexcept {
     add_owner();
     const std::lock_guard hold(lock_);
     receivers_.store(receivers_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     return tail_.load(std::memory_order_relaxed);
   }
-  /// The receiver at `next` leaves. What only it had still to receive is destroyed.
+  /// Removes the receiver at `next`. Destroys elements that only it had still to receive.
   void drop_receiver(position next) noexcept {
     lock_.lock();
     const std::size_t left = receivers_.load(std::memory_order_relaxed) - 1;
@@ -92,9 +94,9 @@ class basic_broadcast_core {
       slot& s = at(next);
       if (s.at == next && --s.remaining == 0) {
         [[maybe_unused]] const std::optional<Element> last = take_out(s);
-        lock_.unlock();  // `last` is destroyed without it
+        lock_.unlock();  // `last` is destroyed without the lock
       } else if (n % batch == 0) {
-        lock_.unlock();  // others want it, too
+        lock_.unlock();  // lets other threads in
       } else {
         continue;
       }
@@ -116,7 +118,7 @@ class basic_broadcast_core {
 
   // ---- senders ----
 
-  /// Returns how many receivers will see it; 0: there is none, and `e` is untouched.
+  /// Returns how many receivers will see it; 0 if there is none, and then `e` is untouched.
   std::size_t send(Element& e) noexcept {
     lock_.lock();
     const std::size_t receivers = receivers_.load(std::memory_order_relaxed);
@@ -135,13 +137,14 @@ class basic_broadcast_core {
     return receivers;  // `replaced` is destroyed without the lock
   }
 
-  /// Elements that somebody has still to receive.
+  /// The number of elements that some receiver has not received yet.
   [[nodiscard]] std::size_t length() noexcept {
     const std::lock_guard hold(lock_);
     const position end = tail_.load(std::memory_order_relaxed);
     position low = end > mask_ + 1 ? end - (mask_ + 1) : 0;
     position high = end;
-    // Receivers take in order: from some position on, all have still to be received.
+    // Receivers take elements in order, so from some position on no element has been received by
+    // all.
     while (low != high) {
       const position middle = low + (high - low) / 2;
       if (at(middle).remaining == 0)
@@ -152,7 +155,7 @@ class basic_broadcast_core {
     return static_cast<std::size_t>(end - low);
   }
 
-  /// True: `w` waits until no receiver is left. False: there is none.
+  /// Returns true if `w` now waits until no receiver is left; false if there is none.
   bool wait_for_end(waiter& w) noexcept {
     const std::lock_guard hold(lock_);
     if (receivers_.load(std::memory_order_relaxed) == 0) return false;
@@ -162,12 +165,12 @@ class basic_broadcast_core {
 
   // ---- receivers ----
 
-  /// Whether there is anything for a receiver at `next`, be it the end.
+  /// Returns true if there is something for a receiver at `next`, including the end.
   [[nodiscard]] bool is_ready(position next) const noexcept {
     return tail_.load(std::memory_order_acquire) != next || closed_.load(std::memory_order_acquire);
   }
-  /// The element at `next`, which then moves on; past what was overwritten if it `lagged`, by
-  /// `missed`.
+  /// Takes the element at `next`, and advances `next`. If it `lagged`, skips the `missed` elements
+  /// that were overwritten.
   outcome take(position& next, std::optional<Element>& e, position& missed) noexcept {
     const bool closed = closed_.load(std::memory_order_acquire);
     if (tail_.load(std::memory_order_acquire) == next)
@@ -187,7 +190,7 @@ class basic_broadcast_core {
       e.emplace(*s.element);
     return outcome::taken;
   }
-  /// True: `w` waits for what comes. False: there is something.
+  /// Returns true if `w` now waits for the next element; false if there is something to receive.
   bool wait_receiver(waiter& w, position next) noexcept {
     const std::lock_guard hold(lock_);
     if (is_ready(next)) return false;
@@ -195,7 +198,7 @@ class basic_broadcast_core {
     return true;
   }
 
-  /// True: `w` does not wait any more. False: it has been, or will be, completed.
+  /// Returns true if `w` no longer waits; false if it has been or will be completed.
   bool cancel(waiter& w) noexcept {
     const std::lock_guard hold(lock_);
     if (!w.is_linked()) return false;
@@ -206,19 +209,20 @@ class basic_broadcast_core {
   [[nodiscard]] bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
   [[nodiscard]] std::size_t length(position next) const noexcept {
     const position behind = tail_.load(std::memory_order_acquire) - next;
-    constexpr std::size_t most = static_cast<std::size_t>(-1);  // after a lag it may be more
+    constexpr std::size_t most = static_cast<std::size_t>(-1);  // it may be far behind
     return behind < most ? static_cast<std::size_t>(behind) : most;
   }
 
  private:
   struct slot {
     position at = ~position{0};
-    std::size_t remaining = 0;  ///< receivers that have not had it
+    std::size_t remaining = 0;  ///< receivers that have not received it
     std::optional<Element> element;
   };
 
  public:
-  /// More slots than this, of which there is a power of two, are no array.
+  /// The maximum capacity: the largest power of two for which the array of slots does not exceed
+  /// the limit of the size of an array.
   static constexpr std::size_t max_capacity =
       std::bit_floor((static_cast<std::size_t>(-1) >> 1) / sizeof(slot));
 
@@ -226,7 +230,7 @@ class basic_broadcast_core {
   slot& at(position p) noexcept { return slots_[static_cast<std::size_t>(p) & mask_]; }
   static std::optional<Element> take_out(slot& s) noexcept {
     std::optional<Element> out(std::move(s.element));
-    s.element.reset();  // of a moved-from element: runs no code of the user
+    s.element.reset();  // of a moved-from element: runs no user code
     return out;
   }
 

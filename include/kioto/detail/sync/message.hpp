@@ -8,7 +8,7 @@
 
 namespace kioto::detail {
 
-/// A value whose move may throw, in memory of its own.
+/// Holds, in a separate allocation, a value whose move may throw.
 template <class T>
 class boxed {
  public:
@@ -24,13 +24,14 @@ class boxed {
   T* at_;
 };
 
-/// How a value lies in a channel. Moving it never throws, so that a value is either outside or
-/// inside, and nothing has to be undone: a type whose move may throw is boxed. Such a value throws
-/// where it is sent, and nothing is sent then; or where it is taken out, and then it is lost.
+/// How a value is stored in a channel. Moving it never throws, so that a value is either outside or
+/// inside, and nothing has to be rolled back: a type whose move may throw is boxed. Such a value
+/// may throw when it is sent, and then nothing is sent; or when it is taken out, and then it is
+/// lost.
 template <class T>
 using message = std::conditional_t<std::is_nothrow_move_constructible_v<T>, T, boxed<T>>;
 
-/// The value out of a message.
+/// Takes the value out of a message.
 template <class T>
 T take_value(message<T>&& m) {
   if constexpr (std::is_nothrow_move_constructible_v<T>)
@@ -39,7 +40,8 @@ T take_value(message<T>&& m) {
     return std::move(*m);
 }
 
-/// A message that may be copied while a lock is held: no user code runs, and it is short.
+/// Whether a message may be copied while a lock is held: no user code runs, and it takes little
+/// time.
 template <class M>
 inline constexpr bool is_plain = std::is_trivially_copyable_v<M> && sizeof(M) <= 64;
 

@@ -20,41 +20,44 @@
 
 namespace kioto::detail {
 
-/// Messages in a block: about 1 KiB of them, but neither one by one nor by the hundreds.
+/// The number of messages in a block: about 1 KiB of them, but at least 4 and at most 31.
 template <class M>
 inline constexpr std::size_t mpsc_slots = std::clamp<std::size_t>(1024 / (sizeof(M) + 1), 4, 31);
 
-/// How an attempt to send, to acquire room, or to receive ended.
+/// The outcome of an attempt to send, to acquire room, or to receive.
 enum class mpsc_outcome : std::uint8_t { done, full, closed, no_memory };
 
 /// A channel of many senders and one receiver: a chain of blocks of messages, and the waiters.
 ///
-/// Senders meet under a lock of a few instructions: it covers the room, the order, and whom to
-/// wake. The receiver reads without it, as long as there are messages. Nothing but plain copies is
-/// done under the lock: other messages get their slot under it, are moved there without it, and are
-/// then published under it.
+/// Senders synchronise with a lock that is held for a few instructions: it protects the room, the
+/// order, and the waiters. The receiver reads without it, as long as there are messages. Only plain
+/// messages are copied under the lock: others get their slot under it, are moved there without it,
+/// and are then published under it.
 ///
 /// Waiters are completed by `complete(Op&)`, found by argument-dependent lookup, never under the
 /// lock.
 ///
 /// Invariants:
 /// - C1 A slot belongs to the sender that reserved it until it is published, then to the receiver.
-///   Publishing is the last thing that a sender does with a block, so the receiver may free a block
-///   when it has taken all its messages: the next one is linked then, and later senders use that.
-/// - C2 The receiver waits for one position. It registers under the lock, having looked again; who
-///   publishes that position, or ends the channel, takes the waiter under the lock. So no wake-up
-///   is lost, and none comes without cause.
-/// - C3 (bounded) `acquired_` counts the permits that were ever given and not given back,
-///   `tail_` the messages ever sent, `consumed_` those ever taken: `acquired_ - tail_` permits are
-///   out, and `acquired_ - consumed` ≤ capacity. All of them wrap; `consumed_`, which has a bit
-///   less, at half the way. Only differences count, modulo `count_mask + 1`: the capacity is less.
+///   Publishing is the last access of a sender to a block, so the receiver may free a block when it
+///   has taken all its messages: the next block is linked by then, and later senders use that.
+/// - C2 The receiver waits for one position. It registers under the lock, after another check; the
+///   sender that publishes that position, or the thread that ends the channel, takes the waiter
+///   under the lock. So there are neither lost nor spurious wake-ups.
+/// - C3 (bounded) `acquired_` counts the permits that were ever granted and not given back, `tail_`
+///   the messages ever sent, `consumed_` those ever taken: `acquired_ - tail_` permits are
+///   outstanding, and `acquired_ - consumed` ≤ capacity. All of them wrap; `consumed_`, which has
+///   one bit less, at half the range. Only differences modulo `count_mask + 1` are used, and the
+///   capacity is less than that.
 /// - C4 (bounded) The lowest bit of `consumed_` is set, under the lock, before a sender waits, and
-///   the count is read by the same read-modify-write. The receiver counts by a read-modify-write,
-///   too: either it sees the bit, and grants; or the sender sees the new count.
-/// - C5 Senders are granted room in the order in which they began to wait, and nobody overtakes
-///   them. The message of a sender that waits is moved by whoever grants it the room.
-/// - C6 What is in the channel when the receiver leaves is destroyed by it, or by the last sender
-///   that is in the middle of publishing then.
+///   the count is read by the same read-modify-write. The receiver also counts with a
+///   read-modify-write: so either it sees the bit, and grants room; or the sender sees the new
+///   count.
+/// - C5 Senders are granted room in the order in which they began to wait, and no later sender
+///   overtakes them. The message of a waiting sender is moved by the thread that grants it the
+///   room.
+/// - C6 What is in the channel when the receiver is destroyed is destroyed by it, or by the last
+///   sender that is in the middle of publishing at that time.
 ///
 /// Memory order: publishing releases the message, and the receiver acquires it with the flag of the
 /// slot; `next` likewise for a block. Everything else is ordered by the lock.
@@ -86,19 +89,19 @@ class basic_mpsc_core {
  public:
   using outcome = mpsc_outcome;
 
-  /// A sender that waits: for room, to send or to hold; or for the end of the receiver.
+  /// A sender that waits: for room, to send or to reserve it; or until the receiver is closed.
   struct waiter : list_waiter<Op>, basic_turn<Sync> {
     using list_waiter<Op>::list_waiter;
-    M* message = nullptr;            ///< sent by whoever grants the room
+    M* message = nullptr;            ///< sent by the thread that grants the room
     std::size_t wanted = 1;          ///< permits
-    outcome result = outcome::full;  ///< when completed: `done`, or why not
+    outcome result = outcome::full;  ///< when completed: `done`, or the reason
     slot reserved{};
   };
 
   static constexpr std::size_t max_capacity_of_all = static_cast<std::size_t>(-1) / 4;
 
-  /// Begins with one sender and the receiver. As if `sent` messages had been sent and received: so
-  /// tests reach the end of the counters.
+  /// Starts with one sender and the receiver, as if `sent` messages had been sent and received, so
+  /// that tests reach the overflow of the counters.
   explicit basic_mpsc_core(std::size_t capacity, std::size_t sent = 0) noexcept
       : tail_(sent),
         seen_consumed_(sent & count_mask),
@@ -123,7 +126,7 @@ class basic_mpsc_core {
     if (woken != nullptr) complete(*woken);
     drop_owner();
   }
-  /// A sender out of a weak one, unless all are gone.
+  /// Makes a sender from a weak one. Returns false if all senders are gone.
   [[nodiscard]] bool try_add_sender() noexcept {
     std::size_t now = senders_.load(std::memory_order_relaxed);
     while (now != 0)
@@ -147,11 +150,11 @@ class basic_mpsc_core {
 
   // ---- senders ----
 
-  /// Sends without waiting. Moves from `m` only if that is done. A permit is room that was acquired
-  /// before; it is used up.
+  /// Sends without waiting. Moves from `m` only if it returns `done`. `has_permit` says that room
+  /// was acquired before, which is used up.
   outcome push(M& m, bool has_permit) noexcept {
     if constexpr (is_plain<M>) {
-      // What nearly always happens, without anything that needs a register saved.
+      // The common case, without a call that would need registers to be saved.
       if (lock_.try_lock()) [[likely]] {
         const bool may = has_permit ? !receiver_gone_ : room(1) == outcome::done;
         if (may && tail_index_ != Slots) [[likely]] {
@@ -186,12 +189,12 @@ class basic_mpsc_core {
     if (wanted) grant();
   }
 
-  /// True: `w` waits for room; its message, if it has one, must stay where it is until `w` is
-  /// completed. False: it does not; either `w.result` says why, or it is `full`, and there may be
-  /// room now.
+  /// Returns true if `w` now waits for room; its message, if it has one, must stay in place until
+  /// `w` is completed. Returns false if it does not wait: `w.result` says why, or is `full` if
+  /// there may be room now.
   bool wait_for_room(waiter& w) noexcept {
     std::unique_lock hold(lock_);
-    w.result = outcome::closed;  // unless somebody grants the room
+    w.result = outcome::closed;  // unless room is granted
     if (closed_.load(std::memory_order_relaxed)) return false;
     seen_consumed_ = consumed_.fetch_or(waiting_bit, std::memory_order_acq_rel) >> 1;
     if (waiting_.empty() && has_room(w.wanted)) {
@@ -202,10 +205,10 @@ class basic_mpsc_core {
     const bool is_before_others = enter_line<Sync>(waiting_, w);
     hold.unlock();
     if (is_before_others) [[unlikely]]
-      grant();  // it may want less than the one it came before
+      grant();  // it may want less than the one behind it
     return true;
   }
-  /// True: `w` does not wait any more. False: it has been, or will be, completed.
+  /// Returns true if `w` no longer waits; false if it has been or will be completed.
   bool cancel_wait_for_room(waiter& w) noexcept {
     lock_.lock();
     const bool mine = w.is_linked();
@@ -215,11 +218,11 @@ class basic_mpsc_core {
     }
     const bool others = mine && !waiting_.empty();
     lock_.unlock();
-    if (others) grant();  // it may have stood in the way of smaller ones
+    if (others) grant();  // it may have blocked smaller ones behind it
     return mine;
   }
 
-  /// True: `w` waits until the receiver is closed. False: it is.
+  /// Returns true if `w` now waits until the receiver is closed; false if it is closed.
   bool wait_for_close(waiter& w) noexcept {
     const std::lock_guard hold(lock_);
     if (closed_.load(std::memory_order_relaxed)) return false;
@@ -235,7 +238,7 @@ class basic_mpsc_core {
 
   [[nodiscard]] bool is_closed() const noexcept { return closed_.load(std::memory_order_acquire); }
   [[nodiscard]] std::size_t max_capacity() const noexcept { return capacity_; }
-  /// Permits that can be acquired at once.
+  /// The number of permits that can be acquired at once.
   [[nodiscard]] std::size_t capacity() noexcept {
     const std::lock_guard hold(lock_);
     seen_consumed_ = consumed_.load(std::memory_order_acquire) >> 1;
@@ -244,7 +247,7 @@ class basic_mpsc_core {
 
   // ---- the receiver ----
 
-  /// The next message, if it is there. It stays until `pop()`.
+  /// The next message, or null. It stays in the channel until `pop()`.
   [[nodiscard]] M* front() noexcept {
     if (head_index_ == Slots) {
       block* const next = following();
@@ -262,7 +265,8 @@ class basic_mpsc_core {
     M& at = head_block_->messages[head_index_];
     M taken(std::move(at));
     std::destroy_at(std::addressof(at));
-    // Seen by the next sender that reserves this slot: that follows a rewind, under the lock.
+    // Relaxed: the next sender that reserves this slot does so after a rewind, which the lock
+    // orders.
     head_block_->ready[head_index_].store(false, std::memory_order_relaxed);
     ++head_index_;
     ++head_;
@@ -271,8 +275,9 @@ class basic_mpsc_core {
     }
     return taken;
   }
-  /// After `front()` found nothing: `done` if there is something now, `full` if nothing but it may
-  /// come, `closed` if nothing will come. Waits out a sender that is in the middle of storing.
+  /// To be called after `front()` returned null. Returns `done` if there is a message now, `full`
+  /// if there is none but one may still come, `closed` if none will come. Spins while a sender is
+  /// in the middle of storing.
   [[nodiscard]] outcome look_again() noexcept {
     for (;;) {
       {
@@ -284,12 +289,13 @@ class basic_mpsc_core {
     }
   }
 
-  /// True: `op` waits for the next message, or for the end of the channel. False: it is there.
+  /// Returns true if `op` now waits for the next message or the end of the channel; false if either
+  /// is there.
   bool wait_receiver(Op& op) noexcept {
     const std::lock_guard hold(lock_);
     if (is_front_ready() || ended()) return false;
     if (head_ == tail_ && head_block_ != nullptr) {
-      // Everything was taken, and nobody is storing: the block can be used again from its start.
+      // All messages were taken and no sender is storing: the block can be reused from its start.
       head_index_ = 0;
       tail_index_ = 0;
     }
@@ -301,7 +307,7 @@ class basic_mpsc_core {
     return std::exchange(receiver_, nullptr) != nullptr;
   }
 
-  /// No more room is given; what was sent, and what has a permit, still arrives.
+  /// Grants no more room; what was sent, or is sent with a permit, still arrives.
   void close() noexcept {
     lock_.lock();
     closed_.store(true, std::memory_order_release);
@@ -312,7 +318,7 @@ class basic_mpsc_core {
     lock_.lock();
     complete_all(watching_, lock_);
   }
-  /// The receiver is gone: nobody takes what is left.
+  /// The receiver is destroyed: what is left will not be received.
   void drop_receiver() noexcept {
     lock_.lock();
     if (receiver_ != nullptr) [[unlikely]]
@@ -340,16 +346,16 @@ class basic_mpsc_core {
   static constexpr std::size_t waiting_bit = 1;
   static constexpr std::size_t count_mask = static_cast<std::size_t>(-1) >> 1;
 
-  // Under the lock, unless said otherwise.
+  // Called with the lock held, unless stated otherwise.
 
-  /// As far as is known from `seen_consumed_`.
+  /// A lower bound, as of `seen_consumed_`.
   [[nodiscard]] std::size_t room_left() const noexcept {
     return capacity_ - ((acquired_ - seen_consumed_) & count_mask);
   }
   [[nodiscard]] bool has_room(std::size_t n) const noexcept { return n <= room_left(); }
   [[nodiscard]] outcome room(std::size_t n) noexcept {
     if (closed_.load(std::memory_order_relaxed)) return outcome::closed;
-    if (n == 0) return outcome::done;  // for which nobody waits
+    if (n == 0) return outcome::done;  // which never waits
     if constexpr (Bounded) {
       if (!waiting_.empty()) return outcome::full;
       if (!has_room(n)) {
@@ -360,7 +366,8 @@ class basic_mpsc_core {
     return outcome::done;
   }
   slot next_slot() noexcept { return {tail_block_, tail_index_++, tail_++}; }
-  /// The slot of the next message. False: it needs a block; the caller passes one the next time.
+  /// Reserves the slot of the next message. Returns false if a new block is needed; the caller then
+  /// allocates one and passes it in the next call.
   bool reserve(slot& to, block*& fresh) noexcept {
     if (tail_index_ == Slots) {
       if (fresh == nullptr) return false;
@@ -371,7 +378,7 @@ class basic_mpsc_core {
     to = next_slot();
     return true;
   }
-  /// Without the lock.
+  /// Called without the lock.
   KIOTO_NOINLINE outcome push_slowly(M& m, bool has_permit) noexcept {
     block* fresh = nullptr;
     slot to;
@@ -403,7 +410,8 @@ class basic_mpsc_core {
     if (woken != nullptr) complete(*woken);
     return outcome::done;
   }
-  /// Moves the message into its slot and publishes it. Returns the receiver if it waited for it.
+  /// Moves the message into its slot and publishes it. Returns the receiver if it was waiting for
+  /// it.
   Op* store(const slot& to, M& m) noexcept {
     ::new (static_cast<void*>(to.message())) M(std::move(m));
     return publish(to);
@@ -413,7 +421,7 @@ class basic_mpsc_core {
     return receiver_ != nullptr && head_ == to.position ? std::exchange(receiver_, nullptr)
                                                         : nullptr;
   }
-  /// The same, without the lock: the move runs code of the user.
+  /// The same, called without the lock, because the move runs user code.
   Op* store_unlocked(const slot& to, M& m) noexcept {
     ::new (static_cast<void*>(to.message())) M(std::move(m));
     lock_.lock();
@@ -424,7 +432,7 @@ class basic_mpsc_core {
     return woken;
   }
 
-  /// Gives room to the senders that wait, as far as it goes. Without the lock.
+  /// Grants room to the waiting senders, as far as there is any. Called without the lock.
   void grant() noexcept {
     block* fresh = nullptr;
     for (;;) {
@@ -473,11 +481,13 @@ class basic_mpsc_core {
     }
     delete fresh;
   }
-  /// There is no memory for the message of the first sender that waits. Without the lock.
+  /// Refuses the first waiting sender, because there is no memory for its message. Called without
+  /// the lock.
   void refuse_first() noexcept {
     lock_.lock();
     waiter* const w = waiting_.front();
-    // Meanwhile there may be another one, or none; who waits to hold room needs no memory.
+    // The first one may have changed, or may be gone; a sender that only reserves room needs no
+    // memory.
     const bool refused = w != nullptr && w->message != nullptr;
     if (refused) {
       waiting_.pop_front();
@@ -489,7 +499,7 @@ class basic_mpsc_core {
     complete(*w->op);
   }
 
-  /// Nothing is there, and nothing will come.
+  /// Returns true if there is no message and none will come.
   [[nodiscard]] bool ended() const noexcept {
     return (senders_gone_ || closed_.load(std::memory_order_relaxed)) && tail_ == head_ &&
            (!Bounded || acquired_ == tail_);
@@ -497,18 +507,18 @@ class basic_mpsc_core {
   Op* take_receiver_if_ended() noexcept {
     return receiver_ != nullptr && ended() ? std::exchange(receiver_, nullptr) : nullptr;
   }
-  /// As `front()`, but changes nothing.
+  /// Like `front()`, but without changing anything.
   [[nodiscard]] bool is_front_ready() const noexcept {
     const bool at_end = head_index_ == Slots;
     const block* const b = at_end ? following() : head_block_;
     return b != nullptr && b->ready[at_end ? 0 : head_index_].load(std::memory_order_acquire);
   }
 
-  /// The block after that of the receiver. Without the lock.
+  /// The block after that of the receiver. Called without the lock.
   [[nodiscard]] block* following() const noexcept {
     return (head_block_ == nullptr ? first_ : head_block_->next).load(std::memory_order_acquire);
   }
-  /// Nobody sends and nobody receives any more. Without the lock.
+  /// Called, without the lock, when no thread sends or receives any more.
   void destroy_messages() noexcept {
     while (M* const at = front()) {
       [[maybe_unused]] const M last(std::move(*at));
@@ -518,12 +528,13 @@ class basic_mpsc_core {
     delete std::exchange(head_block_, nullptr);
   }
 
-  // Counters that change together do not lie together: g++ would add to both with one vector
-  // instruction, which waits for the stores of the previous time.
+  // Counters that change together are not adjacent: g++ would increment both with one vector
+  // instruction, whose wide load would stall on the preceding narrow stores.
 
-  // The senders' part; `head_` and the rest of the receiver's part stand still while it waits.
+  // The senders' part. `head_` and the rest of the receiver's part do not change while the receiver
+  // waits.
   basic_spinlock<Sync> lock_;
-  atomic<bool> closed_{false};  ///< by the receiver
+  atomic<bool> closed_{false};  ///< set by the receiver
   bool senders_gone_ = false;
   bool receiver_gone_ = false;
   std::uint32_t in_flight_ = 0;  ///< reserved, but not published
@@ -540,7 +551,7 @@ class basic_mpsc_core {
   atomic<std::size_t> owners_{2};
   atomic<block*> first_{nullptr};
 
-  // The receiver's part, at least a cache line behind what every send writes.
+  // The receiver's part, at least a cache line after what every send writes.
   std::size_t head_index_ = Slots;
   block* head_block_ = nullptr;
   std::size_t head_;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
-// What can be awaited on an mpsc channel. See kioto/sync/mpsc.hpp.
+// The operations on an mpsc channel. See kioto/sync/mpsc.hpp.
 
 #include <cstddef>
 #include <optional>
@@ -30,14 +30,14 @@ namespace detail {
 template <class T, bool Bounded>
 using mpsc_core = basic_mpsc_core<std_sync, message<T>, leaf_operation, Bounded>;
 
-/// Who has one may make the handles of a channel: the library.
+/// Passkey: only the library can construct the handles of a channel.
 struct mpsc_access {};
 
 [[nodiscard]] std::error_code mpsc_error(mpsc_outcome what) noexcept;
 [[noreturn]] void throw_used_up_permit();
 [[noreturn]] void throw_no_memory();
 
-/// What became of a message that a sender still holds if it was not sent.
+/// The result of sending a message, which the sender still holds if it was not sent.
 template <class T>
 sync::send_result<T> mpsc_sent(mpsc_outcome what, message<T>& m) {
   if (what == mpsc_outcome::done) [[likely]]
@@ -58,7 +58,8 @@ class [[nodiscard]] mpsc_recv final : public leaf_awaiter<mpsc_recv<T, Bounded>>
   }
   bool cancel() noexcept override { return core_->cancel_receiver(); }
   bool withdraw() noexcept override { return true; }  // the message is still in the channel
-  // Taken here and not before, so that a value nobody resumes for stays in the channel.
+  // Taken here and not earlier, so that a value stays in the channel if the receiving task is not
+  // resumed.
   std::optional<T> await_resume() {
     if (core_->front() == nullptr) return std::nullopt;
     return take_value<T>(core_->pop());
@@ -88,7 +89,7 @@ class [[nodiscard]] mpsc_recv_many final : public leaf_awaiter<mpsc_recv_many<T,
   std::size_t await_resume() {
     std::size_t n = 0;
     for (; n != limit_ && core_->front() != nullptr; ++n) {
-      // Room first: what cannot be stored stays in the channel.
+      // Reserve first, so that a value that cannot be stored stays in the channel.
       if (to_->size() == to_->capacity()) to_->reserve(2 * to_->size() + 4);
       to_->push_back(take_value<T>(core_->pop()));
     }
@@ -123,7 +124,7 @@ class [[nodiscard]] mpsc_closed final : public leaf_awaiter<mpsc_closed<T, Bound
   typename mpsc_core<T, Bounded>::waiter waiter_;
 };
 
-/// What the operations that wait for room have in common.
+/// The common part of the operations that wait for room.
 template <class T, class Derived>
 class mpsc_room : public leaf_awaiter<Derived> {
  public:
@@ -141,7 +142,7 @@ class mpsc_room : public leaf_awaiter<Derived> {
   }
   ~mpsc_room() = default;
 
-  /// Tries by `Derived::now()`; where there is no room, waits for it.
+  /// Tries `Derived::now()`; if there is no room, waits for it.
   attempt acquire() noexcept {
     waiter_.result = static_cast<Derived*>(this)->now();
     if (waiter_.result != mpsc_outcome::full) [[likely]]
@@ -176,8 +177,9 @@ class [[nodiscard]] mpsc_send final : public mpsc_room<T, mpsc_send<T>> {
 
   attempt try_or_wait() noexcept override { return this->acquire(); }
   mpsc_outcome now() noexcept { return this->core_->push(message_, false); }
-  // Whoever grants the room sends the message: one trip less for the sender. But what is sent
-  // cannot be withdrawn, and a branch may have to be: it gets the room, and sends when it runs.
+  // The thread that grants the room also sends the message, which saves the sender a lock
+  // round-trip. But a sent message cannot be withdrawn, and a branch may have to be: it is only
+  // granted the room, and sends when it runs.
   void before_waiting() noexcept {
     const bool may_be_withdrawn = this->strand_->kind_ == strand_kind::branch;
     this->waiter_.message = may_be_withdrawn ? nullptr : &message_;
@@ -208,10 +210,10 @@ class [[nodiscard]] mpsc_send final : public mpsc_room<T, mpsc_send<T>> {
   }
 
   message<T> message_;
-  bool waits_for_room_ = false;  ///< it waited, and what it was granted is the room alone
+  bool waits_for_room_ = false;  ///< it waits for the room alone, and sends when it runs
 };
 
-/// Acquires room for several messages, and gives it back unless somebody takes it.
+/// Acquires room for several messages, and gives it back unless it is taken.
 template <class T, class Derived>
 class mpsc_acquire : public mpsc_room<T, Derived> {
  public:
@@ -235,7 +237,7 @@ class mpsc_acquire : public mpsc_room<T, Derived> {
     if (std::exchange(this->waiter_.result, mpsc_outcome::full) == mpsc_outcome::done)
       this->core_->give_back(this->waiter_.wanted);
   }
-  /// The caller has what was acquired, unless there is an error.
+  /// Passes what was acquired to the caller, unless it returns an error.
   [[nodiscard]] std::error_code take() noexcept {
     if (this->waiter_.wanted > this->core_->max_capacity())
       return std::make_error_code(std::errc::invalid_argument);
@@ -263,7 +265,7 @@ class [[nodiscard]] mpsc_reserve_owned final : public mpsc_acquire<T, mpsc_reser
   mpsc_reserve_owned(mpsc_core<T, true>& core, sync::mpsc::sender<T> from) noexcept
       : mpsc_acquire<T, mpsc_reserve_owned>(core, 1), from_(std::move(from)) {}
   mpsc_reserve_owned(mpsc_reserve_owned&&) noexcept = default;
-  ~mpsc_reserve_owned() { this->give_back(); }  // while the sender keeps the channel
+  ~mpsc_reserve_owned() { this->give_back(); }  // while `from_` keeps the channel alive
 
   result<sync::mpsc::owned_permit<T>> await_resume() noexcept {
     if (const auto failed = this->take()) return failed;

@@ -12,14 +12,14 @@
 
 namespace kioto::detail {
 
-/// Where a waiter of a `basic_notify_core` stands.
+/// The state of a waiter of a `basic_notify_core`.
 enum class notice : std::uint8_t {
-  none,       ///< has not asked yet
-  enabled,    ///< in line, and nobody waits: a notice is only recorded
-  waiting,    ///< in line, and is fired with its notice
-  one_first,  ///< got the notice of notify_one()
-  one_last,   ///< got the notice of notify_last()
-  all,        ///< was there at a notify_all()
+  none,       ///< not queued yet
+  enabled,    ///< queued, but not awaited: a notification is only recorded
+  waiting,    ///< queued and awaited: fired when notified
+  one_first,  ///< notified by notify_one()
+  one_last,   ///< notified by notify_last()
+  all,        ///< notified by notify_all()
 };
 
 struct notify_line_tag {};
@@ -30,7 +30,8 @@ template <class Sync>
 class basic_notify_waiter : public list_node<notify_line_tag> {
  public:
   basic_notify_waiter() = default;
-  /// Takes over from one that has not been in line: it was there as long.
+  /// Takes over from one that has not been queued; it counts as existing since that one was
+  /// created.
   basic_notify_waiter(basic_notify_waiter&& other) noexcept : generation_(other.generation_) {}
   basic_notify_waiter& operator=(basic_notify_waiter&&) = delete;
 
@@ -42,31 +43,34 @@ class basic_notify_waiter : public list_node<notify_line_tag> {
   friend class basic_notify_core;
 
   std::uint64_t generation_ = 0;
-  typename Sync::template var<notice> state_{notice::none};  // guarded while in line
+  typename Sync::template var<notice> state_{notice::none};  // guarded by the lock while queued
 };
 
-/// Wakes one waiter, or all who are there; keeps at most one notice for who comes later. `Waiter`
-/// derives from `basic_notify_waiter<Sync>` and has `fire()`, which is the last access to it.
+/// Wakes one waiter, or all existing ones; stores at most one notification for a later waiter.
+/// `Waiter` derives from `basic_notify_waiter<Sync>` and has `fire()`, which is the last access to
+/// it.
 ///
 /// The word is `generation | stored | waiting | lock`. The generation counts the calls of
-/// `notify_all()`; a waiter notes it when it is created, so it learns of every later call, in line
-/// or not.
+/// `notify_all()`; a waiter records it when it is created, so it detects every later call, whether
+/// it is queued or not.
 ///
 /// Invariants:
-/// - N1 *waiting* is set exactly while the line is not empty; then *stored* is not set. While it is
-///   set, only the holder of the lock changes the word.
-/// - N2 A waiter in state *enabled* or *waiting* is in the line, or in the list of one
-///   `notify_all()` in progress. Whoever takes it out of there does so under the lock.
-/// - N3 A notice of `notify_one()` is stored, or belongs to a waiter, or is handed on by `leave()`
-///   of one that has not used it: it is never lost.
-/// - N4 Waiters are fired without the lock, and once no waiter is left nothing of the core is
-///   touched any more.
+/// - N1 *waiting* is set exactly while the queue is not empty; then *stored* is not set. While it
+///   is set, only the holder of the lock changes the word.
+/// - N2 A waiter in state *enabled* or *waiting* is in the queue, or in the list of one
+///   `notify_all()` in progress. It is only removed from there under the lock.
+/// - N3 A notification of `notify_one()` is stored, or belongs to a waiter, or is passed on by
+///   `leave()` of a waiter that has not observed it: it is never lost.
+/// - N4 Waiters are fired without the lock, and once no waiter is left the core is not touched any
+///   more.
 ///
-/// Memory order: what happened before a notice happens before the return of the wait that gets it.
-/// Every notice is a releasing read-modify-write of the word, also when one is stored already; who
-/// takes it, or sees the new generation, acquires the word. In line: through the lock and `fire()`.
+/// Memory order: what happened before a notification happens before the return of the wait that
+/// gets it. Every notification is a releasing read-modify-write of the word, even if one is already
+/// stored; a waiter that takes it, or sees the new generation, acquires the word. For a queued
+/// waiter the lock and `fire()` provide the order.
 ///
-/// `Batch` is how many waiters one hold of the lock takes out of the line of `notify_all()`.
+/// `Batch` is the number of waiters that `notify_all()` takes out of its list each time it holds
+/// the lock.
 ///
 /// The generation and the list that `notify_all()` empties in batches come from Tokio's Notify.
 template <class Sync, class Waiter, std::size_t Batch = 32>
@@ -76,12 +80,12 @@ class basic_notify_core {
  public:
   constexpr basic_notify_core() noexcept : word_(0) {}
 
-  /// Before anything else: `w` counts as being there from now on.
+  /// Must be called first: `w` counts as existing from now on.
   void join(Waiter& w) const noexcept {
     w.generation_ = generation(word_.load(std::memory_order_acquire));
   }
 
-  /// Takes a notice that is there already, for a waiter that is not in line.
+  /// Takes a notification that is already there, for a waiter that is not queued.
   [[nodiscard]] bool try_take(Waiter& w) noexcept {
     word now = word_.load(std::memory_order_acquire);
     for (;;) {
@@ -100,15 +104,16 @@ class basic_notify_core {
     }
   }
 
-  /// Puts `w` in line without waiting; it keeps its place if it is there already. True: it has its
-  /// notice.
+  /// Queues `w` without waiting; it keeps its place if it is already queued. Returns true if it has
+  /// been notified.
   [[nodiscard]] bool enable(Waiter& w) noexcept { return !enter(w, notice::enabled); }
 
-  /// Puts `w` in line, to be fired; it keeps its place if it is there already. False: it has its
-  /// notice and is not fired.
+  /// Queues `w`, to be fired; it keeps its place if it is already queued. Returns false if it has
+  /// been notified and will not be fired.
   [[nodiscard]] bool wait(Waiter& w) noexcept { return enter(w, notice::waiting); }
 
-  /// A waiter stops waiting; it stays in line. False: it has been fired, or is about to be.
+  /// Ends the wait of a waiter, which stays queued. Returns false if it has been fired, or is about
+  /// to be.
   [[nodiscard]] bool give_up(Waiter& w) noexcept {
     const word now = word_.lock();
     const bool waits = w.state_.get() == notice::waiting;
@@ -117,7 +122,8 @@ class basic_notify_core {
     return waits;
   }
 
-  /// A waiter that does not wait goes away; a notice that was meant for it goes on.
+  /// Removes a waiter that does not wait; a notification that it has received goes to the next
+  /// waiter.
   void leave(Waiter& w) noexcept {
     const word now = word_.lock();
     const notice last = w.state_.get();
@@ -132,12 +138,12 @@ class basic_notify_core {
     word_.unlock(line_.empty() ? now & ~waiting : now);
   }
 
-  /// Wakes the waiter that came first; if there is none, the next one will not have to wait.
+  /// Notifies the waiter that came first; if there is none, the next one will not have to wait.
   void notify_one() noexcept { notify(notice::one_first); }
   /// The same for the waiter that came last.
   void notify_last() noexcept { notify(notice::one_last); }
 
-  /// Wakes all who are there. Stores nothing.
+  /// Notifies all existing waiters. Stores nothing.
   void notify_all() noexcept {
     word now = word_.load(std::memory_order_relaxed);
     while ((now & (locked | waiting)) == 0) {
@@ -157,7 +163,7 @@ class basic_notify_core {
         if (w->state_.get() == notice::waiting) firing[count++] = w;
         w->state_.set(notice::all);
       }
-      // Whoever goes away meanwhile comes out of `due`, under the lock.
+      // A waiter that is removed meanwhile leaves `due` under the lock.
       const bool last = due.empty();
       word_.unlock(now);
       for (std::size_t i = 0; i != count; ++i) firing[i]->fire();
@@ -176,14 +182,14 @@ class basic_notify_core {
 
   static constexpr word generation(word w) noexcept { return w & ~(one_generation - 1); }
 
-  // True: `w` is in line, in state `as`.
+  // Returns true if `w` is now queued, in state `as`.
   [[nodiscard]] bool enter(Waiter& w, notice as) noexcept {
     word now = word_.lock();
     bool in_line = true;
     switch (w.state_.get()) {
       case notice::enabled:
       case notice::waiting:
-        // Also if a notify_all() in progress has it in its list: that looks at the state.
+        // Even if it is in the list of a notify_all() in progress, which checks the state.
         w.state_.set(as);
         break;
       case notice::none:

@@ -15,10 +15,10 @@
 
 namespace kioto::detail {
 
-/// What came of the attempt to get permits.
+/// The state of an attempt to get permits.
 enum class grant : std::uint8_t {
-  none,     ///< not asked yet, or there are not enough
-  queued,   ///< waits in line
+  none,     ///< not requested yet, or there are not enough
+  queued,   ///< waits in the queue
   granted,  ///< the permits belong to the waiter
   closed,   ///< the semaphore is closed
 };
@@ -33,7 +33,7 @@ class basic_semaphore_waiter : public list_node<semaphore_line_tag>, public basi
   explicit basic_semaphore_waiter(std::size_t wanted) noexcept : wanted_(wanted) {}
 
   [[nodiscard]] std::size_t wanted() const noexcept { return wanted_; }
-  /// The owner of the waiter, while it is not in line.
+  /// For the owner of the waiter, while it is not queued.
   [[nodiscard]] grant state() const noexcept { return state_.get(); }
   void set_state(grant now) noexcept { state_.set(now); }
 
@@ -42,36 +42,37 @@ class basic_semaphore_waiter : public list_node<semaphore_line_tag>, public basi
   friend class basic_semaphore_core;
 
   std::size_t wanted_;
-  typename Sync::template var<std::size_t> missing_{std::size_t{0}};  // guarded while in line
-  typename Sync::template var<grant> state_{grant::none};             // guarded while in line
+  typename Sync::template var<std::size_t> missing_{std::size_t{0}};  // guarded while queued
+  typename Sync::template var<grant> state_{grant::none};             // guarded while queued
 };
 
-/// The counting core of semaphore, mutex, rw_lock and the bounded channel. Permits are handed out
-/// in the order of arrival: a waiter that wants many gathers them at the head of the line, and
-/// nobody overtakes it, but for one that was there before, was cancelled, and is back. `Waiter`
-/// derives from `basic_semaphore_waiter<Sync>` and has `fire()`, which is the last access to it; it
-/// may run the waiter at once or on another thread.
+/// The counting core of semaphore, mutex, rw_lock, once_cell and set_once. Permits are granted in
+/// the order of arrival: a waiter that wants many gathers them at the head of the queue, and no
+/// other overtakes it, except for one that was queued before it, was cancelled, and has returned to
+/// its place. `Waiter` derives from `basic_semaphore_waiter<Sync>` and has `fire()`, which is the
+/// last access to it; it may run the waiter at once or on another thread.
 ///
 /// The word is `permits | queued | closed | lock`.
 ///
 /// Invariants:
-/// - S1 *queued* is set exactly while the line is not empty. Then there are no permits in the word,
-///   and it is not closed: the head of the line has gathered what there was. So an attempt that
-///   does not look at the line cannot overtake it.
+/// - S1 *queued* is set exactly while the queue is not empty. Then there are no permits in the
+///   word, because the head of the queue has gathered them, and it is not closed. So an attempt
+///   that only checks the word cannot overtake the queue.
 /// - S2 While *queued* is set, only the holder of the lock changes the word, because every other
-///   change needs permits, or goes to the line when it sees *queued*.
-/// - S3 Only the head of the line has gathered permits. When it leaves without them, they go to the
-///   next in line, and what nobody wants goes into the word. When another one comes in front of it,
-///   that has them.
-/// - S4 A waiter in state *queued* is in the line, unless *closed* is set: `close()` empties the
-///   line in one step and tells the waiters afterwards. Whoever takes it out, under the lock,
-///   decides between the permits and the cancellation.
-/// - S5 Waiters are fired without the lock, and nothing of the core is touched after the first of
-///   them, or after the permits are in the word: whoever gets them may destroy it.
+///   change needs permits, or takes the lock when it sees *queued*.
+/// - S3 Only the head of the queue has gathered permits. If it leaves without them, they go to the
+///   next waiters, and what remains goes into the word. If another waiter is inserted in front of
+///   it, they go to that one.
+/// - S4 A waiter in state *queued* is in the queue, unless *closed* is set: `close()` empties the
+///   queue in one step and fires the waiters afterwards. The thread that removes it, under the
+///   lock, decides between granting and cancelling.
+/// - S5 Waiters are fired without the lock, and the core is not touched after the first of them is
+///   fired, or after the permits are in the word: the task that gets them may destroy it.
 ///
 /// Memory order: what happened before `release()` happens before the return of the `acquire` that
-/// gets the permit. Through the word: release and acquire on it, passed on by the critical sections
-/// between. Through the line: those are ordered among each other, and `fire()` publishes the last.
+/// gets the permit. Permits that pass through the word: release and acquire on it, passed on by the
+/// critical sections in between. Permits that pass through the queue: critical sections are ordered
+/// among each other, and `fire()` publishes the last one.
 ///
 /// The word with the gathering head comes from Tokio's batch semaphore.
 template <class Sync, class Waiter>
@@ -79,7 +80,7 @@ class basic_semaphore_core {
   using word = std::uint64_t;
 
  public:
-  /// More permits than this make no sense, and three bits are taken.
+  /// The maximum number of permits: three bits of the word are used for flags.
   static constexpr std::size_t max_permits = static_cast<std::size_t>(-1) >> 3;
 
   constexpr explicit basic_semaphore_core(std::size_t permits) noexcept
@@ -87,11 +88,13 @@ class basic_semaphore_core {
     assert(permits <= max_permits);
   }
 
-  /// Takes `n` permits if they are there and nobody is in line: *granted*, *closed* or *none*.
+  /// Takes `n` permits if they are available and no waiter is queued. Returns *granted*, *closed*
+  /// or *none*.
   [[nodiscard]] grant try_acquire(std::size_t n) noexcept {
     word now = word_.load(std::memory_order_acquire);
     for (;;) {
-      // Both answers are right also while somebody holds the lock: he has not decided yet.
+      // Both answers are correct even while the lock is held: the holder has not published its
+      // change yet, so this attempt comes before it.
       if ((now & closed) != 0) return grant::closed;
       if (n == 0) return grant::granted;
       if ((now >> shift) < n) return grant::none;
@@ -103,8 +106,8 @@ class basic_semaphore_core {
     }
   }
 
-  /// Puts the waiter in line: at its end, or where it has been before. False: that was not
-  /// necessary, and the state of the waiter says how it ended.
+  /// Queues the waiter: at the end, or at its former place. Returns false if it need not wait, and
+  /// then its state says how the attempt ended.
   [[nodiscard]] bool enqueue(Waiter& w) noexcept {
     word now = word_.lock();
     const word wanted = w.wanted();
@@ -115,7 +118,7 @@ class basic_semaphore_core {
       w.set_state(grant::granted);
       now -= wanted << shift;
     } else {
-      // With others in line there is nothing to gather (S1).
+      // If others are queued there is nothing to gather (S1).
       w.missing_.set(static_cast<std::size_t>(wanted - available));
       w.set_state(grant::queued);
       Waiter* const head = line_.front();
@@ -125,7 +128,7 @@ class basic_semaphore_core {
       }
       const word gathered = head->wanted() - head->missing_.get();
       head->missing_.set(head->wanted());
-      line served;  // at most the new head: the one behind it wants more than there is
+      line served;  // at most the new head: the old one wants more than was gathered
       word_.unlock(hand_out(gathered, served));
       return served.pop_front() == nullptr;
     }
@@ -133,11 +136,11 @@ class basic_semaphore_core {
     return false;
   }
 
-  /// Takes a waiter out of the line; what it has gathered goes on. False: it has been fired, or is
-  /// about to be, and its permits belong to it.
+  /// Removes a waiter from the queue; the permits that it has gathered go to the next. Returns
+  /// false if it has been fired, or is about to be, and its permits belong to it.
   [[nodiscard]] bool cancel(Waiter& w) noexcept {
     const word now = word_.lock();
-    // Not the state first: after close() it is written without the lock.
+    // Check `closed` before the state, because after close() the state is written without the lock.
     if ((now & closed) != 0 || w.state() != grant::queued) {
       word_.unlock(now);
       return false;
@@ -150,7 +153,7 @@ class basic_semaphore_core {
     return true;
   }
 
-  /// Gives `n` permits back, or adds them.
+  /// Gives back `n` permits, or adds them.
   void release(std::size_t n) noexcept {
     word now = word_.load(std::memory_order_relaxed);
     while ((now & (locked | queued)) == 0) {
@@ -162,22 +165,22 @@ class basic_semaphore_core {
     release_to_line(n);
   }
 
-  /// Takes up to `n` permits away for good. Returns how many there were.
+  /// Removes up to `n` permits for good. Returns how many were removed.
   std::size_t forget(std::size_t n) noexcept {
     word now = word_.load(std::memory_order_relaxed);
     for (;;) {
       if ((now & locked) != 0) now = word_.wait_until_unlocked(std::memory_order_relaxed);
       const word taken = std::min<word>(now >> shift, n);
       if (taken == 0) return 0;
-      // Acquires, because what the permits protected is the caller's now.
+      // Acquire, because the caller now owns what the permits protected.
       if (word_.compare_exchange(now, now - (taken << shift), std::memory_order_acquire,
                                  std::memory_order_relaxed))
         return static_cast<std::size_t>(taken);
     }
   }
 
-  /// From now on nobody gets permits; who waits is told. Permits can still be given back. False: it
-  /// was closed already.
+  /// From now on no permits are granted, and the waiters are fired. Permits can still be given
+  /// back. Returns false if it was already closed.
   bool close() noexcept {
     const word now = word_.lock();
     if ((now & closed) != 0) {
@@ -202,7 +205,8 @@ class basic_semaphore_core {
   [[nodiscard]] bool is_closed() const noexcept {
     return (word_.load(std::memory_order_acquire) & closed) != 0;
   }
-  /// What nobody holds, without what the head of the line has gathered.
+  /// The number of permits that are not held, excluding those that the head of the queue has
+  /// gathered.
   [[nodiscard]] std::size_t available() const noexcept {
     return static_cast<std::size_t>(word_.load(std::memory_order_acquire) >> shift);
   }
@@ -225,8 +229,8 @@ class basic_semaphore_core {
     fire(due);
   }
 
-  // Under the lock, and *queued* was set: gives `n` permits to the line, in order, and moves who is
-  // served to `due`. Returns the word to go on with.
+  // Called with the lock held and *queued* set: grants `n` permits to the queue, in order, and
+  // moves the served waiters to `due`. Returns the new word.
   [[nodiscard]] word hand_out(word n, line& due) noexcept {
     Waiter* head = line_.front();
     while (head != nullptr && n != 0) {

@@ -8,13 +8,13 @@
 
 namespace kioto::detail {
 
-/// What a guard or a permit holds on to: a plain pointer to the core, or a share in the object that
-/// the core is part of.
+/// The reference of a guard or a permit: a plain pointer to the core, or shared ownership of the
+/// object that the core is part of.
 using borrowed_core = semaphore_core*;
 using shared_core = std::shared_ptr<semaphore_core>;
 
-/// Base of an operation that keeps the object it waits for. It comes before the operation among the
-/// bases: then it is destroyed after it.
+/// Base of an operation that keeps the object it waits for alive. It precedes the operation among
+/// the bases, so that it is destroyed after it.
 template <class Owner>
 class semaphore_ref;
 

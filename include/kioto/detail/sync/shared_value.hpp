@@ -10,8 +10,8 @@
 
 namespace kioto::detail {
 
-/// A counted reference to a value that nobody changes any more. Copying it runs no code of the
-/// user, so it may be done under a lock; the last one destroys the value.
+/// A counted reference to an immutable value. Copying it runs no user code, so it may be copied
+/// under a lock; the last reference destroys the value.
 template <class T>
 class shared_value {
  public:
@@ -27,7 +27,8 @@ class shared_value {
     return *this;
   }
   ~shared_value() {
-    // A single reference cannot be joined by another one meanwhile: new ones are copied from it.
+    // If this is the only reference, no other can appear meanwhile, because new ones are copied
+    // from existing ones.
     if (at_ != nullptr && (at_->references.load(std::memory_order_acquire) == 1 ||
                            at_->references.fetch_sub(1, std::memory_order_acq_rel) == 1))
       destroy_pooled(at_);
@@ -35,7 +36,7 @@ class shared_value {
 
   [[nodiscard]] const T& operator*() const noexcept { return at_->value; }
   [[nodiscard]] T& unshared() noexcept { return at_->value; }
-  /// No other reference is left.
+  /// Returns true if there is no other reference.
   [[nodiscard]] bool is_unique() const noexcept {
     return at_->references.load(std::memory_order_acquire) == 1;
   }

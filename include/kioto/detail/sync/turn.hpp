@@ -7,13 +7,13 @@
 
 namespace kioto::detail {
 
-/// What a waiter in a line has, so that it may leave and come back to its place: a stream that is
-/// asked beside others is withdrawn each time one of those has an element, and would never get to
-/// the front.
+/// Base of a waiter in a queue that may leave and return to its place. Needed because the wait of a
+/// stream in a `merge` is withdrawn each time another stream has an element, and would otherwise
+/// never get to the front.
 ///
-/// Turns only grow from the front of a line to its back, so whoever comes back stands in front of
-/// everybody who came later, as long as the line was not empty meanwhile. If it was, nobody was
-/// passed over.
+/// Turns only grow from the front of a queue to its back, so a waiter that returns is placed in
+/// front of all that came later, as long as the queue was not empty meanwhile. If it was empty, no
+/// later waiter can have overtaken it.
 template <class Sync>
 class basic_turn {
  public:
@@ -22,11 +22,11 @@ class basic_turn {
  private:
   template <class S, class List, class Waiter>
   friend bool enter_line(List& line, Waiter& waiter) noexcept;
-  typename Sync::template var<std::uint64_t> turn_{std::uint64_t{0}};  // 0: was never in line
+  typename Sync::template var<std::uint64_t> turn_{std::uint64_t{0}};  // 0 if it was never queued
 };
 
-/// Puts a waiter, which has the base `basic_turn<Sync>`, in line. Under the lock of the line. True:
-/// it is the first, in front of somebody else.
+/// Queues a waiter, which derives from `basic_turn<Sync>`. Called with the lock of the queue held.
+/// Returns true if it was inserted at the front, before other waiters.
 template <class Sync, class List, class Waiter>
 [[nodiscard]] bool enter_line(List& line, Waiter& waiter) noexcept {
   const auto turn = [](Waiter& w) -> auto& { return static_cast<basic_turn<Sync>&>(w).turn_; };

@@ -12,18 +12,18 @@
 
 namespace kioto::detail {
 
-/// The newest of a sequence of values, and whom to tell when there is a newer one.
+/// The newest of a sequence of values, and the waiters for a newer one.
 ///
-/// An `Element` is a counted reference to a value that nobody changes: copying it runs no code of
-/// the user and is done under the lock; a new value replaces the reference. So readers and writers
-/// never wait for each other, and a reader may keep what it saw for as long as it likes.
+/// An `Element` is a counted reference to an immutable value: copying it runs no user code and is
+/// done under the lock; a new value replaces the reference. So readers and writers never wait for
+/// each other, and a reader may keep the value it read for any time.
 ///
 /// Invariants:
 /// - W1 Element and version change together, under the lock.
-/// - W2 A receiver registers under the lock, having compared its version with the newest again; a
+/// - W2 A receiver registers under the lock, after comparing its version with the newest again; a
 ///   change takes all waiters under the lock. So no change is missed.
-/// - W3 `closed` is the lowest bit of the version word: a receiver that sees it sees the last
-///   version, too.
+/// - W3 `closed` is the lowest bit of the version word: a receiver that sees it also sees the last
+///   version.
 ///
 /// Memory order: the version is read without the lock only to decide whether to take it, or whether
 /// to wait, which is decided again under it.
@@ -36,7 +36,7 @@ class basic_watch_core {
   using version = std::uint64_t;
   using waiter = list_waiter<Op>;
 
-  /// Begins with one sender and one receiver, which has seen the first value.
+  /// Starts with one sender and one receiver, which has seen the first value.
   explicit basic_watch_core(Element first) noexcept : newest_(std::move(first)) {}
   basic_watch_core(const basic_watch_core&) = delete;
   basic_watch_core& operator=(const basic_watch_core&) = delete;
@@ -58,8 +58,8 @@ class basic_watch_core {
     receivers_.fetch_add(1, std::memory_order_relaxed);
   }
   void drop_receiver() noexcept {
-    // Acquire and release, so that the last one comes after all others, and the check of who waits
-    // for the end is decided under the lock.
+    // Acquire and release, so that the last decrement comes after all others; whether to complete
+    // the waiters for the end is decided under the lock.
     if (receivers_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       lock_.lock();
       if (receivers() == 0)
@@ -94,21 +94,22 @@ class basic_watch_core {
     return (word_.load(std::memory_order_acquire) & closed_bit) != 0;
   }
 
-  /// True: `w` waits for a value newer than version `seen`, or for the end. False: it is there.
+  /// Returns true if `w` now waits for a value newer than version `seen`, or for the end; false if
+  /// there is one.
   bool wait_for_change(waiter& w, version seen) noexcept {
     const std::lock_guard hold(lock_);
     if (word_.load(std::memory_order_relaxed) != seen << 1) return false;
     waiting_.push_back(w);
     return true;
   }
-  /// True: `w` waits until there is no receiver. False: there is none.
+  /// Returns true if `w` now waits until there is no receiver; false if there is none.
   bool wait_for_end(waiter& w) noexcept {
     const std::lock_guard hold(lock_);
     if (receivers() == 0) return false;
     watching_.push_back(w);
     return true;
   }
-  /// True: `w` does not wait any more. False: it has been, or will be, completed.
+  /// Returns true if `w` no longer waits; false if it has been or will be completed.
   bool cancel(waiter& w) noexcept {
     const std::lock_guard hold(lock_);
     if (!w.is_linked()) return false;
@@ -118,11 +119,11 @@ class basic_watch_core {
 
   // ---- writing ----
 
-  /// Held from reading the value that is to be changed until the change is stored, while code of
-  /// the user runs. Readers do not need it.
+  /// Held from reading the value that is to be changed until the change is stored, while user code
+  /// runs. Readers do not need it.
   [[nodiscard]] typename Sync::mutex& writers() noexcept { return writers_; }
 
-  /// Makes `e` the newest value, and tells everybody; `e` is the replaced one afterwards.
+  /// Makes `e` the newest value, and wakes all waiters; afterwards `e` is the replaced value.
   void store(Element& e) noexcept {
     lock_.lock();
     std::swap(newest_, e);
@@ -134,7 +135,7 @@ class basic_watch_core {
   static constexpr version closed_bit = 1;
 
   basic_spinlock<Sync> lock_;
-  atomic<version> word_{0};  ///< twice the version, and the bit
+  atomic<version> word_{0};  ///< twice the version, plus `closed_bit`
   Element newest_;
   intrusive_list<waiter> waiting_;   ///< receivers
   intrusive_list<waiter> watching_;  ///< senders

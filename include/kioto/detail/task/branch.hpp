@@ -17,7 +17,7 @@
 
 namespace kioto::detail {
 
-/// What can be a branch: whatever a kioto coroutine can await, given as it would be awaited.
+/// What can be a branch: anything that a kioto coroutine can await, passed as it would be awaited.
 template <class A>
 concept awaitable = requires(A&& a) { std::forward<A>(a).operator co_await(); } || requires(A&& a) {
   operator co_await(std::forward<A>(a));
@@ -26,7 +26,8 @@ concept awaitable = requires(A&& a) { std::forward<A>(a).operator co_await(); } 
                       a.await_resume();
                     });
 
-/// How the value of a branch is kept: references as wrappers, nothing as a monostate.
+/// How the value of a branch is stored: a reference as a reference_wrapper, no value as a
+/// monostate.
 template <class T>
 struct stored_value {
   using type = std::remove_cv_t<T>;
@@ -48,15 +49,15 @@ using stored = typename stored_value<T>::type;
 
 /// One branch of a combinator together with what runs in it.
 ///
-/// A leaf operation runs without a frame, and another combinator is one. A task runs in its own
-/// frame, which goes when it has ended. Anything else is wrapped in a task. The result stays in the
-/// branch until it is taken.
-/// A branch moves as long as it has not been prepared. It keeps an awaitable that was not the
-/// caller's, because the operation may refer to it.
+/// A leaf operation runs without a frame; so does another combinator, which is a leaf operation. A
+/// task runs in its own frame, which is destroyed when it has ended. Any other awaitable is wrapped
+/// in a task. The result stays in the branch until it is taken. A branch may be moved until it is
+/// prepared. It keeps an awaitable that was passed as an rvalue, because the operation may refer to
+/// it.
 template <class A>
 class branch_of;
 
-/// The branch whose awaiter is a leaf.
+/// A branch whose awaiter is a leaf.
 template <leaf_by_itself A>
 class branch_of<A> {
  public:
@@ -86,8 +87,8 @@ class branch_of<A> {
   branch_strand branch_;
 };
 
-/// The branch whose awaiter is a leaf that refers to the awaitable, a `join_handle` for example.
-/// The operation is made when nothing moves any more.
+/// A branch whose awaiter is a leaf that refers to the awaitable, a `join_handle` for example. The
+/// operation is created once the branch will no longer be moved.
 template <leaf_of_owner A>
 class branch_of<A> {
  public:
@@ -121,14 +122,14 @@ class branch_of<A> {
  private:
   A awaitable_;
   union {
-    operation_type operation_;  // goes before the awaitable
+    operation_type operation_;  // destroyed before the awaitable
   };
   branch_strand branch_;
   bool is_prepared_ = false;
 };
 
-/// The branch that is a task, or is wrapped in one. Its strand lies in front of the frame, where a
-/// spawned task would have its header; so it costs the combinator one pointer.
+/// A branch that is a task, or is wrapped in one. Its strand is placed in front of the frame, where
+/// a spawned task would have its header; so it costs the combinator one pointer.
 template <class T>
 class task_branch {
   static_assert(sizeof(block_info) % alignof(branch_strand) == 0);
@@ -141,7 +142,7 @@ class task_branch {
   explicit task_branch(task<T>&& work) noexcept {
     typed_promise<T>& root = task_access::release(std::move(work));
     block_info* block = root.block();
-    block->retain();  // the strand is read when the frame may be gone
+    block->retain();  // the strand is read when the frame may already be destroyed
     branch_ = ::new (static_cast<void*>(block + 1)) branch_strand;
     branch_->is_task_ = true;
     branch_->frame_ = &root;
@@ -165,21 +166,21 @@ class task_branch {
     branch_->index_ = static_cast<std::uint32_t>(index);
     return *branch_;
   }
-  /// The branch does not take part: what the frame owns is let go of.
+  /// The branch does not take part: destroys its frame and what that owns.
   void leave_out() noexcept { destroy_branch_frame(*branch_); }
   [[nodiscard]] const branch_strand& branch() const noexcept { return *branch_; }
   [[nodiscard]] bool has_result() const noexcept {
     return branch_->outcome_ == outcome::value || branch_->outcome_ == outcome::exception;
   }
   T take() {
-    if (!branch_->frame_is_gone_) destroy_branch_frame(*branch_);  // it ended in place
+    if (!branch_->frame_is_gone_) destroy_branch_frame(*branch_);  // the branch ended in place
     return take_result<T>(*block_layout<T>::storage(header()), block()->outcome_);
   }
-  /// The value, which is there, in place.
+  /// The value, in place. Precondition: the branch completed with a value.
   [[nodiscard]] const auto& peek() const noexcept {
     return block_layout<T>::storage(header())->value;
   }
-  /// Null unless it ended with one.
+  /// The exception that the branch ended with, or null.
   std::exception_ptr take_exception() noexcept {
     if (branch_->outcome_ != outcome::exception) return nullptr;
     return std::move(block_layout<T>::storage(header())->error);
@@ -189,7 +190,7 @@ class task_branch {
   [[nodiscard]] block_info* block() const noexcept {
     return std::launder(reinterpret_cast<block_info*>(branch_) - 1);
   }
-  // As far as the place of the result goes. There is no header, but its room.
+  // For locating the result only. There is no header, only the space for one.
   [[nodiscard]] task_header* header() const noexcept {
     return reinterpret_cast<task_header*>(block());
   }

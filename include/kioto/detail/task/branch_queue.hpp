@@ -8,17 +8,16 @@
 namespace kioto::detail {
 
 /// The branches of a *forked* task that their backends have completed: one word that is both the
-/// list and the decision who runs the task.
+/// list and the decision which thread runs the task.
 ///
-/// States: *empty* (somebody owns the task), *kicked* (the same, and the owner has to look at the
-/// stop request), a list of branches, newest first (the same), or *idle* (the task is forked and
-/// nobody owns it). A task that is not forked is never *idle*: its queue is *empty*, or *kicked* by
-/// a stop request, which the owner of a later fork then finds.
+/// States: *empty* (the task is owned), *kicked* (it is owned, and the owner has to check the stop
+/// request), a list of branches, newest first (it is owned), or *idle* (the task is forked and not
+/// owned). A task that is not forked is never *idle*: its queue is *empty*, or *kicked* by a stop
+/// request, which the owner of a later fork then finds.
 ///
 /// Invariants:
 /// - B1 Exactly one party takes the task out of *idle*, by a read-modify-write, and schedules it.
-/// - B2 The owner gives the task up only by *empty* to *idle*, so it cannot miss a branch or a
-///   kick.
+/// - B2 The owner gives the task up only by *empty* to *idle*, so no branch and no kick is lost.
 /// - B3 A party that pushes onto an owned queue does not touch the task afterwards: the owner may
 ///   have run the branch, and ended the task, at once.
 ///
@@ -32,7 +31,8 @@ class basic_branch_queue {
   basic_branch_queue(const basic_branch_queue&) = delete;
   basic_branch_queue& operator=(const basic_branch_queue&) = delete;
 
-  /// Any thread, for a branch that it owns. True: the caller owns the task now and schedules it.
+  /// Any thread, for a branch that it owns. Returns true if the caller now owns the task and must
+  /// schedule it.
   [[nodiscard]] bool push(Branch* branch) noexcept {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     for (;;) {
@@ -43,8 +43,8 @@ class basic_branch_queue {
     }
   }
 
-  /// Any thread that keeps the task alive, after a stop request. True: the caller owns the task now
-  /// and schedules it.
+  /// Any thread that keeps the task alive, after a stop request. Returns true if the caller now
+  /// owns the task and must schedule it.
   [[nodiscard]] bool kick() noexcept {
     std::uintptr_t old = word_.load(std::memory_order_relaxed);
     for (;;) {
@@ -55,24 +55,26 @@ class basic_branch_queue {
     }
   }
 
-  /// Owner: the branches that came, newest first, or null. It may miss one that comes meanwhile,
-  /// and then `release()` fails.
+  /// Owner: takes the completed branches, newest first, or null. It may miss one that is pushed
+  /// meanwhile, and then `release()` fails.
   [[nodiscard]] Branch* take() noexcept {
-    // Looking costs nothing while nothing came; acquiring is the exchange's part.
+    // A plain load while the queue is empty; the exchange does the acquiring.
     if (word_.load(std::memory_order_relaxed) == empty) return nullptr;
     const std::uintptr_t old = word_.exchange(empty, std::memory_order_acq_rel);
     return is_list(old) ? reinterpret_cast<Branch*>(old) : nullptr;
   }
 
-  /// Owner: gives the task up. False: something came; the caller still owns it.
+  /// Owner: gives up the task. Returns false if a branch or a kick has come; then the caller still
+  /// owns it.
   [[nodiscard]] bool release() noexcept {
     std::uintptr_t expected = empty;
     return word_.compare_exchange_strong(expected, idle, std::memory_order_acq_rel,
                                          std::memory_order_relaxed);
   }
 
-  /// Any thread that keeps the task alive: takes an idle task in order to look at it. On true the
-  /// caller owns the task and gives it back with `release()`, or schedules it.
+  /// Any thread that keeps the task alive: takes ownership of an idle task in order to inspect it.
+  /// If it returns true, the caller owns the task and gives it back with `release()`, or schedules
+  /// it.
   [[nodiscard]] bool try_borrow() noexcept {
     std::uintptr_t expected = idle;
     return word_.compare_exchange_strong(expected, empty, std::memory_order_acq_rel,

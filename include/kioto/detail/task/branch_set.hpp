@@ -26,7 +26,7 @@ constexpr bool check_branches() noexcept {
   return true;
 }
 
-/// The branches of a combinator that names them: a tuple.
+/// The branches of a combinator with a fixed number of them, in a tuple.
 template <class... Branch>
 class fixed_branches {
  public:
@@ -90,7 +90,7 @@ void chain_all(Branches& branches, combinator::chain& chain) noexcept {
   branches.for_each([&]<std::size_t>(auto& branch) { chain.add(branch.prepare(index++)); });
 }
 
-/// Rethrows the exception of the branch that failed first. The others' are not lost silently.
+/// Rethrows the exception of the branch that failed first, and reports those of the others.
 template <class Branches>
 [[noreturn]] void rethrow_first(Branches& branches, std::size_t first, strand& where) {
   std::exception_ptr error;

@@ -15,37 +15,38 @@ namespace kioto::detail {
 /// Base of the operations that consist of others: `select`, `when_all`, `timeout`, `scope`, ….
 ///
 /// Its branches are strands that run one after the other on the strand of the awaiting task, so
-/// everything here belongs to the owner of that strand. The task is *forked* while it waits in a
-/// combinator; combinators nest, and the outermost one holds the queues of all branches.
+/// everything here is accessed only by the owner of that strand. The task is *forked* while it
+/// waits in a combinator; combinators nest, and the outermost one holds the queues of all branches.
 ///
-/// A combinator is a leaf operation to those around it: as a branch of another one it needs no
-/// frame.
+/// To an enclosing combinator, a combinator is a leaf operation: as a branch it needs no frame.
 ///
 /// Life: `try_or_wait()` of the derived class chains its branches in the order in which they start,
-/// and calls `start()`. Each branch that ends is told to `settle()`; when none is left,
-/// `conclude()` says how the whole ends. No branch outlives its combinator.
+/// and calls `start()`. Each branch that ends is passed to `settle()`; when none is left,
+/// `conclude()` decides how the whole ends. No branch outlives its combinator.
 ///
 /// Starting. A branch starts when the one before it has ended or waits, so one that completes at
-/// once can end the whole before the next costs anything. Leaf operations are attempted in place. A
+/// once can end the whole before the next is started. Leaf operations are attempted in place. A
 /// task is resumed when the frames have returned, because a frame must not be resumed from within
-/// another: by whoever awaits the combinator, or the loop, if no other branch is due; else it is
-/// queued. If the budget of the run is used up, branches start after the task has given way.
+/// another: by the frame that awaits the combinator, or by the loop, if no other branch is due;
+/// otherwise it is queued. If the budget of the run is used up, branches start after the task has
+/// yielded.
 ///
-/// Frames. Those of a branch that was stopped are destroyed when it ends; but if children of a
-/// scope may refer to them, they are kept, up to the end of the combinator: see
-/// `scope_operation_base`.
+/// Frames of stopped branches. They are destroyed when the branch ends; but if children of a scope
+/// may refer to them, they are kept until the end of the combinator: see `scope_operation_base`.
 ///
-/// Stopping. A branch that has not started when it is asked to stop never does. The exception is
-/// the stop that was pending before the combinator began: as everywhere, what need not wait then
-/// still completes.
+/// Stopping. A branch that has not started when it is asked to stop never does. The exception is a
+/// stop that was pending before the combinator began: as everywhere, operations that need not wait
+/// then still complete.
 ///
-/// Withdrawing. A branch whose value nobody wants any more (`withdraws_branches_`) is asked to stop
-/// and, where it waits, not to take what has come for it meanwhile: see `leaf_operation::withdraw`.
-/// So of the branches of a select one takes effect, unless another one is past being withdrawn.
+/// Withdrawing. A branch whose value is no longer wanted (`withdraws_branches_`) is asked to stop
+/// and, if the operation it waits in has completed meanwhile, to undo that: see
+/// `leaf_operation::withdraw`. So exactly one branch of a select takes effect, unless another one
+/// cannot be withdrawn any more.
 ///
-/// Frames. The frame of a branch that is a task is destroyed when the branch has ended, so what it
-/// owned is gone before anybody else runs; its result stays in the block. Only where the end is
-/// told from within the frame, in a `task_combinator`, it waits until the awaiting frame goes on.
+/// Frames of ended branches. The frame of a branch that is a task is destroyed when the branch has
+/// ended, so what it owned is destroyed before any other branch runs; its result stays in the
+/// block. Only if the end is reported from within the frame, in a `task_combinator`, the frame
+/// stays until the awaiting frame continues.
 class combinator : public leaf_operation {
  public:
   /// Branches in the order in which they start.
@@ -64,7 +65,7 @@ class combinator : public leaf_operation {
 
   [[nodiscard]] static bool await_ready() noexcept { return false; }
 
-  // Not charged to the budget: its branches are.
+  // Not charged to the budget, because its branches are.
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) noexcept {
     static_assert(std::is_base_of_v<promise_base, Promise>,
@@ -87,40 +88,40 @@ class combinator : public leaf_operation {
   /// Asks every branch to stop; they end later, on this strand.
   bool cancel() noexcept final;
 
-  /// From the loop, or the final suspension of the branch: it has ended. Returns the frame to go on
-  /// with, or null.
+  /// Called by the loop, or by the final suspension of the branch, when the branch has ended.
+  /// Returns the frame to continue with, or null.
   promise_base* branch_ended(branch_strand& branch, outcome what) noexcept;
-  /// The same, from within the frame of the branch, which stays for now.
+  /// The same, called from within the frame of the branch, which is not destroyed yet.
   promise_base* branch_ended_in_place(branch_strand& branch, outcome what) noexcept;
 
-  /// From the loop, of a combinator in `starters_`: starts more branches. Returns as above.
+  /// Called by the loop for a combinator in `starters_`: starts more branches. Returns as above.
   promise_base* advance() noexcept;
 
-  /// The value that a task local has in the branches, if this is where it got it.
+  /// The value of a task local in the branches, if this combinator binds it.
   [[nodiscard]] virtual void* local_value(const void* key) noexcept;
 
-  // Of the outermost combinator, for the loop.
+  // Members of the outermost combinator, used by the loop.
   intrusive_queue<branch_strand> ready_;    ///< branches to be run, in order
-  intrusive_queue<branch_strand> yielded_;  ///< to be run after the task has given way
+  intrusive_queue<branch_strand> yielded_;  ///< to be run after the task has yielded
   combinator* starters_ = nullptr;          ///< with branches to be started, the newest first
-  std::uint32_t pausing_ = 0;               ///< pausable branches that are not still yet
-  bool stop_seen_ = false;  ///< the stop request of the task was looked at, shielded or not
+  std::uint32_t pausing_ = 0;               ///< pausable branches that have not come to rest yet
+  bool stop_seen_ = false;  ///< the stop request of the task was handled, shielded or not
 
-  // For the loop and for what pauses.
+  // Used by the loop and by pausing.
   void join_starters() noexcept;
   void leave_starters() noexcept;
   [[nodiscard]] bool is_done() const noexcept { return live_ == 0 && next_ == nullptr; }
   branch_strand* first_ = nullptr;
   branch_strand* next_ = nullptr;  ///< the first one that has not started; null when stopping
   bool is_starter_ = false;
-  bool adopted_ = false;        ///< its branch has its own life
+  bool adopted_ = false;        ///< its branch has a lifetime of its own
   bool ends_in_place_ = false;  ///< see `task_combinator`
   bool keeps_frames_ = false;   ///< a scope that stops, whose children may refer to frames below it
-  std::uint16_t kept_depth_ = 0;  ///< of its branches, the largest
+  std::uint16_t kept_depth_ = 0;  ///< the maximum over its branches
   combinator* body_ = nullptr;    ///< the nearest scope around its branches; a scope itself
 
-  /// Whether the frames of a strand that is stopped are kept: it is the body of a scope, or within
-  /// a body that is stopped while there are children.
+  /// Returns true if the frames of a stopped strand are kept, because it is the body of a scope, or
+  /// within a body that is stopped while there are children.
   [[nodiscard]] static bool keeps(strand& c) noexcept;
 
  protected:
@@ -129,32 +130,33 @@ class combinator : public leaf_operation {
       : leaf_operation(std::move(other)), withdraws_branches_(other.withdraws_branches_) {}
   ~combinator() = default;
 
-  /// A branch has ended, with `branch.outcome_`. True: the others are asked to stop.
+  /// Called when a branch has ended, with `branch.outcome_`. Returns true if the others are to be
+  /// asked to stop.
   virtual bool settle(branch_strand& branch) noexcept = 0;
-  /// Every branch has ended. `ready`, or `stopped` when the stop travels on; or `suspended`, when
-  /// the operation goes on like a leaf of the strand that it is awaited on.
+  /// Called when every branch has ended. Returns `ready`; `stopped` if the stop propagates; or
+  /// `suspended` if the operation continues like a leaf of the strand that it is awaited on.
   virtual attempt conclude() noexcept = 0;
-  /// A stop request reached this combinator, and will reach its branches.
+  /// Called when a stop request has reached this combinator, before it reaches its branches.
   virtual void stop_requested() noexcept {}
 
   [[nodiscard]] attempt start(const chain& branches) noexcept;
-  /// In place of `start()`, with one branch that has its own life: the caller runs it, and asks it
-  /// to stop in `stop_requested()`.
+  /// Replaces `start()` for one branch that has a lifetime of its own: the caller runs it, and asks
+  /// it to stop in `stop_requested()`.
   void adopt(branch_strand& branch) noexcept;
-  /// The adopted branch is asked to stop like any other.
+  /// From now on the adopted branch is asked to stop like any other.
   void disown() noexcept { adopted_ = false; }
 
-  /// One more branch, which somebody else schedules, has to end before the whole does.
+  /// One more branch, which is scheduled elsewhere, has to end before the combinator does.
   void expect_another() noexcept { ++live_; }
-  /// Children of the scope that the strand of this is in, which stops, may still refer to what is
-  /// in the frames of the branch.
+  /// Returns true if the strand is within a scope that is stopping and whose children may still
+  /// refer to the frames of the branch.
   [[nodiscard]] bool is_still_borrowed(const branch_strand& branch) const noexcept;
-  /// There was no branch to start.
+  /// Returns true if there was no branch to start.
   [[nodiscard]] bool is_empty() const noexcept { return first_ == nullptr; }
   void stop_branches() noexcept;
 
-  /// Branches that are asked to stop are withdrawn. `settle()` may set it, and return true: then
-  /// also those that were asked already are.
+  /// Branches that are asked to stop are also withdrawn. If `settle()` sets this and returns true,
+  /// branches that were already asked to stop are withdrawn, too.
   bool withdraws_branches_ = false;
 
  private:
@@ -167,27 +169,28 @@ class combinator : public leaf_operation {
   void begin_to_stop() noexcept;
 
   combinator* next_starter_ = nullptr;  ///< link of `starters_`
-  std::uint32_t live_ = 0;              ///< branches that started and have not ended
+  std::uint32_t live_ = 0;              ///< branches that have started and not ended
   bool stopping_ = false;
   bool begins_stopped_ = false;  ///< a stop was pending when it began, and the branches inherit it
 };
 
-/// Destroys the frames of a branch that is kept.
+/// Destroys the frames of a kept branch.
 void destroy_kept_frames(branch_strand& branch) noexcept;
 
-/// A combinator some of whose branches are tasks. When a frame awaits it, its first task begins,
-/// and its last one ends, by a transfer from frame to frame, without going through the loop.
+/// A combinator some of whose branches are tasks. If a frame awaits it, its first task begins and
+/// its last one ends by a transfer from frame to frame, without going through the loop.
 ///
 /// `settle()` and `conclude()` must not destroy the frame of a branch: it may be the one that has
-/// just suspended itself for good, and in which they are called. As a branch of another combinator,
-/// whose `conclude()` would be called there, too, it ends in the loop like others.
+/// just reached its final suspension, from which they are called. As a branch of another
+/// combinator, whose `conclude()` would then also be called from there, it ends in the loop like
+/// other combinators.
 class task_combinator : public combinator {
  public:
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) noexcept {
     ends_in_place_ = true;
     if (!combinator::await_suspend(frame)) return frame;
-    // The strand is forked, so it is still owned, or a stop travels on, and it is as well.
+    // Either the strand is forked, or a stop propagates; in both cases it is still owned.
     trampoline& loop = strand_->loop();
     if (loop.action != request::proceed) return std::noop_coroutine();
     loop.action = request::none;
@@ -201,19 +204,19 @@ class task_combinator : public combinator {
   ~task_combinator() = default;
 };
 
-/// Destroys the frames of a branch, a task that has not ended: it never began, or is paused; and
-/// those of the branches that it waits for, the innermost first and without recursion.
+/// Destroys the frames of a branch that is a task which has not ended, because it never began or is
+/// paused; and those of the branches that it waits for, innermost first and without recursion.
 void destroy_unfinished(branch_strand& branch) noexcept;
-/// The same for what a strand waits for only.
+/// The same, but only for the branches that a strand waits for.
 void destroy_branches_within(branch_strand& strand) noexcept;
 
-/// A number below `bound`, which is not zero: with which of its branches a combinator begins. The
-/// one source of randomness that programs can observe.
+/// A random number below `bound`, which is not zero: the branch that a combinator starts first.
+/// This is the only source of randomness that programs can observe.
 std::uint32_t random_branch(strand& where, std::uint32_t bound) noexcept;
 
 [[noreturn]] void throw_no_branch(const char* what);
 
-/// An exception that a combinator cannot report, because another one came first, goes to the
+/// Passes an exception that a combinator cannot rethrow, because another one came first, to the
 /// runtime's hook for unhandled exceptions.
 void report_lost_exception(strand& where, std::exception_ptr error) noexcept;
 

@@ -8,21 +8,22 @@
 
 namespace kioto::detail {
 
-/// Nodes that come from any thread, for one consumer who may wait for the next: one word that is
-/// both the list and the decision who wakes the consumer.
+/// A queue of nodes from any thread to one consumer, which may wait for the next: one word that is
+/// both the list and the decision which producer wakes the consumer.
 ///
-/// States: *empty*, *waiting* (empty, and the consumer sleeps), *closed* (the consumer is gone), or
-/// a list of nodes, newest first. `Node` has a public member `Node* queue_next`.
+/// States: *empty*, *waiting* (empty, and the consumer sleeps), *closed* (the consumer is
+/// destroyed), or a list of nodes, newest first. `Node` has a public member `Node* queue_next`.
 ///
 /// Invariants:
 /// - Q1 Exactly one party takes the queue out of *waiting*, by a read-modify-write: the consumer,
-///   or the producer who then wakes it. The consumer goes on only when it was woken.
-/// - Q2 A producer whose push is `queued` touches nothing afterwards: the consumer may be gone. One
-///   that is to wake the consumer may use what belongs to the consumer until it has done so.
+///   or the producer that then wakes it. The consumer continues only when it was woken.
+/// - Q2 A producer whose push returns `queued` touches nothing afterwards: the consumer may be
+///   destroyed. One that has to wake the consumer may access it until it has done so.
 /// - Q3 Nothing enters a closed queue; the producer keeps its node.
 ///
 /// Memory order: a push releases the node, taking the list acquires it. Waiting releases what the
-/// consumer prepared to the producer who wakes it; closing does to those who come too late.
+/// consumer prepared to the producer that wakes it; closing does so to producers that come too
+/// late.
 template <class Sync, class Node>
 class basic_completion_queue {
  public:
@@ -44,24 +45,24 @@ class basic_completion_queue {
     }
   }
 
-  /// Consumer: begins to wait. False: there are nodes.
+  /// Consumer: begins to wait. Returns false if there are nodes.
   [[nodiscard]] bool wait() noexcept {
     std::uintptr_t expected = empty;
     return word_.compare_exchange_strong(expected, waiting, std::memory_order_acq_rel,
                                          std::memory_order_relaxed);
   }
-  /// Consumer: gives up waiting. False: a producer is about to wake it.
+  /// Consumer: stops waiting. Returns false if a producer is about to wake it.
   [[nodiscard]] bool stop_waiting() noexcept {
     std::uintptr_t expected = waiting;
     return word_.compare_exchange_strong(expected, empty, std::memory_order_acq_rel,
                                          std::memory_order_relaxed);
   }
-  /// Consumer: all nodes, in the order in which they came. It goes on waiting if it does.
+  /// Consumer: takes all nodes, in the order in which they came. Does not end a wait.
   [[nodiscard]] intrusive_queue<Node> take() noexcept {
     if (!is_list(word_.load(std::memory_order_relaxed))) return {};
     return in_order(word_.exchange(empty, std::memory_order_acq_rel));
   }
-  /// Consumer, not waiting: the last look.
+  /// Consumer, not waiting: closes the queue and takes the last nodes.
   [[nodiscard]] intrusive_queue<Node> close() noexcept {
     return in_order(word_.exchange(closed, std::memory_order_acq_rel));
   }

@@ -20,13 +20,15 @@ namespace kioto::detail {
 
 /// The part of a `join_set` that does not depend on the type of the results.
 ///
-/// Each task has an *entry*: who learns of its end, node of the queue of ended tasks, and the set's
-/// pointer to it. Entries come in blocks and are reused. The set owns the join handle of each task.
+/// Each task has an *entry*, which is the waiter for its end, a node of the queue of ended tasks,
+/// and the set's pointer to the task. Entries are allocated in blocks and reused. The set owns the
+/// join handle of each task.
 ///
 /// Invariants:
-/// - S1 The entry of a running task is linked in its join state. The end of the task pushes it; or
-///   `dispose()` unlinks it; which of them is decided by the word of the join state.
-/// - S2 When the set goes while ends of tasks are under way, the last of these frees the core.
+/// - S1 The entry of a running task is linked in its join state. Either the end of the task pushes
+///   it, or `dispose()` unlinks it; the word of the join state decides which.
+/// - S2 If the set is destroyed while tasks are in the middle of ending, the last of these frees
+///   the core.
 class join_set_core {
  public:
   join_set_core() noexcept = default;
@@ -35,30 +37,30 @@ class join_set_core {
 
   /// Makes room for one more task.
   void reserve();
-  /// Takes over the join handle of a task. There is room.
+  /// Takes over the join handle of a task. Precondition: `reserve()` was called.
   void add(task_header& task) noexcept;
-  /// The set goes: lets go of all tasks, and deletes this.
+  /// Called when the set is destroyed: aborts or detaches all tasks, and deletes this.
   void dispose(bool abort) noexcept;
 
   void abort_all() noexcept;
-  /// The same, unless it was done since the last task was added.
+  /// The same, unless it was already done since the last task was added.
   void abort_all_once() noexcept {
     if (!std::exchange(aborted_, true)) abort_all();
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// Looks at what has ended since the last look.
+  /// Moves the tasks that have ended since the last call from the queue to `ended_`.
   void take_ended() noexcept;
-  /// Whether a task has ended whose result has not been taken.
+  /// Returns true if a task has ended whose result has not been taken.
   [[nodiscard]] bool has_ended() noexcept {
     if (ended_.empty()) take_ended();
     return !ended_.empty();
   }
   [[nodiscard]] bool all_ended() const noexcept { return ended_count_ == size_; }
-  /// Whether one of those ended without a value.
+  /// Returns true if one of the ended tasks has no value.
   [[nodiscard]] bool has_failed() const noexcept { return failed_count_ != 0; }
 
-  /// Lets go of a task, and with it of what is left of its result.
+  /// Releases a task, and with it what is left of its result.
   class ended_task {
    public:
     explicit ended_task(task_header* task) noexcept : task_(task) {}
@@ -70,7 +72,7 @@ class join_set_core {
    private:
     task_header* task_;
   };
-  /// The first task that ended; there is one.
+  /// The first task that ended. Precondition: there is one.
   [[nodiscard]] ended_task pop_ended() noexcept;
 
   /// Takes all tasks that have ended out of the set.
@@ -87,7 +89,7 @@ class join_set_core {
     join_set_core& core_;
   };
 
-  // For the operation that waits: at most one, which says so until it has ended.
+  // For the operation that waits. There is at most one, between `begin_wait()` and `end_wait()`.
   void begin_wait() noexcept {
     if (std::exchange(is_awaited_, true)) [[unlikely]]
       die_join_set_in_use();
@@ -129,10 +131,11 @@ class join_set_core {
   std::size_t failed_count_ = 0;  ///< of those in `ended_`
   bool aborted_ = false;
   bool is_awaited_ = false;
-  std::atomic<std::size_t> under_way_{0};  ///< ends of tasks that the disposed set waits for
+  std::atomic<std::size_t> under_way_{0};  ///< tasks that were ending in `dispose()`
 };
 
-/// Base of the operations on a set: `Derived::is_satisfied()` looks at what has ended.
+/// Base of the operations on a set: `Derived::is_satisfied()` returns true if enough tasks have
+/// ended.
 template <class Derived>
 class [[nodiscard]] join_set_operation : public leaf_awaiter<Derived> {
  public:
@@ -144,7 +147,7 @@ class [[nodiscard]] join_set_operation : public leaf_awaiter<Derived> {
     for (;;) {
       const attempt result = this->wait([this]() noexcept { return core_->wait(*this); });
       if (result == attempt::suspended) return result;
-      // Stopped; or not linked, or fired at once: something has ended.
+      // Either stopped, or a task has ended: the operation was not linked, or was fired at once.
       if (result == attempt::stopped || static_cast<Derived*>(this)->is_satisfied()) {
         let_go();
         return result;
@@ -174,7 +177,7 @@ class [[nodiscard]] join_set_operation : public leaf_awaiter<Derived> {
     if (std::exchange(holds_, false)) core_->end_wait();
   }
 
-  bool holds_ = false;  ///< it is what the set is awaited by
+  bool holds_ = false;  ///< this operation is the one that waits
 };
 
 }  // namespace kioto::detail

@@ -9,10 +9,10 @@ namespace kioto::detail {
 
 struct trampoline;
 
-/// Who is to learn of the end of a task.
+/// Is notified of the end of a task.
 class join_waiter {
  public:
-  /// `loop` is the one in which the task ended; it may be told what to run next.
+  /// `loop` is the one in which the task ended; the callback may set its `next`.
   using callback = void (*)(join_waiter&, trampoline& loop) noexcept;
   explicit join_waiter(callback on_task_ended) noexcept : task_ended(on_task_ended) {}
   join_waiter(const join_waiter&) = delete;
@@ -32,9 +32,9 @@ class join_waiter {
 ///
 /// Invariants:
 /// - J1 The block of the task is freed exactly once: by the task if it finds *detached*, otherwise
-///   by the handle, which can only let go once it has seen *done*.
-/// - J2 A waiter that was linked is either fired by the task or unlinked by its owner, never both:
-///   both are read-modify-writes of the same word.
+///   by the handle, which can only be released once it has seen *done*.
+/// - J2 A waiter that was linked is either fired by the task or unlinked by its owner, never both,
+///   because both are read-modify-writes of the same word.
 ///
 /// Memory order: *done* releases the result; every reader of *done* acquires it. Linking releases
 /// the waiter to the finishing task, which acquires it with its exchange.
@@ -57,27 +57,28 @@ class basic_join_state {
     return {old == running ? nullptr : pointer(old), false};
   }
 
-  /// Handle: true if the waiter was linked, false if the task is done.
+  /// Handle: returns true if the waiter was linked, false if the task is done.
   [[nodiscard]] bool link(Waiter* waiter) noexcept {
     std::uintptr_t expected = running;
     return word_.compare_exchange_strong(expected, reinterpret_cast<std::uintptr_t>(waiter),
                                          std::memory_order_acq_rel, std::memory_order_acquire);
   }
-  /// Handle: true if the waiter was unlinked and will not be fired, false if the task took it.
+  /// Handle: returns true if the waiter was unlinked and will not be fired, false if the task took
+  /// it.
   [[nodiscard]] bool unlink(Waiter* waiter) noexcept {
     std::uintptr_t expected = reinterpret_cast<std::uintptr_t>(waiter);
     return word_.compare_exchange_strong(expected, std::uintptr_t{running},
                                          std::memory_order_acq_rel, std::memory_order_acquire);
   }
-  /// Handle, at its end: true if the task will free the block, false if it is done and the caller
-  /// does.
+  /// Handle, when it is destroyed: returns true if the task will free the block, false if the task
+  /// is done and the caller frees it.
   [[nodiscard]] bool detach() noexcept {
     if (is_done()) return false;
     std::uintptr_t expected = running;
     return word_.compare_exchange_strong(expected, std::uintptr_t{detached},
                                          std::memory_order_acq_rel, std::memory_order_acquire);
   }
-  /// True once the handle has detached: it will not come back.
+  /// Returns true once the handle has detached, which is final.
   [[nodiscard]] bool is_detached() const noexcept {
     return word_.load(std::memory_order_relaxed) == detached;
   }

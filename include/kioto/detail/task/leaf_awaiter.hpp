@@ -14,8 +14,7 @@ namespace kioto::detail {
 ///
 /// The attempt is made in `await_suspend`, where the strand is known; an operation that completes
 /// at once does not suspend. Each attempt costs one unit of the budget of the run; when that is
-/// used up the task gives way first, so that an operation which is always ready cannot starve
-/// others.
+/// used up the task yields first, so that an operation which is always ready cannot starve others.
 template <class Derived, class Base = leaf_operation>
 class [[nodiscard]] leaf_awaiter : public Base {
  public:
@@ -58,7 +57,7 @@ class [[nodiscard]] leaf_awaiter : public Base {
 template <class A>
 concept leaf = std::is_base_of_v<leaf_operation, std::remove_cvref_t<A>>;
 
-/// The awaiter of an awaitable, as a prvalue that moves nothing once it runs.
+/// The awaiter of an awaitable, as a prvalue, so that it is not moved afterwards.
 template <class A>
 decltype(auto) get_awaiter(A&& awaitable) {
   if constexpr (requires { std::forward<A>(awaitable).operator co_await(); })
@@ -73,7 +72,7 @@ using awaiter_of = decltype(get_awaiter(std::declval<A>()));
 template <class A>
 using await_result = decltype(std::declval<awaiter_of<A>&>().await_resume());
 
-/// Whether making the awaiter of an awaitable cannot throw.
+/// Returns true if creating the awaiter of an awaitable cannot throw.
 template <class A>
 constexpr bool makes_awaiter_safely() noexcept {
   if constexpr (requires { std::declval<A>().operator co_await(); })
@@ -84,14 +83,15 @@ constexpr bool makes_awaiter_safely() noexcept {
     return std::is_nothrow_constructible_v<std::remove_cvref_t<A>, A>;
 }
 
-/// The awaiter is a leaf operation that refers to nothing which whoever takes over the awaitable
-/// has to keep: the awaitable is the caller's, or it is the awaiter.
+/// The awaiter is a leaf operation that does not refer to an awaitable which the adaptor or
+/// combinator would have to keep: the awaitable is an lvalue of the caller, or is itself the
+/// awaiter.
 template <class A>
 concept leaf_by_itself =
     leaf<awaiter_of<A>> &&
     (std::is_lvalue_reference_v<A> || std::is_same_v<awaiter_of<A>, std::remove_cvref_t<A>>);
-/// The awaiter is a leaf operation that may refer to the awaitable, which therefore has to be kept
-/// where it is as long as the operation.
+/// The awaiter is a leaf operation that may refer to the awaitable, which therefore has to be kept,
+/// in place, as long as the operation.
 template <class A>
 concept leaf_of_owner = leaf<awaiter_of<A>> && !leaf_by_itself<A> && makes_awaiter_safely<A>();
 /// A leaf operation that runs without a frame, as a branch.

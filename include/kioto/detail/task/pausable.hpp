@@ -7,38 +7,40 @@
 
 namespace kioto::detail {
 
-/// What a pausable branch is doing. Each change is made in one place, and there are no others:
+/// The state of a pausable branch. These are all transitions, and each is made in one place:
 ///
 ///     running ──begin()──▶ pausing ──the last strand is held──▶ paused ──end()──▶ running
 ///     running ──stop_for_good()──▶ stopping
 enum class pausable_state : std::uint8_t {
-  running,   ///< like any strand; also before its first wait, and while nobody waits for it
-  pausing,   ///< asked to pause: `pending_` strands in it are not still
+  running,   ///< like any strand; also before its first wait, and while it is not awaited
+  pausing,   ///< asked to pause: `pending_` strands in it have not come to rest
   paused,    ///< nothing in it is in flight
-  stopping,  ///< it could not pause, and was asked to stop for good: it never runs for another wait
+  stopping,  ///< it could not pause, and was asked to stop for good: this wait is its last
 };
 
-/// A branch that may outlive the combinator it runs in: what a generator runs on.
+/// A branch that may outlive the combinator it runs in: the strand of a generator.
 ///
-/// When it is asked to stop it is *paused* instead: every operation that waits in it is withdrawn,
-/// which has no effect, and is attempted again when the branch goes on, perhaps in another task. So
-/// a cancelled `next()` leaves the generator where it was. A paused branch has nothing in flight,
-/// and may be destroyed.
+/// When it is asked to stop it is *paused* instead: every operation that waits in it is cancelled
+/// without effect, and attempted again when the branch continues, perhaps in another task. So a
+/// cancelled `next()` leaves the generator where it was. A paused branch has nothing in flight, and
+/// may be destroyed.
 ///
-/// All of this belongs to the owner of the strand of the task. Invariants:
-/// - P1 While the branch is *pausing*, `pending_` counts the strands in it that were not still when
-///   it began: those that are queued, those whose operation could not be withdrawn and completes
-///   soon, those that are shielded, and the messages (P3) of branches within that pause already.
-///   Each is held as soon as it comes, and counts down once.
-/// - P2 A strand is held before it runs, or when its last shield ends. So none starts anything
-///   while the branch is pausing, but for what a shield protects.
-/// - P3 When the last one is held the branch is *paused*, and is itself queued, as the message that
-///   ends the wait of its combinator. If it is within a branch that is pausing, the message is a
-///   strand of that like any other: held, and queued again when that goes on.
-/// - P4 The strand of a branch has a stop request only while the branch is *stopping*. What it
-/// hands
-///   over in spite of that counts, and is its last: so the request of one wait never meets another.
-/// - P5 Everything that a branch which goes on queues belongs to the task it goes on in.
+/// All of this is accessed only by the owner of the strand of the task. Invariants:
+/// - P1 While the branch is *pausing*, `pending_` counts the strands in it that had not come to
+///   rest when the pause began: those that are queued, those whose operation could not be cancelled
+///   and completes soon, those that are shielded, and the messages (P3) of branches within it that
+///   are already pausing. Each is held as soon as it would run, and decrements the count once.
+/// - P2 A strand is held before it runs, or when its last shield ends. So while the branch is
+///   pausing, none starts anything except under a shield.
+/// - P3 When the last strand is held the branch is *paused*, and its own strand is queued, as the
+///   message that ends the wait of its combinator. If it is within another branch that is pausing,
+///   the message is a strand of that branch like any other: held, and queued again when that branch
+///   continues.
+/// - P4 The strand of a branch has a stop request only while the branch is *stopping*. A value that
+///   it produces nevertheless counts, and is its last: so the stop request of one wait never
+///   affects another wait.
+/// - P5 Whatever a branch that continues puts into a queue belongs to the task in which it
+///   continues.
 class pausable_branch : public branch_strand {
  public:
   pausable_branch() noexcept { is_pausable_ = true; }
@@ -47,22 +49,25 @@ class pausable_branch : public branch_strand {
   pausable_state state_ = pausable_state::running;
 };
 
-/// What happens to the strands of a pausable branch.
+/// The operations on the strands of a pausable branch.
 class pausing {
  public:
-  /// False: something in it cannot be withdrawn and attempted again; it has to stop for good.
+  /// Returns false if an operation in it cannot be cancelled and attempted again; then the branch
+  /// has to stop for good.
   [[nodiscard]] static bool is_possible(pausable_branch& branch) noexcept;
-  /// Its combinator is asked to stop.
+  /// Called when its combinator is asked to stop.
   static void begin(pausable_branch& branch) noexcept;
-  /// Its new combinator has adopted it: what was held goes on.
+  /// Called when its new combinator has adopted it: the strands that were held continue.
   static void end(pausable_branch& branch) noexcept;
 
-  /// From the loop, while something is pausing: `branch` is about to run. True: it was held, or was
-  /// a message; `frame` is what to run instead, if anything.
+  /// Called by the loop while some branch is pausing, before `branch` runs. Returns true if
+  /// `branch` must not run, because it is now held or was only the message that a pausable branch
+  /// is paused; then `frame` is the frame to run instead, or null.
   [[nodiscard]] static bool hold(branch_strand& branch, promise_base*& frame) noexcept;
-  /// Whether the strand of a frame, which has no shield, is to be held.
+  /// Returns true if the strand of a frame, which is not shielded, is to be held.
   [[nodiscard]] static bool is_held(promise_base& frame) noexcept;
-  /// The last shield of a strand has ended. True: it was held before it goes on with `frame`.
+  /// Called when the last shield of a strand has ended. Returns true if the strand is now held; it
+  /// will continue with `frame`.
   [[nodiscard]] static bool hold_unshielded(promise_base& frame, bool stopped) noexcept;
 
  private:
@@ -77,7 +82,7 @@ class pausing {
   static void became_still(pausable_branch& branch) noexcept;
 };
 
-/// Waits for a pausable branch to get on.
+/// Waits for a pausable branch to make progress.
 class pausable_operation : public combinator {
  protected:
   explicit pausable_operation(pausable_branch* branch) noexcept : branch_(branch) {}
@@ -85,7 +90,7 @@ class pausable_operation : public combinator {
       : combinator(static_cast<combinator&&>(other)), branch_(other.branch_) {}
   ~pausable_operation() = default;
 
-  /// Lets the branch go on.
+  /// Lets the branch continue.
   attempt run_branch() noexcept;
   [[nodiscard]] pausable_branch& branch() const noexcept { return *branch_; }
 

@@ -23,12 +23,13 @@ namespace kioto::detail {
 class await_hook;
 class task_awaiter_base;
 
-/// A destructor has thrown where nobody can catch it: while a frame or a result was destroyed. Says
-/// of which task, the running one if it is null, and ends the program.
+/// Ends the program with a message, because a destructor has thrown where the exception cannot be
+/// caught: while a frame or a result was destroyed. The message names `task`, or the running task
+/// if it is null.
 [[noreturn]] void die_of_destructor(task_header* task = nullptr) noexcept;
 
-/// Who awaits a frame. Nobody awaits the one at the root of a strand; if that is a child of a
-/// scope, the place holds the scope.
+/// What awaits a frame. The frame at the root of a strand is not awaited by another frame; if it
+/// belongs to a child of a scope, this holds the scope instead.
 class frame_parent {
  public:
   void set_awaiter(task_awaiter_base& awaiter) noexcept {
@@ -43,7 +44,7 @@ class frame_parent {
   [[nodiscard]] task_awaiter_base* awaiter() const noexcept {
     return is_at_root() ? nullptr : reinterpret_cast<task_awaiter_base*>(bits_);
   }
-  /// At the root. Null: not the child of a scope.
+  /// Only at the root. Null if this is not a child of a scope.
   [[nodiscard]] scope_core* scope() const noexcept {
     return reinterpret_cast<scope_core*>(bits_ & ~at_root);
   }
@@ -57,7 +58,7 @@ class frame_parent {
 ///
 /// One allocation holds `[result | task_header | frame]`; see `block_layout` for the gaps. The
 /// frame can therefore be destroyed, and with it the parameters of the coroutine, while the result
-/// and the join state stay. A small result lies in the header, see `block_layout`.
+/// and the join state stay. A small result is stored in the header, see `block_layout`.
 class promise_base {
  public:
   promise_base(const promise_base&) = delete;
@@ -71,7 +72,7 @@ class promise_base {
         static_cast<void*>(static_cast<std::byte*>(handle().address()) - sizeof(task_header)));
   }
 
-  /// How the coroutine ended; none before. Of a task only.
+  /// How the coroutine ended; `none` before that. Only valid in a task.
   [[nodiscard]] outcome& ending() noexcept { return block()->outcome_; }
 
   /// Set when the frame is started; null again while it is destroyed, see `destroy_frame`.
@@ -87,29 +88,30 @@ class promise_base {
 
 /// Destroys a frame that is suspended. Every destruction of a frame goes through this.
 ///
-/// A destructor that throws ends the program. If it is that of a local, compilers call
-/// `unhandled_exception()` as if the coroutine ran, and the frame would suspend itself at its end,
-/// not destroyed; there a frame without a strand is taken for what it is. What the destructor of a
-/// parameter throws comes out of `destroy()`.
+/// A destructor that throws ends the program. If it is the destructor of a local variable,
+/// compilers call `unhandled_exception()` as if the coroutine were running, and the frame would
+/// then suspend at its end instead of being destroyed; so `unhandled_exception()` treats a frame
+/// without a strand as one that is being destroyed. What the destructor of a parameter throws is
+/// thrown by `destroy()`.
 [[gnu::always_inline]] inline void destroy_frame(promise_base& frame) noexcept {
   frame.strand_ = nullptr;
   KIOTO_TRY { frame.handle().destroy(); }
   KIOTO_CATCH_ALL { die_of_destructor(); }
 }
 
-/// How the operation that a frame awaits has ended, on its way out through the hooks around it.
+/// How the operation that a frame awaits has ended, as it passes through the hooks around it.
 enum class passage : std::uint8_t {
   completed,  ///< the frame is resumed
-  stopped,    ///< the stop travels up
-  returning,  ///< the frame ends early, by the hand of its outermost hook
-  held,       ///< a hook keeps the frame; from there it goes on when its strand runs again
+  stopped,    ///< the stop propagates
+  returning,  ///< the frame ends early; its outermost hook stores the result
+  held,       ///< a hook holds the frame, which continues from there when its strand runs again
 };
 
-/// An adaptor that wants a say when the operation it wraps ends (`as_result`, `or_return`).
-/// It lives in the frame that awaits it and is stacked on the frame's `hook_`.
+/// An adaptor that intervenes when the operation it wraps ends (`as_result`, `or_return`). It lives
+/// in the frame that awaits it and is stacked on the frame's `hook_`.
 ///
-/// Invariant: every hook on a frame is taken off and told once, the innermost first, however the
-/// operation ends. One that is put on and then fails to start its operation takes itself off.
+/// Invariant: every hook on a frame is popped and called once, innermost first, however the
+/// operation ends. A hook that was pushed and then fails to start its operation pops itself.
 class await_hook {
  public:
   await_hook(const await_hook&) = delete;
@@ -120,7 +122,7 @@ class await_hook {
     frame.hook_ = this;
   }
   void pop(promise_base& frame) noexcept { frame.hook_ = previous_; }
-  /// Below all those that are on the frame, so that it is told after them.
+  /// Pushes it below all hooks that are on the frame, so that it is called after them.
   void push_outermost(promise_base& frame) noexcept {
     await_hook** place = &frame.hook_;
     while (*place != nullptr) place = &(*place)->previous_;
@@ -128,8 +130,8 @@ class await_hook {
     *place = this;
   }
 
-  /// The operation within has ended like this; the hook has been taken off. Returns how what the
-  /// hook is for has ended.
+  /// Called when the wrapped operation has ended as `how`, after the hook has been popped. Returns
+  /// how the adaptor's operation has ended.
   virtual passage on_end(promise_base& frame, passage how) noexcept = 0;
 
  protected:
@@ -140,13 +142,13 @@ class await_hook {
   await_hook* previous_ = nullptr;
 };
 
-/// A hook that ends its frame early: it answers with `returning`, having put itself on the frame as
-/// the outermost one.
+/// A hook that ends its frame early: it returns `returning`, having pushed itself onto the frame as
+/// the outermost hook.
 class returning_hook : public await_hook {
  public:
-  /// From the loop, when all hooks were told: stores the result. What the frame awaited is
-  /// destroyed before, so that a chain of frames that end early is destroyed one by one, the
-  /// innermost first, and not from the outside by recursion.
+  /// Called by the loop after all hooks were called: stores the result. It first destroys what the
+  /// frame awaited, so that a chain of frames that end early is destroyed one by one, innermost
+  /// first, and not from the outside by recursion.
   virtual void leave(promise_base& frame) noexcept = 0;
 
  protected:
@@ -154,11 +156,12 @@ class returning_hook : public await_hook {
   ~returning_hook() = default;
 };
 
-/// Tells the hooks of a frame. What comes of it: `completed`, resume the frame; `stopped`, the stop
-/// travels on; otherwise the loop was asked for what is to be done, or the frame is held.
+/// Calls the hooks of a frame. If it returns `completed`, the caller resumes the frame; if
+/// `stopped`, the stop propagates; otherwise the loop has been asked to do the rest, or the frame
+/// is held.
 passage run_hooks(promise_base& frame, passage how) noexcept;
 
-/// The operation of a frame has completed; true if the frame is to be resumed.
+/// Called when the operation of a frame has completed. Returns true if the frame is to be resumed.
 inline bool completed_through_hooks(promise_base& frame) noexcept {
   if (frame.hook_ == nullptr) [[likely]]
     return true;
@@ -184,7 +187,7 @@ class task_awaiter_base {
   promise_base* child_;
 };
 
-/// Destroys the frames from `innermost` up to `boundary`, which stays: one by one, without
+/// Destroys the frames from `innermost` up to, but not including, `boundary`: one by one, without
 /// recursion.
 inline void destroy_frames(promise_base& innermost, promise_base& boundary) noexcept {
   promise_base* frame = &innermost;
@@ -195,7 +198,8 @@ inline void destroy_frames(promise_base& innermost, promise_base& boundary) noex
   }
 }
 
-/// Continues with `next`: by symmetric transfer, or through the loop when transfers have piled up.
+/// Continues with `next`: by symmetric transfer, or through the loop if too many transfers have
+/// accumulated on the stack.
 inline std::coroutine_handle<> transfer_to(promise_base& next) noexcept {
   trampoline& loop = next.strand_->loop();
   if (--loop.depth != 0) [[likely]]
@@ -204,14 +208,14 @@ inline std::coroutine_handle<> transfer_to(promise_base& next) noexcept {
   return std::noop_coroutine();
 }
 
-/// A task that is a branch has ended. Returns what is to be resumed.
+/// Called when a task that is a branch has ended. Returns what to resume.
 std::coroutine_handle<> end_of_branch(promise_base& root) noexcept;
 
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wpedantic"
-/// Of size 0. g++ keeps the final awaiter in the frame, behind everything else: a byte there costs
-/// many frames eight.
+/// Of size 0. g++ stores the final awaiter at the end of the frame, where a single byte makes many
+/// frames eight bytes larger.
 struct nothing {
   char none[0];
 };
@@ -238,7 +242,7 @@ struct final_awaiter : nothing {
   static void await_resume() noexcept {}
 };
 
-/// Where the result of a task lives: in front of its header, see `promise_base`.
+/// Storage for the result of a task, in front of its header, see `promise_base`.
 template <class T>
 union result_storage {
   result_storage() noexcept {}
@@ -260,36 +264,36 @@ union result_storage<void> {
   std::exception_ptr error;
 };
 
-/// Where the parts of the block lie.
+/// The layout of the block.
 template <class T>
 struct block_layout {
   static constexpr std::size_t storage_alignment = alignof(result_storage<T>);
 
-  // A result of up to two pointers takes the place of those with which the strand waits: a
-  // coroutine that has its result waits no more. In the block of a coroutine that is awaited, which
-  // is no strand, nothing is there. But if the destructor of a local throws on the way out, and
-  // that is caught, the coroutine goes on and may wait: so it must be a result that can be
-  // overwritten.
+  // A result of up to two pointers is stored in place of the two pointers that the strand uses for
+  // waiting, because a coroutine that has its result no longer waits. (In the block of an awaited
+  // coroutine, which is not a strand, that place is unused.) However, if the destructor of a local
+  // throws on the way out, and the exception is caught, the coroutine continues and may wait again:
+  // so the result must be of a type that can be overwritten.
   static constexpr std::size_t place_in_header = sizeof(block_info) + offsetof(strand, current_);
   static constexpr bool is_in_header =
       (std::is_void_v<T> || std::is_reference_v<T> || std::is_trivially_destructible_v<T>) &&
       sizeof(result_storage<T>) <= sizeof(strand) - offsetof(strand, current_) &&
       place_in_header % storage_alignment == 0;
-  static_assert(sizeof(block_info) % alignof(strand) == 0);  // so it follows directly
+  static_assert(sizeof(block_info) % alignof(strand) == 0);  // so the strand follows directly
 
-  /// Room below the header that the result needs, and for an over-aligned one the slack to align
-  /// it.
+  /// The space below the header for the result, and for the slack to align an over-aligned one.
   static constexpr std::size_t room_of_result =
       is_in_header
           ? 0
           : (sizeof(result_storage<T>) + (storage_alignment > 16 ? storage_alignment : 0) + 15) /
                 16 * 16;
-  /// Whether `block_info` may need a word below the header, also with a gap to align the frame.
+  /// Whether `block_info` may need a word below the header, including the gap that aligns the
+  /// frame.
   static constexpr bool has_far_start =
       room_of_result + max_inferred_alignment > block_info::near_prefix;
   static constexpr std::size_t room = room_of_result + (has_far_start ? 16 : 0);
   static_assert(sizeof(task_header) % 16 == 0);
-  static_assert(sizeof(void*) != 8 || sizeof(task_header) == 112);  // every frame has one
+  static_assert(sizeof(void*) != 8 || sizeof(task_header) == 112);  // every task pays for it
 
   static result_storage<T>* storage(task_header* header) noexcept {
     const auto end = reinterpret_cast<std::uintptr_t>(header);
@@ -344,7 +348,7 @@ class typed_promise : public promise_base {
     if (!block->retained()) block->free_block();
   }
 #if defined(__clang__)
-  // With -fcoro-aligned-allocation clang says how a frame is to be aligned.
+  // With -fcoro-aligned-allocation clang passes the alignment of the frame.
   static void* operator new(std::size_t frame, std::align_val_t alignment) {
     return allocate_block(frame, static_cast<std::size_t>(alignment));
   }
@@ -354,7 +358,8 @@ class typed_promise : public promise_base {
 #endif
 
   ~typed_promise() {
-    // A result nobody took. The header of a spawned task takes over the result before this.
+    // Destroys a result that was not taken. For a spawned task the header has taken over the result
+    // before this.
     const outcome what = ending();
     if (what != outcome::none) block_layout<T>::destroy_result(block(), what);
   }
@@ -369,8 +374,8 @@ class typed_promise : public promise_base {
   }
   [[nodiscard]] result_storage<T>& storage() noexcept { return *block_layout<T>::storage(block()); }
 
-  /// Destroys the value, if there is one: what comes after a `co_return` counts instead of it, be
-  /// that what the destructor of a local throws, or another `co_return` if that was caught.
+  /// Destroys the value, if there is one, because something after the `co_return` replaces it: an
+  /// exception from the destructor of a local, or another `co_return` if that exception was caught.
   void drop_value() noexcept {
     if constexpr (block_layout<T>::has_destructor) {
       if (ending() == outcome::value) [[unlikely]]
@@ -378,14 +383,14 @@ class typed_promise : public promise_base {
     }
   }
 
-  /// Called at the root of a task when the coroutine has its result, as the last who knows its
-  /// type: the header is told how to deal with it.
+  /// Called at the root of a task when the coroutine has its result. This is the last code that
+  /// knows the type of the result, so it stores in the header how to manage it.
   void before_end() noexcept { block()->manage_result_ = &block_layout<T>::manage_result; }
 
  private:
-  // What lies in front of the frame, and for an over-aligned one the whole block, is a multiple of
-  // the alignment. Then so is the address of the block, see `allocate_frame`, and with it that of
-  // the frame.
+  // The size of what is in front of the frame, and for an over-aligned frame that of the whole
+  // block, is a multiple of the alignment. Then so is the address of the block, see
+  // `allocate_frame`, and therefore that of the frame.
   static void* allocate_block(std::size_t frame, std::size_t alignment) {
     const bool is_over_aligned = alignment > 16;
     constexpr std::size_t in_front = block_layout<T>::room + sizeof(task_header);
@@ -398,7 +403,7 @@ class typed_promise : public promise_base {
   }
 };
 
-/// Takes the result out of a coroutine that has ended with `how`, a value or an exception.
+/// Takes the result of a coroutine that has ended with `how`, a value or an exception.
 template <class T>
 T take_result(result_storage<T>& storage, outcome how) {
   if (how == outcome::exception) [[unlikely]] {

@@ -12,22 +12,23 @@
 
 namespace kioto::detail {
 
-/// The children of a scope, those who wait for them, and what was decided about them. Any thread.
+/// The children of a scope, the waiters for them, and the decisions about them (stopping, the first
+/// failure). Any thread.
 ///
 /// `Child` is a node of `intrusive_list<Child, ChildTag>`, has `queue_next`, and `add_reference()`,
 /// which keeps its memory. `Waiter` is a node of `intrusive_list<Waiter>`, and has `queue_next`.
 ///
 /// Invariants:
-/// - S1 A child counts from `admit()` until `ended()`, which is called after its frame and the
-///   result that nobody keeps are destroyed. Only who is counted, or the parent, calls `admit()`;
-///   so once the count is zero, and the body has ended, it stays zero.
-/// - S2 A waiter is linked only while the count is not zero. Who takes it out of the list fires it,
-///   and it waits until then. It is taken under the lock, and not linked any longer from then on.
-///   The scope therefore lives until the last child has let go of the lock, and who has let go of
-///   the lock touches the scope no more, but for the waiters it took.
-/// - S3 Every child is asked to stop once, whether it was admitted before or after that was
-///   decided: the one who asks takes it out of its list under the lock, with a reference, and then
-///   nobody else starts or asks it.
+/// - S1 A child counts from `admit()` until `ended()`, which is called after its frame, and its
+///   result if no handle keeps it, are destroyed. Only a counted child or the parent calls
+///   `admit()`; so once the count is zero and the body has ended, it stays zero.
+/// - S2 A waiter is linked only while the count is not zero. The thread that takes it out of the
+///   list, under the lock, fires it, and it waits until then. The scope therefore lives until the
+///   last child has released the lock, and a thread that has released the lock no longer touches
+///   the scope, except for the waiters it took.
+/// - S3 Every child is asked to stop once, whether it was admitted before or after the decision to
+///   stop: the thread that asks takes it out of its list under the lock, with a reference, and then
+///   no other thread starts or asks it.
 ///
 /// Memory order: everything is under the lock.
 template <class Sync, class Child, class ChildTag, class Waiter>
@@ -40,15 +41,15 @@ class basic_scope_children {
   basic_scope_children(const basic_scope_children&) = delete;
   basic_scope_children& operator=(const basic_scope_children&) = delete;
 
-  /// At most this many children run at a time. Before there are any.
+  /// Limits how many children run at a time. Called before there are any.
   void set_limit(std::size_t most) noexcept { limit_ = most; }
 
   // ---- children
 
   enum class admission : std::uint8_t {
     start,          ///< the caller starts it
-    start_stopped,  ///< the same, and it is asked to stop before that
-    later,          ///< it waits for a place: ended() names it
+    start_stopped,  ///< the caller starts it, having asked it to stop
+    later,          ///< it waits for a slot: a later ended() returns it
   };
   [[nodiscard]] admission admit(Child& child) noexcept {
     const std::lock_guard lock(lock_);
@@ -63,10 +64,10 @@ class basic_scope_children {
     return stopping_ ? admission::start_stopped : admission::start;
   }
 
-  /// Whoever waited for what has happened. The caller fires them, after which the scope may be
-  /// gone.
+  /// What an event releases. The caller starts and fires them, after which the scope may be
+  /// destroyed.
   struct released {
-    Child* next = nullptr;  ///< to be started
+    Child* next = nullptr;  ///< a child to be started
     intrusive_queue<Waiter> fired;
   };
   void ended(Child& child, released& out) noexcept {
@@ -74,14 +75,15 @@ class basic_scope_children {
     children::erase(child);
     --running_;
     pending_.set(pending_.get() - 1);
-    // Once it stops, those that wait for a place belong to who asks the children.
+    // Once the scope is stopping, queued children are taken by the thread that asks the children to
+    // stop.
     if (!stopping_) out.next = queued_.pop_front();
     if (out.next != nullptr) {
       ++running_;
       unasked_.push_back(*out.next);
     } else {
-      // All of them, because a place is not kept for anybody: one that stops before it uses it
-      // would leave the others waiting beside it.
+      // All of them, because a slot is not reserved: a waiter that stops before it uses the slot
+      // would leave the others waiting although it is free.
       take_all(for_place_, out);
     }
     if (pending_.get() == 0) take_all(for_end_, out);
@@ -89,8 +91,8 @@ class basic_scope_children {
 
   // ---- stopping
 
-  /// True for the first caller: it is the one that asks the children. Nobody waits for a place any
-  /// longer.
+  /// Returns true for the first caller, which then asks the children to stop. Releases the waiters
+  /// for a slot.
   [[nodiscard]] bool begin_to_stop(released& out) noexcept {
     const std::lock_guard lock(lock_);
     if (stopping_) return false;
@@ -99,10 +101,10 @@ class basic_scope_children {
     return true;
   }
   struct to_ask {
-    Child* child = nullptr;     ///< null: there is none left
-    bool has_to_start = false;  ///< it still waited for a place
+    Child* child = nullptr;     ///< null if none is left
+    bool has_to_start = false;  ///< it was still waiting for a slot
   };
-  /// The next child to be asked. Its memory is kept by a reference, which the caller drops.
+  /// The next child to be asked to stop. A reference, which the caller drops, keeps its memory.
   [[nodiscard]] to_ask next_to_ask() noexcept {
     const std::lock_guard lock(lock_);
     to_ask out;
@@ -118,7 +120,7 @@ class basic_scope_children {
     return out;
   }
 
-  /// The first failure is the one that counts: true for it.
+  /// Returns true for the first failure, which is the one that is reported.
   [[nodiscard]] bool claim_failure() noexcept {
     const std::lock_guard lock(lock_);
     if (failed_) return false;
@@ -128,14 +130,16 @@ class basic_scope_children {
 
   // ---- the body
 
-  /// True: the caller sends the body word that it shall stop. Once.
+  /// Returns true once, if the body has not ended: the caller then sends the body the request to
+  /// stop.
   [[nodiscard]] bool begin_to_tell_body() noexcept {
     const std::lock_guard lock(lock_);
     if (body_ended_ || body_told_) return false;
     body_told_ = true;
     return true;
   }
-  /// True: word is on its way to the body, and has to be waited for.
+  /// Called when the body has ended. Returns true if a request to stop is on its way to the body,
+  /// and has to be waited for.
   [[nodiscard]] bool body_ended() noexcept {
     const std::lock_guard lock(lock_);
     body_ended_ = true;
@@ -144,21 +148,21 @@ class basic_scope_children {
 
   // ---- waiters
 
-  /// False: there is no child.
+  /// Returns false if there is no child.
   [[nodiscard]] bool link_for_end(Waiter& waiter) noexcept {
     const std::lock_guard lock(lock_);
     if (pending_.get() == 0) return false;
     for_end_.push_back(waiter);
     return true;
   }
-  /// False: there is a place, or everything stops.
+  /// Returns false if there is a free slot, or the scope is stopping.
   [[nodiscard]] bool link_for_place(Waiter& waiter) noexcept {
     const std::lock_guard lock(lock_);
     if (stopping_ || running_ < limit_) return false;
     for_place_.push_back(waiter);
     return true;
   }
-  /// False: it has been taken, and is or will be fired.
+  /// Returns false if it has been taken, and has been or will be fired.
   [[nodiscard]] bool unlink(Waiter& waiter) noexcept {
     const std::lock_guard lock(lock_);
     if (!waiter.is_linked()) return false;
@@ -166,7 +170,7 @@ class basic_scope_children {
     return true;
   }
 
-  // ---- for those who look
+  // ---- inspection
 
   [[nodiscard]] std::size_t pending() noexcept {
     const std::lock_guard lock(lock_);
@@ -180,7 +184,7 @@ class basic_scope_children {
     const std::lock_guard lock(lock_);
     return stopping_;
   }
-  /// Visits the children that have started, which cannot end meanwhile.
+  /// Visits the children that have started; they cannot end during the visit.
   template <class Visitor>
   void for_each(Visitor&& visit) {
     const std::lock_guard lock(lock_);
@@ -200,12 +204,12 @@ class basic_scope_children {
   bool body_told_ = false;
   bool body_ended_ = false;
   typename Sync::template var<std::size_t> pending_{0};  ///< children that have not ended
-  std::size_t running_ = 0;                              ///< those of them that have started
-  std::uint64_t admitted_ = 0;                           ///< ever
+  std::size_t running_ = 0;                              ///< of these, the ones that have started
+  std::uint64_t admitted_ = 0;                           ///< in total
   std::size_t limit_ = std::numeric_limits<std::size_t>::max();
-  children unasked_;  ///< have started, and were not asked to stop
+  children unasked_;  ///< started, and not asked to stop
   children asked_;
-  intrusive_queue<Child> queued_;  ///< wait for a place
+  intrusive_queue<Child> queued_;  ///< waiting for a slot
   waiters for_end_;
   waiters for_place_;
 };

@@ -16,17 +16,19 @@ namespace kioto::detail {
 
 class runtime_core;
 
-/// The scheduler of the runtime that the calling thread is in, to spawn a task on it; throws
-/// std::logic_error that names `what` outside of one, on a thread that a local runtime forbids, and
-/// in a child of fork() that inherited the runtime.
+/// The scheduler of the runtime that the calling thread is in, to spawn a task on it. Throws
+/// std::logic_error, naming `what`, outside of a runtime, on a thread on which a local runtime does
+/// not allow it, and in a child of fork() that inherited the runtime.
 scheduler& current_scheduler(const char* what);
 /// Throws std::logic_error in a child of fork() that inherited the runtime.
 scheduler& scheduler_of(runtime_core& core);
 
-/// Binds a task to its runtime and makes it runnable, or refuses it when the runtime shuts down.
+/// Binds a task to its runtime and makes it runnable, or refuses it if the runtime is shutting
+/// down.
 void launch(task_header& task) noexcept;
 
-/// Makes a task one of its own, which `home` runs. Nobody else knows of it yet.
+/// Turns a coroutine into a spawned task that `home` will run. It is not yet known to any other
+/// thread.
 template <class T>
 join_handle<T> bind_task(scheduler& home, task<T>&& work, std::source_location where) {
   typed_promise<T>& root = task_access::release(std::move(work));
@@ -45,8 +47,8 @@ join_handle<T> spawn_on(scheduler& home, task<T>&& work, std::source_location wh
   return handle;
 }
 
-/// Whether a parameter of a coroutine refers to nothing of the argument it was made from. A value
-/// of another type may: a std::string_view made from a std::string does.
+/// Whether a parameter of a coroutine does not refer to the argument it was made from. A value of
+/// another type may: a std::string_view made from a std::string does.
 template <class Param, class Arg>
 inline constexpr bool keeps_nothing_of = std::is_same_v<std::remove_cv_t<Param>, Arg> ||
                                          (std::is_arithmetic_v<Param> && std::is_arithmetic_v<Arg>);
@@ -54,8 +56,8 @@ template <class Param, class Arg>
 inline constexpr bool keeps_nothing_of<Param&, std::reference_wrapper<Arg>> =
     std::is_convertible_v<Arg*, Param*>;
 
-/// True for calls that need nothing of the callable or its arguments later on: the coroutine frame
-/// holds all of it. `Args` are decayed.
+/// True for calls that do not use the callable or its arguments later, because the coroutine frame
+/// holds copies. `Args` are decayed.
 template <class F, class... Args>
 inline constexpr bool call_is_self_contained = false;
 template <class R, class... Params, class... Args>
@@ -66,7 +68,7 @@ template <class R, class... Params, class... Args>
 inline constexpr bool call_is_self_contained<R (*)(Params...) noexcept, Args...> =
     call_is_self_contained<R (*)(Params...), Args...>;
 
-/// A closure without captures: the function that it converts to does the same.
+/// A closure without captures: it is equivalent to the function it converts to.
 template <class F>
 concept plain_closure = std::is_class_v<F> && std::is_empty_v<F> && requires(F f) {
   { +f };
@@ -80,7 +82,7 @@ template <class F, class... Args>
 concept task_factory = std::is_invocable_v<std::decay_t<F>, std::decay_t<Args>...> &&
                        is_task<task_of_call<F, Args...>>;
 
-/// Gives the running task the location of the coroutine that it stands for.
+/// Sets the location of the running task to that of the coroutine that it wraps.
 class adopt_location {
  public:
   explicit adopt_location(std::source_location where) noexcept : where_(where) {}
@@ -88,7 +90,7 @@ class adopt_location {
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> frame) const noexcept {
     strand& c = *frame.promise().strand_;
-    // Relaxed: what it points to is constant.
+    // Relaxed: the location points to constant data.
     if (c.kind_ == strand_kind::task && c.task().where_.load(std::memory_order_relaxed).line() == 0)
       c.task().where_.store(where_, std::memory_order_relaxed);
     return false;
@@ -99,7 +101,7 @@ class adopt_location {
   std::source_location where_;
 };
 
-/// Owns a callable and its arguments for as long as the task that the call returns runs.
+/// Owns a callable and its arguments until the task that the call returns has ended.
 template <class T, class F, class... Args>
 task<T> call_and_hold(F callable, Args... arguments) {
   task<T> inner = std::invoke(std::move(callable), std::move(arguments)...);

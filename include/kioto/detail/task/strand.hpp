@@ -15,7 +15,7 @@ class promise_base;
 class task_header;
 struct trampoline;
 
-/// What a strand is.
+/// The kind of a strand.
 enum class strand_kind : std::uint8_t {
   task,    ///< the root of a task: a `task_header`
   branch,  ///< a branch of a combinator: a `branch_strand`
@@ -29,32 +29,33 @@ enum class entry : std::uint8_t {
   resume,  ///< resume the waiting frame: it yielded
   retry,   ///< the leaf yielded before its attempt
   nested,  ///< a combinator waits here; its branches run on the same strand
-  unwind,  ///< pass on the stop that ended the operation of the waiting frame
+  unwind,  ///< propagate the stop that ended the operation of the waiting frame
 };
 
 /// Result of one attempt of a leaf operation.
 enum class attempt : std::uint8_t { ready, suspended, stopped };
 
-/// What a frame, having suspended itself, asks of the loop that resumed it.
+/// What a frame that has suspended asks of the loop that resumed it.
 enum class request : std::uint8_t {
   none,      ///< suspended; the strand may belong to another thread already
-  proceed,   ///< resume `target`: a branch begins, or the native stack was to be unwound first
+  proceed,   ///< resume `target`: a branch begins, or the native stack had to be unwound first
   unwind,    ///< the leaf under `target` stopped: destroy frames up to the nearest boundary
-  returned,  ///< `target` ended early, suspended, with its result stored: go on with its awaiter
+  returned,  ///< `target` ended early, suspended, with its result stored: continue with its awaiter
   finished,  ///< `target` reached its final suspension and has no awaiter: its strand is done
 };
 
-/// What a run of a task tells the scheduler about the next one. As wide as two registers.
+/// What a run of a task tells the scheduler about the next task to run. As wide as two registers.
 struct next_run {
   enum class relation : std::uintptr_t {
     none,
-    /// As by a call: this one awaits `task`, which lives until this thread runs another one, unless
-    /// other threads run tasks of the scheduler, too; then the pointer may dangle.
+    /// Like a call: this task awaits `task`. With a single thread, `task` lives until that thread
+    /// runs another task; if other threads run tasks of the scheduler, too, the pointer may dangle.
     callee,
-    /// As by a return: `task` awaited this one, which has ended and was itself called. It is in no
-    /// queue: whoever gets this owns it.
+    /// Like a return: `task` awaited this one, which has ended and was itself run as a callee. It
+    /// is in no queue; the receiver of this value owns it.
     caller,
-    /// Null: this one was called and has ended; whoever holds its handle does not await it yet.
+    /// `task` is null: this one was run as a callee and has ended, but its handle is not being
+    /// awaited yet.
     sibling,
   };
   task_header* task = nullptr;
@@ -73,14 +74,15 @@ struct trampoline {
 
   request action = request::none;
   bool forked = false;  ///< the strand runs branches; it is still owned when the frames return
-  bool called = false;  ///< this run is due to what the last one told
+  bool called = false;  ///< this run was suggested by the `next` of the previous run
   promise_base* target = nullptr;
   next_run next;
-  strand* running = nullptr;              ///< whose frames run: that of the task, or of a branch
-  std::int32_t budget = budget_of_a_run;  ///< below 0: used up, and somebody asked for more
+  strand* running = nullptr;              ///< whose frames run: the task or one of its branches
+  std::int32_t budget = budget_of_a_run;  ///< below 0: an operation found it used up
   std::uint32_t depth = transfers_before_unwinding;
 
-  /// Charges one operation to the budget. False: it is used up, and the task has to give way.
+  /// Charges one operation to the budget. Returns false if it is used up, and the task has to
+  /// yield.
   [[nodiscard]] bool try_charge() noexcept { return --budget >= 0; }
 
   void ask(request what, promise_base& who) noexcept {
@@ -113,8 +115,8 @@ class strand {
   promise_base* frame_ = nullptr;  ///< the frame to resume; null for a leaf that runs without one
 };
 
-/// The strand gives way: it runs again after the other ready tasks. `c.entry_` says what it does
-/// then. Publishes: nothing of the strand may be touched afterwards.
+/// Yields: the strand runs again after the other ready tasks, and `c.entry_` says what it does
+/// then. This publishes the strand: it must not be touched afterwards.
 void yield(strand& c) noexcept;
 
 /// Base of every operation that can suspend. See docs/design/cancellation.md for the protocol.
@@ -128,18 +130,19 @@ class leaf_operation {
   leaf_operation& operator=(const leaf_operation&) = delete;
   leaf_operation& operator=(leaf_operation&&) = delete;
 
-  /// One attempt. `suspended`: nothing of the strand may be touched any more.
+  /// One attempt. If it returns `suspended`, the strand must not be touched any more.
   virtual attempt try_or_wait() noexcept = 0;
 
-  /// Withdraws an armed operation. True: the backend holds no pointer to it and it had no effect;
-  /// `try_or_wait()` may be called again later, unless it is not `pausable_`. False: `complete()`
-  /// has been or will be called, and its value counts.
+  /// Cancels an armed operation. Returns true if the backend no longer holds a pointer to it and it
+  /// had no effect; `try_or_wait()` may be called again later, unless it is not `pausable_`.
+  /// Returns false if `complete()` has been or will be called, and its value counts.
   virtual bool cancel() noexcept = 0;
 
-  /// Undoes a completion that the strand has not acted upon: called by the owner of the strand in
-  /// place of going on with it, when another branch of a `select` has won. True: the operation has
-  /// had no effect; what it was handed (a permit, a notification) has gone to the next in line.
-  /// False: it cannot be undone, and its value counts.
+  /// Withdraws an operation: undoes a completion that the strand has not acted upon. Called by the
+  /// owner of the strand instead of continuing with the completed operation, when another branch of
+  /// a `select` has won. Returns true if the operation now has had no effect; what it was granted
+  /// (a permit, a notification) has gone to the next waiter. Returns false if it cannot be undone,
+  /// and its value counts.
   virtual bool withdraw() noexcept { return false; }
 
   strand* strand_ = nullptr;
@@ -147,19 +150,19 @@ class leaf_operation {
   bool retries_ = false;  ///< a wake-up is a hint: call try_or_wait() again
   bool stopped_ = false;  ///< set by the backend before complete(): ended without a value
   bool armed_ = false;    ///< the backend may hold a pointer to this
-  bool pausable_ = true;  ///< withdrawn by `cancel()`, it may be attempted again
+  bool pausable_ = true;  ///< after a successful `cancel()` it may be attempted again
 
  protected:
   leaf_operation() noexcept = default;
-  /// Only an operation that has not started moves: it is on its way into an adaptor.
+  /// Only an operation that has not started may be moved, into an adaptor for example.
   leaf_operation(leaf_operation&& other) noexcept : retries_(other.retries_) {}
   ~leaf_operation() {
     if (armed_) [[unlikely]]
       die_in_flight();
   }
 
-  /// Lets the other ready tasks run; then the next attempt is made, or the frame goes on. Nothing
-  /// of the strand may be touched afterwards.
+  /// Yields to the other ready tasks; then the next attempt is made, or the frame continues. The
+  /// strand must not be touched afterwards.
   attempt give_way(entry then = entry::retry) noexcept {
     strand_->current_ = this;
     strand_->entry_ = then;
@@ -167,14 +170,15 @@ class leaf_operation {
     return attempt::suspended;
   }
 
-  /// Hands the operation to its backend. `link()` returns false if it turned out to be complete.
+  /// Hands the operation to its backend. `link()` returns false if the operation turned out to be
+  /// complete.
   template <class Link>
   attempt wait(Link&& link) noexcept {
     if (strand_->must_stop()) return attempt::stopped;
     return hand_over(std::forward<Link>(link));
   }
 
-  /// The same, also when a stop is pending: then `cancel()` is called once it is armed.
+  /// The same, even if a stop is pending: then `cancel()` is called once it is armed.
   template <class Link>
   attempt hand_over(Link&& link) noexcept {
     strand& c = *strand_;
@@ -193,15 +197,16 @@ class leaf_operation {
   }
 
  private:
-  // Something came before the operation was armed.
+  // Called if a completion or a stop came before the operation was armed.
   attempt finish_arming() noexcept;
   [[noreturn]] static void die_in_flight() noexcept;
 };
 
-/// Schedules a strand that the caller has just come to own. Any thread.
+/// Schedules a strand of which the caller has just become the owner. Any thread.
 void schedule(strand& c) noexcept;
 
-/// Backend: the operation has ended; its value is stored. Last access to it.
+/// Called by the backend when the operation has ended and its value is stored, as the last access
+/// to it.
 inline void complete(leaf_operation& op) noexcept {
   strand& c = *op.strand_;
   if (c.word_.complete(op.fired_)) schedule(c);

@@ -25,26 +25,26 @@ enum class outcome : std::uint8_t { none, value, exception, stopped };
 
 /// The first bytes of the block header, valid for every task: also for one that is never spawned.
 ///
-/// Eight bytes, for blocks and prefixes of any size. The prefix, a multiple of 16, is counted in
-/// units of that; if it is too long for 16 bits, it is kept at its own end, in the word below this
-/// object. The size of a block that is not for the pool of frames may be any that
-/// `deallocate_frame` treats alike.
+/// Eight bytes, for blocks and prefixes of any size. The length of the prefix is stored in units of
+/// 16 bytes; if it is too long for 16 bits, it is stored at the end of the prefix, in the word
+/// below this object. For a block that does not come from the frame pool, the stored size may be
+/// any value that `deallocate_frame` treats alike.
 class block_info {
   static constexpr std::size_t unit = 16;
   static constexpr std::uint16_t far = 0xFFFF;
 
  public:
-  /// A longer prefix leaves its last 16 bytes to this object.
+  /// The longest prefix whose length fits. The last 16 bytes of a longer one hold its length.
   static constexpr std::size_t near_prefix = (far - 1) * unit;
 
-  /// At its final place.
+  /// Must be constructed at its final place.
   block_info(std::size_t size, std::size_t prefix) noexcept
       : size_(compact_frame_size(size)),
         units_(prefix > near_prefix ? far : static_cast<std::uint16_t>(prefix / unit)) {
     if (prefix > near_prefix) *far_prefix() = prefix;
   }
 
-  /// The memory outlives the frame: somebody else decides about its end.
+  /// The memory outlives the frame, and is freed separately.
   [[nodiscard]] bool retained() const noexcept { return retained_; }
   void retain() noexcept { retained_ = true; }
 
@@ -64,8 +64,8 @@ class block_info {
   bool retained_ = false;
 
  public:
-  /// How the coroutine ended, and so what its result is: of the frame while that exists, and then
-  /// of the task. Here, because this byte is free.
+  /// How the coroutine ended, and therefore what its result is: that of the frame while it exists,
+  /// and then that of the task. Stored here because this byte is free.
   outcome outcome_ = outcome::none;
 };
 static_assert(sizeof(block_info) == 8);
@@ -90,11 +90,11 @@ class alignas(16) task_header : public block_info, public strand, public list_no
     retain();
   }
 
-  /// Runs the task until it suspends, yields or ends. The caller owns the strand and gives it up:
-  /// nothing of the task may be touched afterwards. `called`: see `trampoline`.
+  /// Runs the task until it suspends, yields or ends. The caller owns the strand and gives up
+  /// ownership: the task must not be touched afterwards. `called`: see `trampoline`.
   next_run run(bool called) noexcept;
 
-  /// Destroys the result, if there is one: nobody will take it.
+  /// Destroys the result, if there is one, because it will not be taken.
   void destroy_result() noexcept {
     if (outcome_ == outcome::value || outcome_ == outcome::exception)
       manage_result_(*this, manage::destroy_result, nullptr);
@@ -106,24 +106,26 @@ class alignas(16) task_header : public block_info, public strand, public list_no
     if (word_.request_stop() || branches_.kick()) schedule(*this);
   }
 
-  /// Ends a task that never ran and was never scheduled: the runtime refused it.
+  /// Ends a task that never ran and was never scheduled, because the runtime refused it.
   void refuse() noexcept;
 
   /// The frame of the task; valid until the task ends.
   [[nodiscard]] promise_base& root() noexcept;
-  /// The scope whose child this is, or null. Until the task ends: the frame knows it.
+  /// The scope whose child this is, or null. Valid until the task ends, because it is stored in the
+  /// frame.
   [[nodiscard]] scope_core* scope() noexcept;
 
   /// The combinator whose branches run on this strand, the outermost one; null if there is none.
   [[nodiscard]] combinator* fork() noexcept;
 
-  /// The join handle lets go. Frees the block if the task has ended; reports an exception that
-  /// nobody saw.
+  /// Called when the join handle is destroyed or detached. Frees the block if the task has ended;
+  /// reports an exception that was not taken.
   void release_handle() noexcept;
-  /// References of abort handles, beside the one that task and join handle share.
+  /// References of abort handles, in addition to the one that the task and the join handle share.
   void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void drop_reference() noexcept {
-    // A single reference cannot be joined by another one meanwhile: new ones are copied from it.
+    // If this is the only reference, no other can appear meanwhile, because new ones are copied
+    // from existing ones.
     if (references_.load(std::memory_order_acquire) == 1 ||
         references_.fetch_sub(1, std::memory_order_acq_rel) == 1)
       release_block();
@@ -141,13 +143,14 @@ class alignas(16) task_header : public block_info, public strand, public list_no
   basic_branch_queue<std_sync, branch_strand> branches_;
   basic_join_state<std_sync, join_waiter> join_;
   std::uint64_t id_ = 0;  ///< given at launch
-  /// Where it was spawned. A task made of a callable learns it when it runs; others may be reading.
+  /// Where it was spawned. For a task made from a callable it is set when the task runs, while
+  /// other threads may read it.
   std::atomic<std::source_location> where_;
   std::atomic<std::uint32_t> references_{1};
   std::uint8_t shard_ = in_no_shard;  ///< of the list of tasks
-  bool in_ready_queue_ = false;  ///< of a current-thread scheduler, whose thread alone uses this
-  bool is_reported_ = false;     ///< its exception is: the scope has it
-  bool is_awaited_ = false;      ///< through its join handle, which alone uses this
+  bool in_ready_queue_ = false;       ///< of a current-thread scheduler; used by its thread only
+  bool is_reported_ = false;          ///< its exception was already reported, to its scope
+  bool is_awaited_ = false;           ///< through its join handle; used by that handle only
 
  private:
   void resume(promise_base& frame, trampoline& loop) noexcept;
@@ -174,14 +177,14 @@ class branch_strand : public strand {
   task_header* task_ = nullptr;
   combinator* owner_ = nullptr;
   std::uint32_t index_ = 0;          ///< which of the branches of its combinator
-  outcome outcome_ = outcome::none;  ///< none until it has ended
+  outcome outcome_ = outcome::none;  ///< none until the branch has ended
   bool is_task_ : 1 = false;
-  bool frame_is_gone_ : 1 = false;  ///< of a task: destroyed, only the result is left
+  bool frame_is_gone_ : 1 = false;  ///< of a task: destroyed, so only the result is left
   bool inherits_stop_ : 1 = false;  ///< a stop was pending before it started
-  bool is_withdrawn_ : 1 = false;   ///< asked to stop, and not to take what has come for it
+  bool is_withdrawn_ : 1 = false;   ///< asked to stop, and to withdraw a wait that has completed
   bool is_pausable_ : 1 = false;    ///< a `pausable_branch`
-  bool is_kept_ : 1 = false;        ///< it was stopped, and its frames wait to be destroyed
-  std::uint16_t kept_depth_ = 0;    ///< how deep branches are nested in it that are kept
+  bool is_kept_ : 1 = false;        ///< it was stopped, and its frames will be destroyed later
+  std::uint16_t kept_depth_ = 0;    ///< how deep kept branches are nested in it
 };
 
 inline task_header& strand::task() noexcept {

@@ -7,17 +7,17 @@
 
 namespace kioto::detail {
 
-/// How many tasks a tracker has, whether it is closed, and who waits for "closed and empty".
+/// The number of tasks of a tracker, whether it is closed, and the waiters for "closed and empty".
 ///
 /// Invariants:
 /// - T1 One word holds the number and the flag. It becomes *closed and empty* only under the lock
-///   of the waiters, who are taken in the same critical section.
-/// - T2 A waiter links itself only after it has seen under that lock that the word is something
-///   else. So it is woken by the next time that the word becomes closed and empty, and never by an
-///   earlier one, whose end is still being told to others.
+///   of the waiters, which are taken in the same critical section.
+/// - T2 A waiter links itself only after it has seen under that lock that the word is not *closed
+///   and empty*. So it is woken the next time that the word becomes so, and never for an earlier
+///   time, whose waiters are still being woken.
 ///
 /// Memory order: `leave()` releases what the task did; the chain of read-modify-writes passes on
-/// what earlier ones released; who sees *closed and empty* acquires it.
+/// what earlier ones released; a reader that sees *closed and empty* acquires it.
 template <class Sync, class Waiter>
 class basic_tracker_count {
  public:
@@ -29,7 +29,7 @@ class basic_tracker_count {
 
   void enter() noexcept { word_.fetch_add(one, std::memory_order_relaxed); }
 
-  /// Appends to `woken` whom the caller has to wake.
+  /// Appends to `woken` the waiters that the caller has to wake.
   void leave(list& woken) noexcept {
     std::size_t now = word_.load(std::memory_order_relaxed);
     while (now != (one | closed)) {
@@ -41,7 +41,7 @@ class basic_tracker_count {
       return word_.fetch_sub(one, std::memory_order_acq_rel) == (one | closed);
     });
   }
-  /// The same; false if it was closed already.
+  /// Closes it, and appends to `woken` as above. Returns false if it was already closed.
   bool close(list& woken) noexcept {
     std::size_t before = 0;
     waiters_.take_all(woken, [&] {

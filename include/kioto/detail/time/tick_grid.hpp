@@ -6,18 +6,18 @@
 
 namespace kioto::detail {
 
-/// Counts time in ticks of one millisecond since a start.
+/// Measures time in ticks of one millisecond since a start.
 ///
-/// Arithmetic saturates: a point in time out of range is one that does not come. The runtimes have
-/// one grid in common (`since_beginning`), so that a deadline which is rounded for one of them is
-/// not rounded once more for another.
+/// Arithmetic saturates: a point in time out of range never comes. All runtimes share one grid
+/// (`since_beginning`), so that a deadline that was rounded for one of them is not rounded again
+/// for another.
 class tick_grid {
  public:
   using clock = std::chrono::steady_clock;
 
   explicit tick_grid(clock::time_point start) noexcept : start_(start) {}
 
-  /// The grid of the runtimes, the same for all of them.
+  /// The grid that all runtimes share.
   [[nodiscard]] static tick_grid since_beginning() noexcept {
     return tick_grid(clock::time_point());
   }
@@ -30,7 +30,7 @@ class tick_grid {
   [[nodiscard]] std::uint64_t tick_at_or_before(clock::time_point t) const noexcept {
     return t <= start_ ? 0 : nanoseconds_since_start(t) / tick_ns;
   }
-  /// The first point in time of a tick; the clock's last one if it is out of range.
+  /// The point in time at which a tick begins; the last one of the clock if it is out of range.
   [[nodiscard]] clock::time_point time_of(std::uint64_t tick) const noexcept {
     constexpr auto last = clock::time_point::max();
     if (tick > nanoseconds_since_start(last) / tick_ns) return last;
@@ -42,7 +42,7 @@ class tick_grid {
  private:
   static constexpr std::uint64_t tick_ns = 1'000'000;
 
-  // Differences are taken modulo 2^64, in which the distance of any two points in time fits.
+  // Differences are computed modulo 2^64, which covers the distance of any two points in time.
   [[nodiscard]] static std::uint64_t to_ns(clock::time_point t) noexcept {
     return static_cast<std::uint64_t>(std::chrono::nanoseconds(t.time_since_epoch()).count());
   }

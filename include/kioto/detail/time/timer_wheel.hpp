@@ -13,11 +13,12 @@ namespace kioto::detail {
 
 struct timer_tag {};
 
-/// A timer, to be a base of what waits for it. Never copied with its state; stays in place while it
-/// is inserted.
+/// A timer, the base of the operation that waits for it. Its state is never copied; it stays in
+/// place while it is inserted.
 ///
-/// Small, because every sleeping task has one: the deadline, where it is filed, and why it fired
-/// share a word. So only whoever may insert or remove the timer touches any of them.
+/// Small, because every sleeping task has one: the deadline, its position, and the reason for
+/// firing share a word. So only the thread that may insert or remove the timer accesses any of
+/// them.
 struct timer_node : list_node<timer_tag> {
   static constexpr unsigned tick_bits = 53;
 
@@ -32,11 +33,12 @@ struct timer_node : list_node<timer_tag> {
   /// The tick at which it is due, as of the last insertion.
   [[nodiscard]] std::uint64_t deadline() const noexcept { return deadline_; }
 
-  /// The reason for firing is the shutdown of the driver and not the time.
+  /// Returns true if it was fired because of the shutdown of the driver and not because of the
+  /// time.
   [[nodiscard]] bool cancelled_by_shutdown() const noexcept { return cancelled_by_shutdown_ != 0; }
   void set_cancelled_by_shutdown(bool on) noexcept { cancelled_by_shutdown_ = on ? 1 : 0; }
 
-  /// The deadline, before it was rounded up to a tick, had passed when this was made.
+  /// Returns true if the deadline, before it was rounded up to a tick, had passed at construction.
   [[nodiscard]] bool has_passed() const noexcept { return has_passed_ != 0; }
 
  private:
@@ -52,21 +54,22 @@ static_assert(sizeof(void*) != 8 || sizeof(timer_node) == 24);
 
 using timer_list = intrusive_list<timer_node, timer_tag>;
 
-/// What became of an insertion.
+/// The outcome of an insertion.
 enum class timer_insert : std::uint8_t {
   inserted,
   inserted_earliest,  ///< the driver may sleep for too long: unpark it
-  elapsed,            ///< not inserted, will not fire: due already, or `cancelled_by_shutdown()`
+  elapsed,            ///< not inserted, will not fire: already due, or `cancelled_by_shutdown()`
 };
 
 /// Hierarchical timing wheel: 6 levels of 64 slots. A slot of level n spans 64^n ticks.
 ///
 /// Invariants:
-/// - W1 A timer lies at the level of the highest group of 6 bits in which its deadline differs from
-///   the present tick, in the slot that this group of its deadline names. So the slot of the
-///   present tick is empty at every level, and what lies at a lower level is due earlier.
-/// - W2 Timers beyond the span of the wheel lie at the top level, too; only there a slot may be the
-///   present one, and is then due a rotation later. They are filed again when it is reached.
+/// - W1 A timer is at the level of the highest group of 6 bits in which its deadline differs from
+///   the current tick, in the slot given by this group of its deadline. So the slot of the current
+///   tick is empty at every level, and timers at a lower level are due earlier.
+/// - W2 Timers beyond the span of the wheel are also at the top level; only there may a timer be in
+///   the current slot, which is then due a rotation later. They are filed again when the slot is
+///   reached.
 /// - W3 A bit of `occupied_` is set exactly if its slot is not empty.
 ///
 /// Timers of the same tick expire in the order of their insertion. Thread safety: none.
@@ -86,7 +89,7 @@ class timer_wheel {
     return true;
   }
 
-  /// Files a timer. False, and nothing done, if it is due already.
+  /// Inserts a timer. Returns false, without effect, if it is already due.
   [[nodiscard]] bool insert(timer_node& timer, std::uint64_t deadline) noexcept {
     assert(deadline <= never);
     timer.deadline_ = deadline & never;
@@ -98,13 +101,13 @@ class timer_wheel {
   /// Removes a timer that is in the wheel, or still in a list that the wheel moved it to.
   void remove(timer_node& timer) noexcept {
     timer_list::erase(timer);
-    // Right for a timer that has left the wheel, too: by W3 this changes nothing then.
+    // Also correct for a timer that has left the wheel: by W3 this changes nothing then.
     if (wheel_[timer.level_][timer.slot_].empty())
       occupied_[timer.level_] &= ~(std::uint64_t{1} << timer.slot_);
   }
 
-  /// Moves the time on and appends the timers that are due to `expired`, by deadline. A time before
-  /// the present one is ignored.
+  /// Advances the time and appends the timers that are due to `expired`, ordered by deadline. A
+  /// time before the current one is ignored.
   void advance(std::uint64_t now, timer_list& expired) noexcept {
     if (now < now_) return;
     for (position next = first(); next.start <= now && next.level != levels; next = first()) {
@@ -126,12 +129,12 @@ class timer_wheel {
     now_ = now;
   }
 
-  /// When to call `advance` next: not later than the earliest deadline, but possibly earlier, when
-  /// a slot of a higher level begins. `never` if the wheel is empty.
+  /// The tick at which to call `advance` next: not later than the earliest deadline, but possibly
+  /// earlier, when a slot of a higher level begins. `never` if the wheel is empty.
   [[nodiscard]] std::uint64_t next_expiration() const noexcept { return first().start; }
 
-  /// The timer that is due first, which `next_expiration` need not name; null if the wheel is
-  /// empty. Walks over the timers of one slot; of the whole top level, if none is nearer.
+  /// The timer that is due first; `next_expiration()` may be earlier than that. Null if the wheel
+  /// is empty. Visits the timers of one slot, or of the whole top level if no timer is nearer.
   [[nodiscard]] timer_node* earliest() noexcept {
     timer_node* found = nullptr;
     const auto walk = [&found](timer_list& slot) {
@@ -189,7 +192,8 @@ class timer_wheel {
       if (occupied_[level] == 0) continue;
       const unsigned shift = slot_bits * level;
       const unsigned present = slot_at(now_, level);
-      // Behind the present slot comes the next one, so the present one is the last, by W2.
+      // The search starts with the slot after the current one, so the current one comes last, by
+      // W2.
       const std::uint64_t ahead =
           std::rotr(occupied_[level], static_cast<int>((present + 1) & slot_mask));
       const std::uint64_t distance = static_cast<unsigned>(std::countr_zero(ahead)) + 1U;
