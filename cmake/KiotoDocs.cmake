@@ -14,6 +14,8 @@ file(GLOB kioto_guide CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
      "${PROJECT_SOURCE_DIR}/docs/guide/*.md")
 file(GLOB_RECURSE kioto_pages CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
      "${PROJECT_SOURCE_DIR}/docs/*.md")
+file(GLOB kioto_designs CONFIGURE_DEPENDS RELATIVE "${PROJECT_SOURCE_DIR}"
+     "${PROJECT_SOURCE_DIR}/docs/design/*.md")
 
 foreach(page IN ITEMS README.md docs/README.md LISTS kioto_guide)
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/${page}")
@@ -58,3 +60,7 @@ add_test(NAME "docs: links"
          COMMAND "${Python3_EXECUTABLE}" "${kioto_blocks}" links README.md CONTRIBUTING.md ${kioto_pages}
          WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
 set_tests_properties("docs: links" PROPERTIES LABELS docs)
+add_test(NAME "docs: names"
+         COMMAND "${Python3_EXECUTABLE}" "${kioto_blocks}" names README.md ${kioto_designs}
+         WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
+set_tests_properties("docs: names" PROPERTIES LABELS docs)

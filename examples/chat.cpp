@@ -15,7 +15,7 @@
 #include "support/stop_on_signal.hpp"
 
 using namespace std::chrono_literals;
-using namespace kioto;
+using kioto::task;
 
 namespace {
 
@@ -32,37 +32,38 @@ struct line {
 
 class room {
  public:
-  room(const options& wanted, cancellation_token end)
+  room(const options& wanted, kioto::cancellation_token end)
       : stop(std::move(end)),
         patience(wanted.patience),
-        lines(sync::broadcast::channel<line>(wanted.backlog).first) {}
+        lines(kioto::sync::broadcast::channel<line>(wanted.backlog).first) {}
 
   void tell(std::uint64_t from, std::string text) {
     line next{from, std::move(text)};
     (void)lines.send(std::move(next));  // nobody may be there
   }
 
-  const cancellation_token stop;
+  const kioto::cancellation_token stop;
   const std::chrono::seconds patience;  // with a client that has no name, or takes nothing
-  const sync::broadcast::sender<line> lines;
+  const kioto::sync::broadcast::sender<line> lines;
   std::atomic<std::uint64_t> clients{0};
   std::atomic<std::uint64_t> said{0};
 };
 
 /// What the client says goes to all.
-task<result<void>> hear(room& chat, line_reader& client, std::uint64_t id, std::string name) {
+task<kioto::result<void>> hear(room& chat, line_reader& client, std::uint64_t id,
+                               std::string name) {
   for (;;) {
-    const std::string text = co_await or_return(client.next());
+    const std::string text = co_await kioto::or_return(client.next());
     chat.said.fetch_add(1, std::memory_order_relaxed);
     chat.tell(id, name + ": " + text + "\n");
   }
 }
 
 /// What all say goes to the client.
-task<result<void>> show(room& chat, sync::broadcast::receiver<line> lines,
-                        const net::tcp_stream& client, std::uint64_t id) {
+task<kioto::result<void>> show(room& chat, kioto::sync::broadcast::receiver<line> lines,
+                               const kioto::net::tcp_stream& client, std::uint64_t id) {
   for (;;) {
-    auto hit = co_await select(biased, chat.stop.cancelled(), lines.recv());
+    auto hit = co_await kioto::select(kioto::biased, chat.stop.cancelled(), lines.recv());
     std::string text;  // a line may have come together with the end
     if (auto& news = hit.get<1>()) {
       if (!*news)
@@ -71,50 +72,52 @@ task<result<void>> show(room& chat, sync::broadcast::receiver<line> lines,
         text = std::move((*news)->text);
     }
     if (hit.has<0>()) text += "* the server ends\n";
-    co_await or_return(timeout(chat.patience, client.write_all(text)));
+    co_await kioto::or_return(kioto::timeout(chat.patience, client.write_all(text)));
     if (hit.has<0>()) co_return {};
   }
 }
 
-task<> serve_client(room& chat, net::tcp_stream client) {
+task<> serve_client(room& chat, kioto::net::tcp_stream client) {
   line_reader reader(client);
   auto greeted = co_await client.write_all("your name? ");
   if (!greeted) co_return;
-  auto name = co_await chat.stop.run_until_cancelled(timeout(chat.patience, reader.next()));
+  auto name = co_await chat.stop.run_until_cancelled(kioto::timeout(chat.patience, reader.next()));
   if (!name || !*name || (*name)->empty()) co_return;
 
   const std::uint64_t id = chat.clients.fetch_add(1, std::memory_order_relaxed) + 1;
   auto lines = chat.lines.subscribe();
   chat.tell(0, "* " + **name + " is here\n");
   // Two branches of one task: they never run in parallel, and end together.
-  auto ended =
-      co_await when_any(hear(chat, reader, id, **name), show(chat, std::move(lines), client, id));
+  auto ended = co_await kioto::when_any(hear(chat, reader, id, **name),
+                                        show(chat, std::move(lines), client, id));
   (void)ended;
   if (!chat.stop.is_cancelled()) chat.tell(id, "* " + **name + " has left\n");
 }
 
-task<result<void>> accept_clients(task_scope& clients, room& chat, net::tcp_listener listener) {
+task<kioto::result<void>> accept_clients(kioto::task_scope& clients, room& chat,
+                                         kioto::net::tcp_listener listener) {
   for (;;) {
     auto accepted = co_await chat.stop.run_until_cancelled(listener.accept());
     if (!accepted) co_return {};  // the listener closes here, the clients have still to end
     if (*accepted) {
       clients.spawn(serve_client(chat, std::move((*accepted)->stream)));
-    } else if (is_transient(accepted->error())) {
-      co_await sleep(10ms);
+    } else if (kioto::is_transient(accepted->error())) {
+      co_await kioto::sleep(10ms);
     } else {
       co_return accepted->error();
     }
   }
 }
 
-task<result<void>> serve(options wanted, room& chat) {
-  auto listener = co_await or_return(net::tcp_listener::bind(wanted.listen));
+task<kioto::result<void>> serve(options wanted, room& chat) {
+  auto listener = co_await kioto::or_return(kioto::net::tcp_listener::bind(wanted.listen));
   const auto bound = listener.local_address();
   if (!bound) co_return bound.error();
   std::printf("listening on %s\n", bound->to_string().c_str());
   std::fflush(stdout);
-  co_return co_await scope(
-      [&](task_scope& clients) { return accept_clients(clients, chat, std::move(listener)); });
+  co_return co_await kioto::scope([&](kioto::task_scope& clients) {
+    return accept_clients(clients, chat, std::move(listener));
+  });
 }
 
 options parse(int argc, char** argv) {
@@ -135,7 +138,7 @@ options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const options wanted = parse(argc, argv);
-  const cancellation_token stop;
+  const kioto::cancellation_token stop;
   const stop_on_signal signals(stop);
   room chat(wanted, stop);
   const auto ended = kioto::run(serve(wanted, chat));

@@ -11,7 +11,7 @@
 
 #include <kioto/kioto.hpp>
 
-using namespace kioto;
+using kioto::task;
 using std::chrono::steady_clock;
 
 namespace {
@@ -25,8 +25,9 @@ struct options {
 
 using latencies = std::vector<std::uint32_t>;  // of each request, in units of 100 ns
 
-task<result<latencies>> client(std::string server, unsigned bytes, steady_clock::time_point end) {
-  auto stream = co_await or_return(net::tcp_stream::connect(server));
+task<kioto::result<latencies>> client(std::string server, unsigned bytes,
+                                      steady_clock::time_point end) {
+  auto stream = co_await kioto::or_return(kioto::net::tcp_stream::connect(server));
   (void)stream.set_nodelay(true);
   std::vector<char> sent(bytes);
   std::vector<char> got(bytes);
@@ -34,8 +35,8 @@ task<result<latencies>> client(std::string server, unsigned bytes, steady_clock:
   unsigned char next = 1;
   for (auto now = steady_clock::now(); now < end;) {
     std::fill(sent.begin(), sent.end(), static_cast<char>(next++));
-    co_await or_return(stream.write_all(sent));
-    co_await or_return(stream.read_exact(got));
+    co_await kioto::or_return(stream.write_all(sent));
+    co_await kioto::or_return(stream.read_exact(got));
     if (got != sent) co_return std::errc::bad_message;
     const auto done = steady_clock::now();
     const auto took =
@@ -50,9 +51,9 @@ task<int> load(options wanted) {
   const auto begin = steady_clock::now();
   const auto length = std::chrono::duration<double>(wanted.seconds);
   const auto end = begin + std::chrono::duration_cast<steady_clock::duration>(length);
-  std::vector<join_handle<result<latencies>>> clients;
+  std::vector<kioto::join_handle<kioto::result<latencies>>> clients;
   for (unsigned i = 0; i != wanted.connections; ++i)
-    clients.push_back(spawn(client(wanted.server, wanted.bytes, end)));
+    clients.push_back(kioto::spawn(client(wanted.server, wanted.bytes, end)));
   latencies all;
   std::error_code failure;
   for (auto& c : clients) {

@@ -16,7 +16,7 @@
 #include <kioto/kioto.hpp>
 
 using namespace std::chrono_literals;
-using namespace kioto;
+using kioto::task;
 
 namespace {
 
@@ -29,7 +29,7 @@ struct options {
 std::atomic<std::uint64_t> connections{0};
 std::atomic<std::uint64_t> bytes{0};
 
-task<> echo(net::tcp_stream socket) {
+task<> echo(kioto::net::tcp_stream socket) {
   std::array<std::byte, 16384> buffer;
   for (;;) {
     const auto n = co_await socket.read(buffer);
@@ -40,8 +40,8 @@ task<> echo(net::tcp_stream socket) {
   }
 }
 
-task<result<void>> serve(std::string address) {
-  auto listener = co_await or_return(net::tcp_listener::bind(address));
+task<kioto::result<void>> serve(std::string address) {
+  auto listener = co_await kioto::or_return(kioto::net::tcp_listener::bind(address));
   const auto bound = listener.local_address();
   if (!bound) co_return bound.error();
   std::printf("listening on %s\n", bound->to_string().c_str());
@@ -51,10 +51,10 @@ task<result<void>> serve(std::string address) {
     if (accepted) {
       connections.fetch_add(1, std::memory_order_relaxed);
       (void)accepted->stream.set_nodelay(true);
-      spawn(echo(std::move(accepted->stream)));
-    } else if (is_transient(accepted.error())) {
+      kioto::spawn(echo(std::move(accepted->stream)));
+    } else if (kioto::is_transient(accepted.error())) {
       std::fprintf(stderr, "accept: %s\n", accepted.error().message().c_str());
-      co_await sleep(10ms);
+      co_await kioto::sleep(10ms);
     } else {
       co_return accepted.error();
     }
@@ -62,9 +62,9 @@ task<result<void>> serve(std::string address) {
 }
 
 // Being stopped is how the server ends when all is well.
-task<result<void>> until_stopped(join_handle<result<void>> server) {
+task<kioto::result<void>> until_stopped(kioto::join_handle<kioto::result<void>> server) {
   auto ended = co_await std::move(server);
-  if (ended.is_cancelled()) co_return result<void>();
+  if (ended.is_cancelled()) co_return kioto::result<void>();
   co_return std::move(ended).value();
 }
 
@@ -106,7 +106,7 @@ int main(int argc, char** argv) {
   sigaddset(&stop_signals, SIGUSR1);
   pthread_sigmask(SIG_BLOCK, &stop_signals, nullptr);
 
-  auto builder = runtime::builder();
+  auto builder = kioto::runtime::builder();
   if (wanted.workers != 0) builder.worker_threads(wanted.workers);
   if (wanted.current_thread) builder.current_thread();
   auto built = builder.build();

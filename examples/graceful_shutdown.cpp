@@ -18,7 +18,7 @@
 #include "support/stop_on_signal.hpp"
 
 using namespace std::chrono_literals;
-using namespace kioto;
+using kioto::task;
 
 namespace {
 
@@ -57,53 +57,53 @@ class service {
   explicit service(options with) : wanted(std::move(with)) {}
 
   const options wanted;
-  const cancellation_token stop;
-  const task_tracker connections;
+  const kioto::cancellation_token stop;
+  const kioto::task_tracker connections;
   counts requests;
 };
 
-task<> serve_client(service& self, net::tcp_stream client) {
+task<> serve_client(service& self, kioto::net::tcp_stream client) {
   std::array<char, 1024> line;
   for (;;) {
     // Between two requests the connection may go, in the middle of one it may not.
     auto n = co_await self.stop.run_until_cancelled(client.read(line));
     if (!n || !*n || **n == 0) co_return;
     request current(self.requests);
-    co_await sleep(std::chrono::milliseconds(self.wanted.work));
+    co_await kioto::sleep(std::chrono::milliseconds(self.wanted.work));
     auto written = co_await client.write_all("done\n");
     if (!written) co_return;
     current.done();
   }
 }
 
-task<result<void>> accept_clients(service& self, net::tcp_listener listener) {
+task<kioto::result<void>> accept_clients(service& self, kioto::net::tcp_listener listener) {
   for (;;) {
     auto accepted = co_await self.stop.run_until_cancelled(listener.accept());
     if (!accepted) co_return {};
     if (*accepted) {
       self.connections.spawn(serve_client(self, std::move((*accepted)->stream)));
-    } else if (is_transient(accepted->error())) {
-      co_await sleep(10ms);
+    } else if (kioto::is_transient(accepted->error())) {
+      co_await kioto::sleep(10ms);
     } else {
       co_return accepted->error();
     }
   }
 }
 
-task<result<void>> serve(service& self) {
-  auto listener = co_await or_return(net::tcp_listener::bind(self.wanted.listen));
+task<kioto::result<void>> serve(service& self) {
+  auto listener = co_await kioto::or_return(kioto::net::tcp_listener::bind(self.wanted.listen));
   const auto bound = listener.local_address();
   if (!bound) co_return bound.error();
   std::printf("listening on %s\n", bound->to_string().c_str());
   std::fflush(stdout);
 
-  co_await or_return(accept_clients(self, std::move(listener)));
+  co_await kioto::or_return(accept_clients(self, std::move(listener)));
 
   std::printf("draining %zu connections\n", self.connections.size());
   std::fflush(stdout);
   self.connections.close();
-  auto hit =
-      co_await select(self.connections.wait(), sleep(std::chrono::milliseconds(self.wanted.drain)));
+  auto hit = co_await kioto::select(self.connections.wait(),
+                                    kioto::sleep(std::chrono::milliseconds(self.wanted.drain)));
   if (!hit.has<0>()) std::printf("%zu connections are left\n", self.connections.size());
   co_return {};
 }

@@ -11,7 +11,7 @@
 #include "support/command_line.hpp"
 #include "support/stop_on_signal.hpp"
 
-using namespace kioto;
+using kioto::task;
 
 namespace {
 
@@ -47,8 +47,8 @@ bool is_prime(std::uint64_t n) {
 }
 
 /// Owns the sender: when it ends there are no more jobs.
-task<> make_jobs(options wanted, sync::mpsc::sender<job> jobs, cancellation_token stop,
-                 statistics& seen) {
+task<> make_jobs(options wanted, kioto::sync::mpsc::sender<job> jobs,
+                 kioto::cancellation_token stop, statistics& seen) {
   for (std::uint64_t i = 0; i != wanted.jobs && !stop.is_cancelled(); ++i) {
     const job next{i * wanted.size, (i + 1) * wanted.size};
     if (jobs.capacity() == 0) seen.waits.fetch_add(1);
@@ -58,7 +58,7 @@ task<> make_jobs(options wanted, sync::mpsc::sender<job> jobs, cancellation_toke
   }
 }
 
-task<> work(job todo, sync::mpsc::sender<answer> answers, statistics& seen) {
+task<> work(job todo, kioto::sync::mpsc::sender<answer> answers, statistics& seen) {
   const unsigned now = seen.running.fetch_add(1) + 1;
   unsigned most = seen.most_running.load();
   while (most < now && !seen.most_running.compare_exchange_weak(most, now)) {
@@ -66,7 +66,8 @@ task<> work(job todo, sync::mpsc::sender<answer> answers, statistics& seen) {
   answer out{todo};
   for (std::uint64_t n = todo.first; n != todo.end; ++n) {
     if (is_prime(n)) ++out.primes;
-    if (n % 256 == 0) co_await consume_budget();  // a long computation lets others have a turn
+    if (n % 256 == 0)
+      co_await kioto::consume_budget();  // a long computation lets others have a turn
   }
   seen.running.fetch_sub(1);
   // Answers are bounded, too: a slow collector slows the workers, and these the maker.
@@ -75,9 +76,9 @@ task<> work(job todo, sync::mpsc::sender<answer> answers, statistics& seen) {
 }
 
 /// No more than `workers` children run at a time. The next job is taken when there is room for one.
-task<> run_pool(options wanted, sync::mpsc::receiver<job> jobs, sync::mpsc::sender<answer> answers,
-                statistics& seen) {
-  co_await scope(at_most(wanted.workers), [&](task_scope& workers) -> task<> {
+task<> run_pool(options wanted, kioto::sync::mpsc::receiver<job> jobs,
+                kioto::sync::mpsc::sender<answer> answers, statistics& seen) {
+  co_await kioto::scope(kioto::at_most(wanted.workers), [&](kioto::task_scope& workers) -> task<> {
     for (;;) {
       co_await workers.vacancy();
       auto next = co_await jobs.recv();
@@ -87,16 +88,16 @@ task<> run_pool(options wanted, sync::mpsc::receiver<job> jobs, sync::mpsc::send
   });
 }
 
-task<int> count_primes(options wanted, cancellation_token stop) {
-  auto [job_sender, job_receiver] = sync::mpsc::channel<job>(wanted.queue);
-  auto [answer_sender, answer_receiver] = sync::mpsc::channel<answer>(wanted.queue);
+task<int> count_primes(options wanted, kioto::cancellation_token stop) {
+  auto [job_sender, job_receiver] = kioto::sync::mpsc::channel<job>(wanted.queue);
+  auto [answer_sender, answer_receiver] = kioto::sync::mpsc::channel<answer>(wanted.queue);
   statistics seen;
   std::uint64_t primes = 0;
   unsigned answers = 0;
   auto maker = make_jobs(wanted, std::move(job_sender), std::move(stop), seen);
   auto pool = run_pool(wanted, std::move(job_receiver), std::move(answer_sender), seen);
 
-  auto collect = [&, from = std::move(answer_receiver)](task_scope& s) mutable -> task<> {
+  auto collect = [&, from = std::move(answer_receiver)](kioto::task_scope& s) mutable -> task<> {
     s.spawn(std::move(maker));
     s.spawn(std::move(pool));
     for (;;) {
@@ -106,7 +107,7 @@ task<int> count_primes(options wanted, cancellation_token stop) {
       ++answers;
     }
   };
-  co_await scope(collect);
+  co_await kioto::scope(collect);
 
   std::printf("%llu primes below %llu\n", static_cast<unsigned long long>(primes),
               static_cast<unsigned long long>(answers) * wanted.size);
@@ -135,7 +136,7 @@ options parse(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   const options wanted = parse(argc, argv);
-  const cancellation_token stop;
+  const kioto::cancellation_token stop;
   const stop_on_signal signals(stop);
   std::printf("counting\n");
   std::fflush(stdout);

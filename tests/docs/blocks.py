@@ -5,11 +5,13 @@
   blocks.py extract PAGE.md OUT.cpp    writes the blocks of a page as one translation unit
   blocks.py check PAGE.md PROGRAM      runs the program of the page, compares what it prints
   blocks.py links PAGE.md...           every relative link leads to a file
+  blocks.py names PAGE.md...           every file and function in backticks exists, and quoted code is that
+                                       of its file
 
 How to write a block (everything else is ordinary Markdown):
 
 - Each block that begins with ```cpp is compiled, in a namespace of its own, with kioto/kioto.hpp
-  included, and `using namespace kioto` and std::chrono_literals in force. #include lines are moved
+  included, and `using kioto::task;` and std::chrono_literals in force. #include lines are moved
   to the front.
 - What a block needs and the reader does not stands in a comment in front of it:
 
@@ -22,7 +24,8 @@ How to write a block (everything else is ordinary Markdown):
 - A page has at most one block with `int main(`, which comes last in its block. It makes the page a
   program, which is linked. After ```cpp run it is run by the tests, too; a ```text block that
   follows is what it prints.
-- A block that must not be compiled is one of another language, ```c++.
+- A block that must not be compiled is one of another language, ```c++. If the line in front of it is
+  <!-- from FILE -->, it is a part of that file, word for word.
 """
 
 import re
@@ -32,7 +35,7 @@ from pathlib import Path
 
 PROLOGUE = """\
 #include <kioto/kioto.hpp>
-using namespace kioto;
+using kioto::task;
 using namespace std::chrono_literals;
 """
 SECONDS = 60  # that a program may take
@@ -95,8 +98,6 @@ def extract(page, out):
             if text.startswith("#include"):
                 includes.append(text)
                 continue
-            if text.startswith("using namespace kioto;"):
-                continue  # it is in force
             if text.startswith("int main("):
                 if program:
                     raise Mistake(f"{page}:{number}: a second main()")
@@ -135,6 +136,45 @@ def links(pages):
                 raise Mistake(f"{page}: no such file: {target}")
 
 
+SOURCES = ("include", "src", "tests", "examples", "benches", "cmake", ".ci")
+FOLDERS = "include|src|tests|docs|detail|examples|benches|cmake"
+FILE = rf"<?[\w./-]+\.(hpp|cpp|py|md|dot|cmake)>?|({FOLDERS})/[\w./-]*"
+NAME = r"(~?\w+::)*~?\w+(\(\))?"
+# Where a file may be that a page names: pages say detail/… for include/kioto/detail/….
+ROOTS = ("", "include", "include/kioto", "src", "tests", "docs", "docs/design")
+
+
+def all_words():
+    words = set()
+    for folder in SOURCES:
+        for file in Path(folder).rglob("*"):
+            words.add(file.stem)
+            if file.suffix in {".hpp", ".cpp", ".py", ".cmake", ".txt", ".sh"}:
+                words.update(re.findall(r"\w+", file.read_text(encoding="utf-8", errors="replace")))
+    return words
+
+
+def names(pages):
+    words = all_words()
+    files = {file.name for folder in SOURCES for file in Path(folder).rglob("*.?pp")}
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        for file, code in re.findall(r"<!-- from (\S+) -->\n```c\+\+\n(.*?)```", text, flags=re.S):
+            if code not in Path(file).read_text(encoding="utf-8"):
+                raise Mistake(f"{page}: this is not in {file}:\n{code}")
+        text = re.sub(r"```.*?```", "", text, flags=re.S)
+        for name in re.findall(r"`([^`\n]+)`", text):
+            if re.fullmatch(FILE, name):
+                file = name.strip("<>")
+                there = any((Path(root) / file).exists() for root in ROOTS)
+                if not there and ("/" in file or file not in files):
+                    raise Mistake(f"{page}: no such file: {name}")
+            elif re.fullmatch(NAME, name) and re.search(r"\(\)|::|\w_\w", name):
+                for part in re.findall(r"\w+", name):
+                    if part not in words:
+                        raise Mistake(f"{page}: no such name: {name}")
+
+
 def main(arguments):
     try:
         match arguments:
@@ -144,6 +184,8 @@ def main(arguments):
                 check(Path(page), program)
             case ["links", *pages]:
                 links([Path(page) for page in pages])
+            case ["names", *pages]:
+                names([Path(page) for page in pages])
             case _:
                 sys.exit(__doc__)
     except Mistake as mistake:
