@@ -37,7 +37,7 @@ task<> wait_for(manual_reset_event& event, int& passed) {
 
 struct event_wait : any_kind {
   static constexpr const char* name = "event wait";
-  static constexpr bool is_level = true;
+  [[maybe_unused]] static constexpr bool is_level = true;
   explicit event_wait(bool) {}
   auto branch() { return event.wait(); }
   static got look(std::monostate) { return got::unit; }
