@@ -2,6 +2,8 @@
 #pragma once
 
 #include <coroutine>
+#include <cstdint>
+#include <limits>
 #include <utility>
 
 #include <kioto/as_result.hpp>
@@ -10,8 +12,6 @@
 
 namespace kioto {
 namespace detail {
-
-[[noreturn]] void throw_too_many_shields();
 
 template <class A>
 class [[nodiscard]] shield_awaiter final : private await_hook {
@@ -25,15 +25,15 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
   template <class Promise>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> frame) {
     promise_base& self = frame.promise();
-    if (++self.strand_->shields_ == 0) [[unlikely]] {
-      --self.strand_->shields_;
-      throw_too_many_shields();
-    }
+    // Shields end in the reverse order of their beginning. So beyond the largest count one more
+    // need not be counted: those around it last longer.
+    is_counted_ = self.strand_->shields_ != std::numeric_limits<std::uint16_t>::max();
+    if (is_counted_) ++self.strand_->shields_;
     push(self);
     directly_.begin(self);
     const std::coroutine_handle<> next = start_inner(inner_, frame, [this, &self]() noexcept {
       pop(self);
-      --self.strand_->shields_;
+      if (is_counted_) --self.strand_->shields_;
     });
     if (next != frame) return next;
     pop(self);
@@ -52,7 +52,7 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
   passage on_end(promise_base& frame, passage how) noexcept override {
     directly_.end();
     if (held_returning_) return passage::returning;
-    if (--frame.strand_->shields_ != 0) return how;
+    if (!is_counted_ || --frame.strand_->shields_ != 0) return how;
     if (!pausing::hold_unshielded(frame, how == passage::stopped)) return how;
     if (how == passage::returning) {
       held_returning_ = true;
@@ -64,6 +64,7 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
   awaiter_of<A> inner_;
   [[no_unique_address]] direct_resumption<awaiter_of<A>> directly_;
   bool held_returning_ = false;
+  bool is_counted_ = false;
 };
 
 }  // namespace detail
@@ -71,11 +72,10 @@ class [[nodiscard]] shield_awaiter final : private await_hook {
 /// Lets one operation run to completion although the task is asked to stop.
 ///
 /// - Waits for: the operation it wraps, any awaitable of the library.
-/// - Result and errors: those of the operation. Throws std::length_error if 65,535 shields are around
-///   each other already.
+/// - Result and errors: those of the operation.
 /// - Cancellation: none while it runs; a stop request that arrives meanwhile takes effect at the
-///   next operation that has to wait. A shutdown of the runtime waits for it: its timers go on, while
-///   its I/O soon fails with `error::runtime_shutdown`.
+///   next operation that has to wait. A shutdown of the runtime waits for it: its timers go on,
+///   while its I/O soon fails with `error::runtime_shutdown`.
 /// - In a select: never withdrawn once it has started; it completes, and its value is in the
 ///   result.
 /// - Lifetime: as for the operation.

@@ -19,7 +19,11 @@ bool withdraw_blocking(task_header& task, blocking_job& job) noexcept {
   return task.scheduler_->core().blocking.try_remove(job);
 }
 std::exception_ptr make_system_error(std::error_code error) noexcept {
-  return std::make_exception_ptr(std::system_error(error, "kioto: no thread for a blocking call"));
+  try {
+    throw std::system_error(error);  // or std::bad_alloc, if there is no memory for its text
+  } catch (...) {
+    return std::current_exception();
+  }
 }
 
 scheduler& blocking_scheduler_of(scheduler& home) noexcept { return home.core().calls; }

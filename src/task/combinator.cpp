@@ -440,12 +440,6 @@ combinator* combinator::ask_to_stop(branch_strand& branch, bool withdraw) noexce
   return nullptr;
 }
 
-void throw_too_many_shields() {
-  throw std::length_error(
-      "shield(): 65,535 shields are around this one; a recursion needs one shield, around all of "
-      "it");
-}
-
 void* combinator::local_value(const void*) noexcept { return nullptr; }
 
 std::uint32_t random_branch(strand& c, std::uint32_t bound) noexcept {

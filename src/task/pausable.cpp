@@ -150,14 +150,14 @@ bool pausing::make_still(branch_strand& branch) noexcept {
   return true;
 }
 
-// The operation has completed. If that can be undone it is, because nobody knows when the strand
-// goes on: a paused generator holds no lock that was granted to it. Then, and if the operation has
-// ended without a value, it is attempted again. Otherwise the strand takes the value when it goes
-// on.
+// The operation has completed; the strand takes its value when it goes on. So a lock that is
+// granted just when the branch pauses is held while it is paused: given back, it would be granted
+// to it at such moments again and again, beside a stream that is as regular. An operation that has
+// ended without a value, because it was withdrawn in the background, is attempted again.
 void pausing::keep_completion(branch_strand& branch) noexcept {
   leaf_operation& op = *branch.current_;
   op.armed_ = false;
-  if (!op.stopped_ && !op.withdraw()) return;
+  if (!op.stopped_) return;
   op.stopped_ = false;
   branch.entry_ = entry::retry;
 }

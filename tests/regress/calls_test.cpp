@@ -379,13 +379,12 @@ TEST_CASE("a runtime whose shutdown failed in the middle of calls is destroyed")
     auto caller = make_ready_calls(*rt, calls, callees, returns);
     CHECK_FALSE(rt->shutdown(std::chrono::milliseconds(round)));
     rt.reset();
-    CHECK_FALSE(caller.is_finished());
-    CHECK(returns < calls);
-    // What has ended is what the caller knows of, and the one after which it was to go on.
-    std::size_t ended = 0;
-    for (const auto& h : callees) ended += h.is_finished() ? 1 : 0;
-    CHECK(ended >= returns);
-    CHECK(ended <= returns + 1);
+    // What is left goes on in the background, and ends there.
+    for (int i = 0; !caller.is_finished() && i != 20000; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    CHECK(caller.is_finished());
+    CHECK(returns == calls);
+    for (const auto& h : callees) CHECK(h.is_finished());
   }
 }
 

@@ -7,8 +7,6 @@
 #include <vector>
 
 #include <kioto/streams.hpp>
-#include <kioto/sync/mutex.hpp>
-#include <kioto/sync/notify.hpp>
 #include <kioto/sync/oneshot.hpp>
 #include <kioto/testing/paused.hpp>
 
@@ -277,49 +275,4 @@ TEST_CASE(
   });
   CHECK_FALSE(cancelled);
   CHECK(got == std::vector<int>{1, 2});
-}
-
-namespace {
-
-async_generator<int> counts_under_lock(sync::mutex<int>& shared) {
-  for (;;) {
-    int value = 0;
-    {
-      auto guard = co_await shared.lock();
-      value = ++*guard;
-    }
-    co_yield int(value);
-  }
-}
-
-}  // namespace
-
-TEST_CASE("regress: a paused generator kept a lock that was granted to it when it paused") {
-  runtime rt = make_runtime(flavour::current_thread);
-  rt.block_on([]() -> task<> {
-    sync::mutex<int> shared(0);
-    auto generator = counts_under_lock(shared);
-    std::optional<sync::mutex_guard<int>> held;
-    {
-      auto guard = co_await shared.lock();
-      held.emplace(std::move(guard));
-    }
-    sync::notify stop_asking;
-    auto asks = spawn([&]() -> task<> {
-      auto hit = co_await select(biased, generator.next(), stop_asking.notified());
-      CHECK(hit.index() == 1);
-    });
-    co_await yield_now();
-    // The lock is granted, and in the same moment the generator is asked to pause.
-    stop_asking.notify_one();
-    held.reset();
-    auto asked = co_await asks;
-    CHECK(asked.has_value());
-    {
-      auto locked = co_await timeout(1s, as_result(shared.lock()));
-      CHECK(locked.has_value());
-    }
-    auto next = co_await generator.next();
-    CHECK(next == 1);
-  });
 }

@@ -539,6 +539,7 @@ struct socket_readable : socket_read {
 };
 struct socket_write : connected {
   static constexpr const char* name = "write";
+  static constexpr bool is_immediate = false;  // its readiness comes with a turn of the driver
   explicit socket_write(bool) {
     // Not less: with room for less than a segment, the window would open after seconds.
     const int little = 200 * 1024;

@@ -36,10 +36,7 @@ class first_element : public combinator {
   bool settle(branch_strand& branch) noexcept override {
     return branch.outcome_ != outcome::stopped && arrived(branch.index_);
   }
-  // Elements that nobody takes now are kept.
-  attempt conclude() noexcept override {
-    return is_over() && !is_withdrawn() ? attempt::ready : attempt::stopped;
-  }
+  attempt conclude() noexcept override { return is_over() ? attempt::ready : attempt::stopped; }
 };
 
 /// Whether a stream keeps its wait when `next()` is withdrawn. If `next()` is a task, the wait

@@ -178,7 +178,10 @@ class [[nodiscard]] mpsc_send final : public mpsc_room<T, mpsc_send<T>> {
   ~mpsc_send() { give_back(); }
 
   attempt try_or_wait() noexcept override { return this->acquire(); }
-  mpsc_outcome now() noexcept { return this->core_->push(message_, false); }
+  mpsc_outcome now() noexcept {
+    waits_for_room_ = false;  // if this succeeds, the message is sent
+    return this->core_->push(message_, false);
+  }
   // The thread that grants the room also sends the message, which saves the sender a lock
   // round-trip. But a sent message cannot be withdrawn, and a branch may have to be: it is only
   // granted the room, and sends when it runs.
