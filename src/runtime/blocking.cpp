@@ -20,7 +20,8 @@ bool withdraw_blocking(task_header& task, blocking_job& job) noexcept {
 }
 std::exception_ptr make_system_error(std::error_code error) noexcept {
   try {
-    throw std::system_error(error);  // or std::bad_alloc, if there is no memory for its text
+    // Or std::bad_alloc, if there is no memory for the text.
+    throw std::system_error(error, "kioto: no thread for a blocking call");
   } catch (...) {
     return std::current_exception();
   }
