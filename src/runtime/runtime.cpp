@@ -452,6 +452,8 @@ bool drain_in_background(runtime_core& core) noexcept {
 
 }  // namespace
 
+// By value: the owner of the runtime may be one of the tasks that end here.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 bool shut_down(core_pointer core, std::chrono::nanoseconds limit) noexcept {
   if (core == nullptr) return true;
   const bool all = try_to_end(*core, limit);
@@ -478,6 +480,8 @@ static bool end_without_waiting(runtime_core& core) noexcept {
   return home.drain_ready();
 }
 
+// By value, as above.
+// NOLINTNEXTLINE(performance-unnecessary-value-param)
 void let_go(core_pointer core) noexcept {
   if (core == nullptr) return;
   // A caller that has set a time limit, which was missed, does not want to wait here, either.

@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include <coroutine>
+#include <cstddef>
+#include <new>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
@@ -118,6 +120,15 @@ struct promise_base {
   static void operator delete(void* frame, std::size_t) {
     --live_frames;
     ::operator delete(frame);
+  }
+  // For clang, which is told to ask for the alignment.
+  static void* operator new(std::size_t size, std::align_val_t alignment) {
+    ++live_frames;
+    return ::operator new(size, alignment);
+  }
+  static void operator delete(void* frame, std::size_t, std::align_val_t alignment) {
+    --live_frames;
+    ::operator delete(frame, alignment);
   }
 
   struct final_awaiter {
