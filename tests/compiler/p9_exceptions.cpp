@@ -95,6 +95,14 @@ struct no_object {
       --probe::live_frames;
       ::operator delete(frame);
     }
+    static void* operator new(std::size_t size, std::align_val_t alignment) {
+      ++probe::live_frames;
+      return ::operator new(size, alignment);
+    }
+    static void operator delete(void* frame, std::size_t, std::align_val_t alignment) {
+      --probe::live_frames;
+      ::operator delete(frame, alignment);
+    }
     no_object get_return_object() { throw std::runtime_error("no object"); }
     std::suspend_always initial_suspend() noexcept { return {}; }
     std::suspend_always final_suspend() noexcept { return {}; }

@@ -14,11 +14,11 @@
 
 #include <coroutine>
 #include <cstddef>
-#include <new>
 #include <cstdio>
 #include <cstdlib>
 #include <deque>
 #include <exception>
+#include <new>
 #include <optional>
 #include <utility>
 
