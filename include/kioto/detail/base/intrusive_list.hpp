@@ -46,7 +46,7 @@ class list_node {
     assert(!is_linked());
     prev_ = position.prev_;
     next_ = &position;
-    prev_->next_ = this;
+    prev_->next_ = this;  // NOLINT(clang-analyzer-core.NullDereference): `position` is in a list
     position.prev_ = this;
   }
   void unlink() noexcept {

@@ -129,7 +129,7 @@ class combinator : public leaf_operation {
  protected:
   combinator() noexcept = default;
   combinator(combinator&& other) noexcept
-      : leaf_operation(std::move(other)),
+      : leaf_operation(static_cast<leaf_operation&&>(other)),
         withdraws_branches_(other.withdraws_branches_),
         can_be_undone_(other.can_be_undone_) {}
   ~combinator() = default;
