@@ -225,6 +225,7 @@ class generator_operation : public pausable_operation {
   [[nodiscard]] bool is_ready() const noexcept {
     return promise_ == nullptr || promise_->has_element_ || promise_->is_done_;
   }
+  [[nodiscard]] bool is_cut_short() const noexcept;
   void begin_to_wait() noexcept;
   attempt conclude() noexcept final;
   // Destroyed while it waits. Either it belongs to a paused generator, in which case this one is

@@ -39,7 +39,7 @@ std::coroutine_handle<> generator_operation::begin(promise_base& frame) noexcept
     give_way();
     return std::noop_coroutine();
   }
-  if (is_ready()) return frame.handle();
+  if (is_ready() && !is_cut_short()) return frame.handle();
   if (c.must_stop()) {
     loop.ask(request::unwind, frame);
     return std::noop_coroutine();
@@ -54,6 +54,13 @@ std::coroutine_handle<> generator_operation::begin(promise_base& frame) noexcept
   return transfer_to(*promise_);
 }
 
+// The generator has ended because it was stopped, by the request that this wait meets as well: that
+// is no end of the sequence.
+bool generator_operation::is_cut_short() const noexcept {
+  return promise_ != nullptr && promise_->branch_.state_ == pausable_state::stopping &&
+         !promise_->has_element_ && promise_->error_ == nullptr && strand_->must_stop();
+}
+
 void generator_operation::begin_to_wait() noexcept {
   if (std::exchange(promise_->is_awaited_, true)) [[unlikely]]
     die_generator_in_use();
@@ -61,7 +68,7 @@ void generator_operation::begin_to_wait() noexcept {
 }
 
 attempt generator_operation::try_or_wait() noexcept {
-  if (is_ready()) return attempt::ready;
+  if (is_ready() && !is_cut_short()) return attempt::ready;
   if (strand_->must_stop()) return attempt::stopped;
   begin_to_wait();
   return run_branch();

@@ -36,7 +36,12 @@ class first_element : public combinator {
   bool settle(branch_strand& branch) noexcept override {
     return branch.outcome_ != outcome::stopped && arrived(branch.index_);
   }
-  attempt conclude() noexcept override { return is_over() ? attempt::ready : attempt::stopped; }
+  // As a branch of a select that has lost, it leaves the elements to the next call of `next()`.
+  // Within a frame, which may end with the streams in it, what has arrived counts.
+  attempt conclude() noexcept override {
+    const bool is_left = strand_->frame_ == nullptr && is_withdrawn();
+    return is_over() && !is_left ? attempt::ready : attempt::stopped;
+  }
 };
 
 /// Whether a stream keeps its wait when `next()` is withdrawn. If `next()` is a task, the wait
