@@ -191,8 +191,12 @@ class planner {
       default:
         break;
     }
+    // The body of a scope that is stopped keeps its frames, and the locks in them, until the
+    // children have ended; a child in a shield must not wait for one of these. So bodies take none.
+    const bool has_body = p.what == kind::scopes || p.what == kind::scope_cancels;
     for (unsigned i = 0; i != count; ++i)
-      p.children.push_back(node(i == 0 ? first_ends : rest_ends, inner, depth + 1));
+      p.children.push_back(node(i == 0 ? first_ends : rest_ends,
+                                i == 0 && has_body ? lock_count : inner, depth + 1));
     return p;
   }
   plan leaf(plan p, bool ends) {
