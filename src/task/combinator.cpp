@@ -281,12 +281,12 @@ void combinator::cancel_leaves() noexcept {
   }
 }
 
-// Another branch of a combinator around this one has won since the branch here completed. Its value
-// has not been taken, so it may still be given up.
 bool combinator::is_withdrawn() const noexcept {
   return in_withdrawn_branch(*strand_) && strand_->must_stop();
 }
 
+// Another branch of a combinator around this one has won since the branch here completed. Its value
+// has not been taken, so it may still be given up.
 bool combinator::withdraw() noexcept {
   if (!can_be_undone_) return false;
   branch_strand* completed = nullptr;
@@ -460,8 +460,8 @@ void report_unseen_value(std::size_t index) noexcept {
   try {
     throw std::logic_error(
         fmt::format("branch {} of a select completed although another branch had won, and its "
-                    "value was dropped "
-                    "without a look at it: look at each branch with get<I>(), or call visit()",
+                    "value was dropped without a look at it: look at each branch with get<I>(), "
+                    "or call visit()",
                     index));
   } catch (...) {
     error = std::current_exception();
